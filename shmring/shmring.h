@@ -1,0 +1,205 @@
+/*
+ * shmring.h - one producer process hands whole batches to reader processes through slots in shared memory.
+ *
+ * A slot is a table of named fields (dtype, shape), described in the segment itself, so that a reader needs no other knowledge.
+ * The library knows nothing of images.
+ *
+ * Unless a comment says otherwise: not thread-safe, pointers must not be NULL, int results are 0 or a negative errno, and the
+ * library never prints.  Memory layout and slot states: layout.h.
+ */
+#ifndef SHMRING_H
+#define SHMRING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum {
+	SHMRING_MAX_FIELDS = 16,
+	SHMRING_MAX_DIMS = 4,
+	SHMRING_MAX_COUNTERS = 64,
+	SHMRING_MAX_SLOTS = 64,
+	SHMRING_MIN_SLOTS = 3, /* a `for` loop holds one batch while it asks for the next; the third is being filled */
+	SHMRING_NAME_BYTES = 32,
+};
+
+enum shmring_dtype { SHMRING_UINT8 = 1, SHMRING_INT32 = 2, SHMRING_INT64 = 3, SHMRING_FLOAT16 = 4, SHMRING_FLOAT32 = 5 };
+
+/* One array of a slot.  shape[0] is the batch size. */
+struct shmring_field {
+	char name[24];
+	uint32_t dtype; /* enum shmring_dtype */
+	uint32_t dim_count;
+	uint32_t shape[SHMRING_MAX_DIMS];
+	uint64_t offset_bytes, byte_count; /* within a slot; filled in by the library, offset a multiple of 256 */
+};
+
+enum shmring_segment { SHMRING_SEGMENT_AUTO, SHMRING_SEGMENT_SHM, SHMRING_SEGMENT_MEMFD };  /* in the order of --segment */
+enum shmring_share { SHMRING_SPLIT, SHMRING_LANES, SHMRING_BROADCAST };                     /* in the order of --share */
+
+/* Why a stream ended. */
+enum shmring_end {
+	SHMRING_RUNNING = 0,
+	SHMRING_COMPLETE = 1, /* every batch was published */
+	SHMRING_STOPPED = 2,  /* by a signal or because the readers left */
+	SHMRING_FAILED = 3,
+};
+
+/* ------------------------------------------------------------------ producer */
+
+struct shmring_config {
+	const char *name; /* of the ring, 1 to 31 of [A-Za-z0-9._-] */
+	uint32_t slot_count;
+	enum shmring_segment segment;
+	enum shmring_share share;
+	const struct shmring_field *fields; /* offset_bytes and byte_count are not looked at */
+	uint32_t field_count;
+	const char *const *counter_names; /* at most 31 characters each */
+	uint32_t counter_count;
+	int catalog_fd;      /* handed to every reader beside the segment; -1: none.  Stays the caller's. */
+	const char *subject; /* what is served, for `cropring list`; cut to fit */
+};
+
+/* A slot that is being filled. */
+struct shmring_slot {
+	uint32_t index, sequence;
+	void *field[SHMRING_MAX_FIELDS]; /* in the order of config->fields */
+};
+
+struct shmring_producer;
+
+/* Bytes of one slot, and of the whole segment with slot_count of them.  -EINVAL, -EOVERFLOW with a sentence. */
+int shmring_measure(const struct shmring_config *config, uint64_t *slot_bytes, uint64_t *segment_bytes, struct err *err);
+
+/* Reserves and maps the segment.  -ENOSPC names need, have and the remedy; nothing is left behind on failure. */
+int shmring_create(struct shmring_producer **producer, const struct shmring_config *config, struct err *err);
+void shmring_destroy(struct shmring_producer *producer);
+
+/* "shm" or "memfd". */
+const char *shmring_segment_name(const struct shmring_producer *producer);
+
+/*
+ * Takes a free slot for the next batch, waiting up to timeout_ms.  -ETIMEDOUT: try again.  -EPROTO: a slot word was overwritten.
+ * Threads: one thread claims; any threads fill and commit.
+ */
+int shmring_claim(struct shmring_producer *producer, int timeout_ms, struct shmring_slot *slot);
+
+/* The slot is filled.  Batches become visible to readers in sequence order, however they are finished.  Any thread. */
+void shmring_commit(struct shmring_producer *producer, const struct shmring_slot *slot, uint32_t epoch, uint32_t row_count);
+
+/* The stream is over: readers drain what is ready, then see the end.  `text` (may be NULL) says why.  Only the first call counts. */
+void shmring_finish(struct shmring_producer *producer, enum shmring_end end, const char *text);
+
+/* Batches that are published and not yet given back; 0 after the last one came home.  Any thread. */
+uint32_t shmring_outstanding(const struct shmring_producer *producer);
+
+/* Batches published and not yet taken.  Any thread. */
+uint32_t shmring_ready_count(const struct shmring_producer *producer);
+
+/* Sequence of the next batch to publish = number of batches published, while below 2^32. */
+uint32_t shmring_published(const struct shmring_producer *producer);
+
+/* Adds to, or sets, a counter that readers see.  Any thread. */
+void shmring_counter_add(struct shmring_producer *producer, uint32_t counter, uint64_t amount);
+void shmring_counter_set(struct shmring_producer *producer, uint32_t counter, uint64_t value);
+uint64_t shmring_counter_value(const struct shmring_producer *producer, uint32_t counter);
+
+/* Nanoseconds that readers spent waiting for a batch. */
+uint64_t shmring_reader_wait_ns(const struct shmring_producer *producer);
+
+/* Keeps a line where readers find it after the producer's death; the oldest make room.  Any thread. */
+void shmring_log(struct shmring_producer *producer, const char *line);
+
+/* ---------------------------------------------------------------- the door: readers come and go */
+
+enum shmring_event { SHMRING_NOTHING, SHMRING_JOINED, SHMRING_LEFT, SHMRING_DIED };
+
+/* Listens in the abstract namespace under the user's id and the ring's name, or at socket_path.  -EADDRINUSE names the holder. */
+int shmring_door_open(struct shmring_producer *producer, const char *socket_path, struct err *err);
+
+/* Takes over a connected socket that was inherited from the parent: its other end is a reader to be. */
+int shmring_door_adopt(struct shmring_producer *producer, int socket_fd, struct err *err);
+
+/* Readable whenever shmring_door_step() has something to do. */
+int shmring_door_fd(const struct shmring_producer *producer);
+
+/* Handles one thing that happened; SHMRING_NOTHING when there is none.  *pid is the reader's, if any.  Never blocks. */
+enum shmring_event shmring_door_step(struct shmring_producer *producer, int32_t *pid);
+
+/* Tells a reader to be, over an inherited socket, why there will be no ring. */
+void shmring_door_refuse(int socket_fd, int code, const char *text);
+
+/* ------------------------------------------------------------------ reader */
+
+struct shmring_reader;
+
+/* A borrowed batch. */
+struct shmring_lease {
+	uint32_t slot, sequence, epoch, row_count;
+};
+
+/*
+ * Joins the ring `name` of this user (or the one at socket path `name` when it holds a '/').
+ * -ENOENT: no such ring (the sentence lists those that run); -EBUSY: it has all its readers; -EPROTO: other version.
+ */
+int shmring_attach(struct shmring_reader **reader, const char *name, struct err *err);
+
+/* Joins over a connected socket (takes it over, also on failure), waiting for the producer's answer; -EINTR on a signal. */
+int shmring_attach_fd(struct shmring_reader **reader, int socket_fd, struct err *err);
+
+/* Leaves the ring; leases that are still out keep the mapping, which goes with the last of them. */
+void shmring_detach(struct shmring_reader *reader);
+
+/*
+ * Borrow the next batch, in batch order, waiting up to timeout_ms (0 = poll, -1 = no limit).  It stays valid until
+ * shmring_release(); leases may be given back in any order.
+ * -ETIMEDOUT, -EINTR try again; -ENODATA the stream is complete; -EPIPE the producer stopped, failed or died before the end
+ * (shmring_end_text() says why); -EDEADLK this reader holds every slot itself; -EPROTO the segment was overwritten.
+ * Threads: one thread acquires, any thread releases.
+ */
+int shmring_acquire(struct shmring_reader *reader, int timeout_ms, struct shmring_lease *lease);
+
+/* Gives a batch back.  -ESTALE: it is not this reader's any more. */
+int shmring_release(struct shmring_reader *reader, const struct shmring_lease *lease);
+
+uint32_t shmring_field_count(const struct shmring_reader *reader);
+const struct shmring_field *shmring_field(const struct shmring_reader *reader, uint32_t field);
+void *shmring_lease_data(const struct shmring_reader *reader, const struct shmring_lease *lease, uint32_t field);
+
+/* Views may be written: false in broadcast, where several readers see the same slot. */
+bool shmring_writable(const struct shmring_reader *reader);
+
+const char *shmring_name(const struct shmring_reader *reader);
+int32_t shmring_producer_pid(const struct shmring_reader *reader);
+uint32_t shmring_slot_count(const struct shmring_reader *reader);
+uint32_t shmring_held_count(const struct shmring_reader *reader);
+const void *shmring_mapping(const struct shmring_reader *reader, size_t *byte_count);
+int shmring_catalog_fd(const struct shmring_reader *reader); /* -1: none; the reader's */
+
+uint32_t shmring_counter_count(const struct shmring_reader *reader);
+const char *shmring_counter_name(const struct shmring_reader *reader, uint32_t counter);
+uint64_t shmring_counter(const struct shmring_reader *reader, uint32_t counter);
+uint32_t shmring_reader_ready_count(const struct shmring_reader *reader); /* batches ready to be taken */
+uint64_t shmring_own_wait_ns(const struct shmring_reader *reader);        /* time that this reader waited in acquire */
+
+/* Copies the last lines that the producer logged, or its end text; always NUL-terminated.  Work after its death. */
+void shmring_last_lines(const struct shmring_reader *reader, char *text, size_t text_bytes);
+enum shmring_end shmring_end_text(const struct shmring_reader *reader, char *text, size_t text_bytes);
+
+/* ------------------------------------------------------------------ looking around */
+
+/* What a running ring tells about itself. */
+struct shmring_card {
+	char name[SHMRING_NAME_BYTES];
+	int32_t pid;
+	uint32_t slot_count, ready_count, reader_count, published;
+	uint64_t segment_bytes;
+	char subject[256];
+};
+
+/* Calls `visit` for each ring of this user in this network namespace; returns how many there were, or a negative errno. */
+int shmring_list(void (*visit)(const struct shmring_card *card, void *context), void *context);
+
+#endif

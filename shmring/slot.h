@@ -1,0 +1,49 @@
+/* slot.h - the slot word: taking it apart, putting it together, comparing sequences that wrap. */
+#ifndef SHMRING_SLOT_H
+#define SHMRING_SLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shmring/layout.h"
+
+/* No slot has this index. */
+#define SLOT_NONE UINT32_MAX
+
+static inline uint64_t slot_word(uint32_t sequence, uint32_t reader_mask, enum layout_state state)
+{
+	return (uint64_t)sequence << 32 | (uint64_t)(reader_mask & 0xffffffu) << 8 | (uint64_t)state;
+}
+
+static inline uint32_t slot_sequence(uint64_t word)
+{
+	return (uint32_t)(word >> 32);
+}
+
+static inline uint32_t slot_mask(uint64_t word)
+{
+	return (uint32_t)(word >> 8) & 0xffffffu;
+}
+
+static inline enum layout_state slot_state(uint64_t word)
+{
+	return (enum layout_state)(word & 0x7f);
+}
+
+/* Sequences run free and wrap at 2^32; they are compared by signed difference. */
+static inline bool slot_sequence_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+/*
+ * The READY slot with the lowest sequence, its word in *word, or SLOT_NONE.  Passes over all words are repeated until one that
+ * began with the candidate leaves it unchanged: a single pass, or a fixed number of them, can miss a lower batch that was
+ * published behind its back (found by model checking).
+ */
+uint32_t slot_find_lowest_ready(const struct layout_slot *slots, uint32_t slot_count, uint64_t *word);
+
+/* How many slots are in `state`: a snapshot for statistics. */
+uint32_t slot_count_state(const struct layout_slot *slots, uint32_t slot_count, enum layout_state state);
+
+#endif

@@ -1,0 +1,111 @@
+/* wire.c - messages and descriptors over the control socket. */
+#include "shmring/wire.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+union fd_space {
+	char bytes[CMSG_SPACE(WIRE_MAX_FDS * sizeof(int))];
+	struct cmsghdr align;
+};
+
+int wire_send(int socket_fd, const void *message, size_t message_bytes, const int *fds, int fd_count)
+{
+	struct iovec part = {.iov_base = (void *)message, .iov_len = message_bytes}; /* sendmsg() does not write to it */
+	union fd_space space = {0};
+	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+	ssize_t sent;
+
+	if (fd_count > 0) {
+		struct cmsghdr *control = &space.align;
+
+		header.msg_control = space.bytes;
+		header.msg_controllen = CMSG_SPACE((size_t)fd_count * sizeof(int));
+		control->cmsg_level = SOL_SOCKET;
+		control->cmsg_type = SCM_RIGHTS;
+		control->cmsg_len = CMSG_LEN((size_t)fd_count * sizeof(int));
+		memcpy(CMSG_DATA(control), fds, (size_t)fd_count * sizeof(int));
+	}
+	do {
+		sent = sendmsg(socket_fd, &header, MSG_NOSIGNAL);
+	} while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : 0;
+}
+
+void wire_close_fds(int fds[WIRE_MAX_FDS])
+{
+	for (int i = 0; i < WIRE_MAX_FDS; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+}
+
+static void take_fds(struct msghdr *header, int fds[WIRE_MAX_FDS])
+{
+	for (struct cmsghdr *control = CMSG_FIRSTHDR(header); control; control = CMSG_NXTHDR(header, control)) {
+		size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < count && i < WIRE_MAX_FDS; i++)
+			memcpy(&fds[i], CMSG_DATA(control) + i * sizeof(int), sizeof(int));
+	}
+}
+
+int wire_receive(int socket_fd, void *message, size_t message_bytes, int fds[WIRE_MAX_FDS])
+{
+	struct iovec part = {.iov_base = message, .iov_len = message_bytes};
+	union fd_space space;
+	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = space.bytes, .msg_controllen = sizeof space.bytes};
+	ssize_t received;
+
+	for (int i = 0; i < WIRE_MAX_FDS; i++)
+		fds[i] = -1;
+	received = recvmsg(socket_fd, &header, MSG_CMSG_CLOEXEC);
+	if (received < 0)
+		return errno == ECONNRESET ? -ENOTCONN : -errno;
+	take_fds(&header, fds);
+	if (received == (ssize_t)message_bytes && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
+		return 0;
+	wire_close_fds(fds);
+	return received == 0 ? -ENOTCONN : -EPROTO;
+}
+
+int wire_check_peer(int socket_fd)
+{
+	struct ucred peer;
+	socklen_t peer_bytes = sizeof peer;
+
+	if (getsockopt(socket_fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) < 0)
+		return -errno;
+	return peer.uid == geteuid() ? 0 : -EPERM;
+}
+
+void wire_name_prefix(char *prefix, size_t prefix_bytes)
+{
+	snprintf(prefix, prefix_bytes, "@cropring/%u/", (unsigned)geteuid());
+}
+
+int wire_address(const char *name, struct sockaddr_un *address, socklen_t *address_bytes)
+{
+	bool is_path = strchr(name, '/') != NULL;
+	int length;
+
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (is_path) {
+		length = snprintf(address->sun_path, sizeof address->sun_path, "%s", name);
+	} else {
+		char prefix[40];
+
+		wire_name_prefix(prefix, sizeof prefix);
+		length = snprintf(address->sun_path, sizeof address->sun_path, "%s%s", prefix, name);
+		address->sun_path[0] = '\0'; /* abstract: shown as '@' by /proc/net/unix */
+	}
+	if (length >= (int)sizeof address->sun_path)
+		return -ENAMETOOLONG;
+	*address_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)length + (is_path ? 1 : 0));
+	return 0;
+}

@@ -1,0 +1,67 @@
+/*
+ * wire.h - what is said at the door: fixed-size messages over a SEQPACKET socket, descriptors beside them.
+ *
+ *   reader    -> producer   wire_hello {JOIN} + its own pidfd, or wire_hello {LOOK}
+ *   producer  -> reader     wire_welcome + segment, producer's pidfd [, catalog]; or wire_welcome with result < 0 and a sentence
+ *   producer  -> looker     wire_card
+ *   reader    -> producer   wire_hello {LEAVE}; a socket that closes without it belongs to a reader that died
+ */
+#ifndef SHMRING_WIRE_H
+#define SHMRING_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "shmring/shmring.h"
+
+#define WIRE_MAGIC 0x31524f4f44524321u /* "!CRDOOR1" */
+
+enum wire_purpose { WIRE_JOIN = 1, WIRE_LOOK = 2, WIRE_LEAVE = 3 };
+
+enum { WIRE_MAX_FDS = 3, WIRE_FD_SEGMENT = 0, WIRE_FD_PIDFD = 1, WIRE_FD_CATALOG = 2 };
+
+struct wire_hello {
+	uint64_t magic;
+	uint32_t fingerprint; /* layout_fingerprint() */
+	uint32_t purpose;
+};
+
+struct wire_welcome {
+	uint64_t magic;
+	int32_t result; /* 0, or a negative errno and `text` */
+	uint32_t reader_id;
+	char text[512];
+};
+
+struct wire_card {
+	uint64_t magic;
+	struct shmring_card card;
+};
+
+/* Sends one message with fd_count descriptors.  0 or a negative errno; never SIGPIPE. */
+int wire_send(int socket_fd, const void *message, size_t message_bytes, const int *fds, int fd_count);
+
+/*
+ * Receives one message of exactly message_bytes and up to WIRE_MAX_FDS descriptors (close-on-exec, the caller's; the rest of
+ * fds[] is -1).  0; -ENOTCONN when the other end closed; -EPROTO for anything else than such a message; -EAGAIN on a
+ * non-blocking socket.
+ */
+int wire_receive(int socket_fd, void *message, size_t message_bytes, int fds[WIRE_MAX_FDS]);
+
+void wire_close_fds(int fds[WIRE_MAX_FDS]);
+
+/* 0 when the process at the other end has our user id, else -EPERM. */
+int wire_check_peer(int socket_fd);
+
+/*
+ * The address of ring `name`: in the abstract namespace under our user id (it vanishes with its owner), or the path itself when
+ * `name` holds a '/'.  -ENAMETOOLONG.
+ */
+int wire_address(const char *name, struct sockaddr_un *address, socklen_t *address_bytes);
+
+/* What /proc/net/unix shows in front of the ring's name, for this user. */
+void wire_name_prefix(char *prefix, size_t prefix_bytes);
+
+#endif

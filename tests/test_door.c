@@ -1,0 +1,309 @@
+/* test_door.c - readers are let in by name or inheritance, refused with a sentence, and missed when they leave or die. */
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "shmring/wire.h"
+#include "tests/ring_fixture.h"
+
+static int shm_entry_count(void)
+{
+	DIR *folder = opendir("/dev/shm");
+	struct dirent *entry;
+	int count = 0;
+
+	assert_non_null(folder);
+	while ((entry = readdir(folder)) != NULL)
+		count += strncmp(entry->d_name, "cropring", 8) == 0;
+	closedir(folder);
+	return count;
+}
+
+/* Handles what happens at the door until `wanted` does. */
+static int32_t await(struct shmring_producer *producer, enum shmring_event wanted)
+{
+	int32_t pid;
+
+	for (int attempts = 0; attempts < 20000; attempts++) {
+		if (shmring_door_step(producer, &pid) == wanted)
+			return pid;
+		usleep(1000);
+	}
+	fail_msg("event %d did not come", wanted);
+	return 0;
+}
+
+/* A child that joins ring `name`, says so with a byte on `told_fd`, and then leaves, or waits to be killed. */
+static pid_t start_reader(const char *name, int told_fd, bool leave)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct shmring_reader *reader;
+		int rc = shmring_attach(&reader, name, NULL);
+		char verdict = rc == 0 ? 'y' : 'n';
+
+		if (write(told_fd, &verdict, 1) != 1)
+			_exit(3);
+		if (rc == 0 && leave)
+			shmring_detach(reader);
+		else if (rc == 0)
+			pause();
+		_exit(0);
+	}
+	return child;
+}
+
+static void nothing_of_a_ring_has_a_name_in_the_file_system(void **state)
+{
+	struct shmring_producer *producer = ring_create("nameless", SHMRING_SEGMENT_SHM, SHMRING_SPLIT);
+
+	(void)state;
+	assert_int_equal(shm_entry_count(), 0);
+	assert_string_equal(shmring_segment_name(producer), "shm");
+	shmring_destroy(producer);
+}
+
+static void a_reader_that_leaves_and_one_that_dies_are_told_apart(void **state)
+{
+	struct shmring_producer *producer = ring_create("door-test", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	int told[2];
+	char verdict;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(told), 0);
+	assert_int_equal(shmring_door_open(producer, NULL, NULL), 0);
+	child = start_reader("door-test", told[1], true);
+	assert_int_equal(await(producer, SHMRING_JOINED), child);
+	assert_int_equal(await(producer, SHMRING_LEFT), child);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(read(told[0], &verdict, 1), 1);
+	assert_int_equal(verdict, 'y');
+
+	child = start_reader("door-test", told[1], false);
+	await(producer, SHMRING_JOINED);
+	assert_int_equal(read(told[0], &verdict, 1), 1);
+	kill(child, SIGKILL);
+	assert_int_equal(await(producer, SHMRING_DIED), child);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	shmring_destroy(producer);
+	close(told[0]);
+	close(told[1]);
+}
+
+struct attempt {
+	const char *name;
+	int rc;
+	_Atomic bool done;
+	struct err err;
+};
+
+static void *try_to_attach(void *argument)
+{
+	struct attempt *attempt = argument;
+	struct shmring_reader *reader;
+
+	attempt->rc = shmring_attach(&reader, attempt->name, &attempt->err);
+	if (attempt->rc == 0)
+		shmring_detach(reader);
+	atomic_store(&attempt->done, true);
+	return NULL;
+}
+
+static void attach_while_stepping(struct shmring_producer *producer, struct attempt *attempt)
+{
+	pthread_t thread;
+	int32_t pid;
+
+	assert_int_equal(pthread_create(&thread, NULL, try_to_attach, attempt), 0);
+	while (!atomic_load(&attempt->done)) {
+		(void)shmring_door_step(producer, &pid);
+		usleep(1000);
+	}
+	pthread_join(thread, NULL);
+}
+
+static void a_second_reader_is_refused_with_the_first_ones_process(void **state)
+{
+	struct shmring_producer *producer = ring_create("taken", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct shmring_reader *reader = ring_adopt_reader(producer);
+	struct attempt attempt = {.name = "taken"};
+	char own_pid[16];
+
+	(void)state;
+	assert_int_equal(shmring_door_open(producer, NULL, NULL), 0);
+	attach_while_stepping(producer, &attempt);
+	assert_int_equal(attempt.rc, -EBUSY);
+	snprintf(own_pid, sizeof own_pid, "%d", getpid());
+	assert_non_null(strstr(attempt.err.text, own_pid));
+	shmring_detach(reader);
+	shmring_destroy(producer);
+}
+
+static void a_missing_ring_is_named(void **state)
+{
+	struct shmring_reader *reader;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(shmring_attach(&reader, "no-such-ring", &err), -ENOENT);
+	assert_non_null(strstr(err.text, "no-such-ring"));
+	assert_non_null(strstr(err.text, "cropring list"));
+}
+
+static void a_name_can_be_taken_only_once(void **state)
+{
+	struct shmring_producer *first = ring_create("twice", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct shmring_producer *second = ring_create("twice", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct err err;
+
+	(void)state;
+	assert_int_equal(shmring_door_open(first, NULL, NULL), 0);
+	assert_int_equal(shmring_door_open(second, NULL, &err), -EADDRINUSE);
+	assert_non_null(strstr(err.text, "twice"));
+	shmring_destroy(first);
+	assert_int_equal(shmring_door_open(second, NULL, &err), 0);
+	shmring_destroy(second);
+}
+
+static void a_socket_path_serves_and_vanishes_and_a_stale_one_is_replaced(void **state)
+{
+	struct shmring_producer *producer = ring_create("by-path", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct shmring_producer *heir;
+	char path[] = "/tmp/cropring-test-XXXXXX";
+	char socket_path[64];
+	struct attempt attempt = {.name = socket_path};
+	struct stat status;
+	pid_t child;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	snprintf(socket_path, sizeof socket_path, "%s/ring", path);
+	assert_int_equal(shmring_door_open(producer, socket_path, NULL), 0);
+	attach_while_stepping(producer, &attempt);
+	assert_int_equal(attempt.rc, 0);
+	shmring_destroy(producer);
+	assert_int_equal(stat(socket_path, &status), -1);
+
+	child = fork(); /* a producer that is killed leaves its socket file */
+	if (child == 0) {
+		producer = ring_create("by-path", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+		_exit(shmring_door_open(producer, socket_path, NULL) == 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(stat(socket_path, &status), 0);
+	heir = ring_create("by-path", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	assert_int_equal(shmring_door_open(heir, socket_path, NULL), 0);
+	shmring_destroy(heir);
+	rmdir(path);
+}
+
+static void a_parent_that_closes_before_it_speaks_counts_as_dead(void **state)
+{
+	struct shmring_producer *producer = ring_create("orphan", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	int sockets[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+	assert_int_equal(shmring_door_adopt(producer, sockets[0], NULL), 0);
+	close(sockets[1]);
+	await(producer, SHMRING_DIED);
+	shmring_destroy(producer);
+}
+
+static void a_refusal_reaches_the_reader_to_be(void **state)
+{
+	struct ring_join join = {.rc = 0};
+	int sockets[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+	shmring_door_refuse(sockets[0], -ENODATA, "photos: no image in it");
+	close(sockets[0]);
+	join.socket_fd = sockets[1];
+	ring_join_thread(&join);
+	assert_int_equal(join.rc, -ENODATA);
+	assert_string_equal(join.err.text, "photos: no image in it");
+}
+
+static void garbage_at_the_door_is_ignored(void **state)
+{
+	struct shmring_producer *producer = ring_create("garbage", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct attempt attempt = {.name = "garbage"};
+	struct sockaddr_un address;
+	socklen_t address_bytes;
+	int32_t pid;
+	int fd;
+
+	(void)state;
+	assert_int_equal(shmring_door_open(producer, NULL, NULL), 0);
+	assert_int_equal(wire_address("garbage", &address, &address_bytes), 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, address_bytes), 0);
+	assert_int_equal(send(fd, "let me in!", 10, 0), 10);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(shmring_door_step(producer, &pid), SHMRING_NOTHING);
+	close(fd);
+	attach_while_stepping(producer, &attempt);
+	assert_int_equal(attempt.rc, 0);
+	shmring_destroy(producer);
+}
+
+static void collect_names(const struct shmring_card *card, void *context)
+{
+	if (strcmp(card->name, "listed") == 0) {
+		assert_string_equal(card->subject, "a test");
+		assert_int_equal(card->slot_count, RING_SLOTS);
+		*(int *)context += 1;
+	}
+}
+
+static void *step_until_told(void *argument)
+{
+	struct shmring_producer *producer = *(struct shmring_producer **)argument;
+	int32_t pid;
+
+	for (int i = 0; i < 2000; i++) {
+		(void)shmring_door_step(producer, &pid);
+		usleep(500);
+	}
+	return NULL;
+}
+
+static void a_running_ring_is_listed(void **state)
+{
+	struct shmring_producer *producer = ring_create("listed", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	pthread_t thread;
+	int found = 0;
+
+	(void)state;
+	assert_int_equal(shmring_door_open(producer, NULL, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, step_until_told, &producer), 0);
+	assert_true(shmring_list(collect_names, &found) >= 1);
+	pthread_join(thread, NULL);
+	assert_int_equal(found, 1);
+	shmring_destroy(producer);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nothing_of_a_ring_has_a_name_in_the_file_system),
+		cmocka_unit_test(a_reader_that_leaves_and_one_that_dies_are_told_apart),
+		cmocka_unit_test(a_second_reader_is_refused_with_the_first_ones_process),
+		cmocka_unit_test(a_missing_ring_is_named),
+		cmocka_unit_test(a_name_can_be_taken_only_once),
+		cmocka_unit_test(a_socket_path_serves_and_vanishes_and_a_stale_one_is_replaced),
+		cmocka_unit_test(a_parent_that_closes_before_it_speaks_counts_as_dead),
+		cmocka_unit_test(a_refusal_reaches_the_reader_to_be),
+		cmocka_unit_test(garbage_at_the_door_is_ignored),
+		cmocka_unit_test(a_running_ring_is_listed),
+	};
+
+	return cmocka_run_group_tests_name("door", tests, NULL, NULL);
+}
