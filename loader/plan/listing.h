@@ -1,0 +1,36 @@
+/*
+ * listing.h - what one directory holds: the names of its sub-directories and of its images, sorted bytewise.
+ *
+ * Which files count as images is decided by name, as in torchvision's ImageFolder.
+ */
+#ifndef CROPRING_LISTING_H
+#define CROPRING_LISTING_H
+
+#include <stddef.h>
+
+/* For messages. */
+#define LISTING_EXTENSIONS ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp, in any case"
+
+/* Many names in little memory. */
+struct listing_names {
+	char *bytes;
+	size_t used_bytes, capacity_bytes;
+	size_t *offsets; /* where each name begins */
+	size_t count, capacity;
+};
+
+struct listing {
+	struct listing_names directories, images;
+};
+
+/*
+ * Replaces *listing (all zero before the first time) by the names in the directory behind directory_fd, which is closed in any
+ * case.  0 or a negative errno.
+ */
+int listing_read(struct listing *listing, int directory_fd);
+void listing_close(struct listing *listing);
+
+/* Valid until the next listing_read(). */
+const char *listing_name(const struct listing_names *names, size_t index);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * order.h - which sample stands at which position of an epoch.
+ *
+ * A keyed permutation computed per position in O(1) time and memory (Feistel network with cycle walking), so that shuffling,
+ * sharding and resuming cost nothing at any size.
+ */
+#ifndef CROPRING_ORDER_H
+#define CROPRING_ORDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct order {
+	uint64_t sample_count; /* >= 1 */
+	uint64_t seed;
+	bool shuffle;
+};
+
+/* The sample at `position` (< sample_count) of `epoch`; without shuffle the position itself. */
+uint64_t order_sample(const struct order *order, uint32_t epoch, uint64_t position);
+
+/*
+ * The sample that takes the place of `position` when its own failed: a pure function of epoch, position and attempt
+ * (1, 2, ...), never the planned sample itself unless there is only one.
+ */
+uint64_t order_substitute(const struct order *order, uint32_t epoch, uint64_t position, uint32_t attempt);
+
+#endif
