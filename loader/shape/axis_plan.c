@@ -1,0 +1,221 @@
+/* axis_plan.c - stage 4 of 5, first half: one axis of a resize in, spans and weights out.  One plan per thread and axis. */
+#include "loader/shape/axis_plan.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+
+/* ---- filters: the value at a distance from the centre, in source pixels (downscaling: in output pixels) ---- */
+
+static double box_value(double distance)
+{
+	return distance > -0.5 && distance <= 0.5 ? 1.0 : 0.0;
+}
+
+static double bilinear_value(double distance)
+{
+	distance = fabs(distance);
+	return distance < 1.0 ? 1.0 - distance : 0.0;
+}
+
+/* A Hann-like window times sinc.  The two constants are float32 in Pillow, and the last bits show. */
+static double hamming_value(double distance)
+{
+	distance = fabs(distance);
+	if (distance == 0.0)
+		return 1.0;
+	if (distance >= 1.0)
+		return 0.0;
+	distance *= M_PI;
+	return sin(distance) / distance * ((double)0.54f + (double)0.46f * cos(distance));
+}
+
+/* Keys' cubic convolution with a = -0.5. */
+static double bicubic_value(double distance)
+{
+	const double a = -0.5;
+
+	distance = fabs(distance);
+	if (distance < 1.0)
+		return ((a + 2.0) * distance - (a + 3.0)) * distance * distance + 1.0;
+	if (distance < 2.0)
+		return (((distance - 5.0) * distance + 8.0) * distance - 4.0) * a;
+	return 0.0;
+}
+
+static double sinc(double distance)
+{
+	if (distance == 0.0)
+		return 1.0;
+	distance *= M_PI;
+	return sin(distance) / distance;
+}
+
+static double lanczos_value(double distance)
+{
+	return -3.0 <= distance && distance < 3.0 ? sinc(distance) * sinc(distance / 3.0) : 0.0;
+}
+
+static const struct {
+	double (*value)(double distance);
+	double support;
+} filters[] = {
+        [RESAMPLE_BOX] = {box_value, 0.5},         [RESAMPLE_BILINEAR] = {bilinear_value, 1.0},
+        [RESAMPLE_HAMMING] = {hamming_value, 1.0}, [RESAMPLE_BICUBIC] = {bicubic_value, 2.0},
+        [RESAMPLE_LANCZOS] = {lanczos_value, 3.0},
+};
+
+/* An axis in the numbers that every formula below starts from.  Pillow takes boxes as float32: so does this. */
+struct geometry {
+	float in0, in1;
+	double scale;          /* source pixels per output pixel */
+	double stretch, reach; /* the filter's widening, at least 1, and how far it sees then */
+	bool is_shift;         /* output i is source pixel i + in0, whatever the filter: every other weight is 0 */
+};
+
+static struct geometry measure_axis(enum resample_filter filter, const struct resample_axis *axis)
+{
+	struct geometry geometry = {.in0 = (float)axis->in0, .in1 = (float)axis->in1};
+
+	geometry.scale = (double)(geometry.in1 - geometry.in0) / axis->virtual_px;
+	geometry.stretch = fmax(geometry.scale, 1.0);
+	geometry.reach = filters[filter].support * geometry.stretch;
+	geometry.is_shift = geometry.scale == 1.0 && geometry.in0 == floorf(geometry.in0);
+	return geometry;
+}
+
+static double centre_of(const struct geometry *geometry, uint32_t output)
+{
+	return geometry->in0 + (output + 0.5) * geometry->scale;
+}
+
+/* The span of one output, in source pixels.  Clamping before the conversion keeps every double inside uint32_t. */
+static struct axis_span span_of(const struct geometry *geometry, uint32_t in_px, uint32_t output)
+{
+	double centre = centre_of(geometry, output);
+	uint32_t first = (uint32_t)fmin(fmax(centre - geometry->reach + 0.5, 0.0), in_px);
+	uint32_t end = (uint32_t)fmin(centre + geometry->reach + 0.5, in_px);
+
+	return (struct axis_span){.first = first, .count = end - first};
+}
+
+static double nearest_start(const struct geometry *geometry)
+{
+	return geometry->in0 + geometry->scale * 0.5;
+}
+
+/* Nearest adds up its position step by step, rounding each time, so there is no shortcut to a far one. */
+static double advance(double position, double step, uint32_t count)
+{
+	while (count--)
+		position += step;
+	return position;
+}
+
+/* The rounding of advance() stays below half a step for any axis under 2^26 outputs; the clamp is for the others. */
+static uint32_t pixel_at(double position, uint32_t in_px)
+{
+	return (uint32_t)fmin(position, in_px - 1.0);
+}
+
+void axis_plan_extent(enum resample_filter filter, const struct resample_axis *axis, uint32_t *begin, uint32_t *end)
+{
+	struct geometry geometry = measure_axis(filter, axis);
+
+	if (geometry.is_shift) {
+		*begin = (uint32_t)geometry.in0 + axis->first;
+		*end = *begin + axis->out_px;
+	} else if (filter == RESAMPLE_NEAREST) {
+		double position = advance(nearest_start(&geometry), geometry.scale, axis->first);
+
+		*begin = pixel_at(position, axis->in_px);
+		*end = pixel_at(advance(position, geometry.scale, axis->out_px - 1), axis->in_px) + 1;
+	} else {
+		struct axis_span span = span_of(&geometry, axis->in_px, axis->first + axis->out_px - 1);
+
+		*begin = span_of(&geometry, axis->in_px, axis->first).first;
+		*end = span.first + span.count;
+	}
+}
+
+static void plan_nearest(struct axis_plan *plan, const struct geometry *geometry)
+{
+	double position = advance(nearest_start(geometry), geometry->scale, plan->axis.first);
+
+	for (uint32_t i = 0; i < plan->axis.out_px; i++, position += geometry->scale)
+		plan->spans[i] = (struct axis_span){.first = pixel_at(position, plan->axis.in_px) - plan->begin, .count = 1};
+}
+
+static int plan_weighted(struct axis_plan *plan, const struct geometry *geometry)
+{
+	const struct resample_axis *axis = &plan->axis;
+	double (*value_at)(double distance) = filters[plan->filter].value;
+	double per_stretch = 1.0 / geometry->stretch, *values;
+	int32_t *weights;
+	size_t weight_count;
+
+	plan->weights_per_px = (uint32_t)fmin(2.0 * ceil(geometry->reach) + 1.0, axis->in_px);
+	if (__builtin_mul_overflow((size_t)axis->out_px, plan->weights_per_px, &weight_count) ||
+	    scratch_reserve(&plan->weights_memory, weight_count, sizeof *weights) ||
+	    scratch_reserve(&plan->values_memory, plan->weights_per_px, sizeof *values))
+		return -ENOMEM;
+	plan->weights = weights = plan->weights_memory.data;
+	values = plan->values_memory.data;
+
+	for (uint32_t i = 0; i < axis->out_px; i++, weights += plan->weights_per_px) {
+		struct axis_span span = span_of(geometry, axis->in_px, axis->first + i);
+		double centre = centre_of(geometry, axis->first + i), total = 0.0;
+
+		assert(span.count <= plan->weights_per_px);
+		for (uint32_t tap = 0; tap < span.count; tap++) {
+			values[tap] = value_at((span.first + tap - centre + 0.5) * per_stretch);
+			total += values[tap];
+		}
+		for (uint32_t tap = 0; tap < span.count; tap++) {
+			double weight = (total != 0.0 ? values[tap] / total : values[tap]) * (1 << AXIS_PLAN_WEIGHT_BITS);
+
+			weights[tap] = (int32_t)(weight < 0 ? weight - 0.5 : weight + 0.5);
+		}
+		plan->spans[i] = (struct axis_span){.first = span.first - plan->begin, .count = span.count};
+	}
+	return 0;
+}
+
+static bool same_axis(const struct resample_axis *a, const struct resample_axis *b)
+{
+	return a->in_px == b->in_px && a->in0 == b->in0 && a->in1 == b->in1 && a->virtual_px == b->virtual_px &&
+	       a->first == b->first && a->out_px == b->out_px;
+}
+
+int axis_plan_make(struct axis_plan *plan, enum resample_filter filter, const struct resample_axis *axis)
+{
+	struct geometry geometry = measure_axis(filter, axis);
+
+	assert(axis->out_px > 0 && axis->out_px <= axis->virtual_px && axis->first <= axis->virtual_px - axis->out_px);
+	assert(0 <= axis->in0 && axis->in0 < axis->in1 && axis->in1 <= axis->in_px);
+	if (plan->ready && plan->filter == filter && same_axis(&plan->axis, axis))
+		return 0;
+
+	plan->ready = false;
+	plan->filter = filter;
+	plan->axis = *axis;
+	plan->is_shift = geometry.is_shift;
+	axis_plan_extent(filter, axis, &plan->begin, &plan->end);
+	if (scratch_reserve(&plan->spans_memory, axis->out_px, sizeof *plan->spans))
+		return -ENOMEM;
+	plan->spans = plan->spans_memory.data;
+	if (filter == RESAMPLE_NEAREST)
+		plan_nearest(plan, &geometry);
+	else if (!plan->is_shift && plan_weighted(plan, &geometry))
+		return -ENOMEM;
+	plan->ready = true;
+	return 0;
+}
+
+void axis_plan_free(struct axis_plan *plan)
+{
+	scratch_free(&plan->spans_memory);
+	scratch_free(&plan->weights_memory);
+	scratch_free(&plan->values_memory);
+	*plan = (struct axis_plan){0};
+}

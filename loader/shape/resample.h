@@ -1,0 +1,57 @@
+/*
+ * resample.h - stage 4 of 5, first half: a region of source pixels in, the output's pixels out.
+ *
+ * Bit for bit what Image.resize() of Pillow 13.0 computes for 8-bit images: antialiased separable filters with 22-bit fixed-point
+ * weights, rounding after each of two passes; nearest by accumulated positions.  The vertical pass goes first when the height
+ * loses more than twice as many pixels as the width; Pillow up to 12.1 never does that, so there the last bit differs at times.
+ * Source of the formulas: Pillow, src/libImaging/Resample.c and Geometry.c.
+ */
+#ifndef CROPRING_RESAMPLE_H
+#define CROPRING_RESAMPLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "loader/pixels.h"
+
+/* In the order of --resample. */
+enum resample_filter {
+	RESAMPLE_NEAREST,
+	RESAMPLE_BOX,
+	RESAMPLE_BILINEAR,
+	RESAMPLE_HAMMING,
+	RESAMPLE_BICUBIC,
+	RESAMPLE_LANCZOS,
+};
+
+/*
+ * One axis of a resize.  [in0, in1) of in_px source pixels maps to virtual_px output pixels, of which those from `first` on,
+ * out_px of them, are wanted.  A plain resize has in0 = 0, in1 = in_px, first = 0 and virtual_px = out_px; a resize followed
+ * by a centre crop has a larger virtual_px, so that only the window is ever computed.
+ */
+struct resample_axis {
+	uint32_t in_px;
+	double in0, in1;
+	uint32_t virtual_px, first, out_px;
+};
+
+/* The source pixels [*begin, *end) that the axis's wanted outputs read. */
+void resample_extent(enum resample_filter filter, const struct resample_axis *axis, uint32_t *begin, uint32_t *end);
+
+/* One per thread: keeps the weights and the rows between the passes. */
+struct resampler;
+
+/* NULL when memory is short. */
+struct resampler *resampler_open(void);
+void resampler_close(struct resampler *resampler);
+
+/*
+ * Resizes.  `source` holds at least the extents of both axes; its pixel (0, 0) is source pixel (source_x, source_y) of the
+ * axes' coordinates.  Writes y->out_px rows of x->out_px * source->channels bytes, out_stride_bytes apart.
+ * 0 or -ENOMEM.
+ */
+int resampler_run(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x,
+                  const struct resample_axis *y, const struct pixels *source, uint32_t source_x, uint32_t source_y, uint8_t *out,
+                  size_t out_stride_bytes);
+
+#endif
