@@ -1,0 +1,125 @@
+/* Stage 3 of 5, decode: compressed bytes and a wanted region in, the region's pixels out.  One decoder per thread. */
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "loader/decode/decode.h"
+#include "loader/decode/decode_bmp.h"
+#include "loader/decode/decode_jpeg.h"
+#include "loader/decode/decode_png.h"
+#include "loader/decode/sniff.h"
+#include "loader/decode/workspace.h"
+
+struct decoder {
+	struct workspace workspace;
+};
+
+struct decoder *decoder_open(const struct decode_limits *limits)
+{
+	struct decoder *decoder = calloc(1, sizeof *decoder);
+
+	if (decoder)
+		decoder->workspace.max_pixels = limits->max_pixels;
+	return decoder;
+}
+
+void decoder_close(struct decoder *decoder)
+{
+	if (!decoder)
+		return;
+	free(decoder->workspace.pixels.data);
+	free(decoder->workspace.rows.data);
+	free(decoder);
+}
+
+const char *decoder_reason(const struct decoder *decoder)
+{
+	return decoder->workspace.reason;
+}
+
+enum item_status decode_probe(struct decoder *decoder, const uint8_t *bytes, size_t byte_count, struct image_info *info)
+{
+	struct workspace *workspace = &decoder->workspace;
+	struct image_info found = {.orientation = 1};
+	enum item_status status = ITEM_NOT_AN_IMAGE;
+	const char *name;
+
+	workspace->reason[0] = '\0';
+	if (byte_count == 0)
+		return ITEM_EMPTY;
+
+	found.format = sniff(bytes, byte_count, &name);
+	switch (found.format) {
+	case IMAGE_JPEG:
+		status = decode_jpeg_probe(workspace, bytes, byte_count, &found);
+		break;
+	case IMAGE_PNG:
+		status = decode_png_probe(workspace, bytes, byte_count, &found);
+		break;
+	case IMAGE_BMP:
+		status = decode_bmp_probe(workspace, bytes, byte_count, &found);
+		break;
+	case IMAGE_OTHER:
+		return workspace_fail(workspace, ITEM_UNSUPPORTED, "a %s file, which is not read", name);
+	case IMAGE_UNKNOWN:
+		return workspace_fail(workspace, ITEM_NOT_AN_IMAGE, "starts like no image format (first byte 0x%02x)", bytes[0]);
+	}
+	if (status == ITEM_OK)
+		*info = found;
+	return status;
+}
+
+/* `region` lies in a picture of the given size. */
+static bool is_inside(const struct box *region, uint32_t width_px, uint32_t height_px)
+{
+	return region->x >= 0 && region->y >= 0 && region->width > 0 && region->height > 0 &&
+	       (int64_t)region->x + region->width <= width_px && (int64_t)region->y + region->height <= height_px;
+}
+
+/* The pipeline asks for nothing else, but what it asks for becomes memory addresses. */
+static enum item_status check_want(struct workspace *workspace, const struct image_info *info, const struct decode_want *want)
+{
+	const struct box *region = &want->region;
+
+	if ((want->channels != 1 && want->channels != 3) || want->scale_eighths < 1 || want->scale_eighths > 8)
+		return workspace_fail(workspace, ITEM_UNSUPPORTED, "%u channels at %u/8 of the size", want->channels,
+		                      want->scale_eighths);
+	if (want->scale_eighths != 8 && info->format != IMAGE_JPEG)
+		return workspace_fail(workspace, ITEM_UNSUPPORTED, "only JPEG is decoded at a reduced size");
+	if (!is_inside(region, decode_scaled_px(info->width_px, want->scale_eighths),
+	               decode_scaled_px(info->height_px, want->scale_eighths)))
+		return workspace_fail(workspace, ITEM_UNSUPPORTED, "region %dx%d at %d,%d is not inside %ux%u pixels at %u/8",
+		                      region->width, region->height, region->x, region->y, info->width_px, info->height_px,
+		                      want->scale_eighths);
+	return ITEM_OK;
+}
+
+enum item_status decode_region(struct decoder *decoder, const uint8_t *bytes, size_t byte_count, const struct image_info *info,
+                               const struct decode_want *want, struct pixels *out)
+{
+	struct workspace *workspace = &decoder->workspace;
+	enum item_status status;
+
+	*out = (struct pixels){0};
+	workspace->reason[0] = '\0';
+	status = check_want(workspace, info, want);
+	if (status != ITEM_OK)
+		return status;
+
+	switch (info->format) {
+	case IMAGE_JPEG:
+		status = decode_jpeg_region(workspace, bytes, byte_count, info, want, out);
+		break;
+	case IMAGE_PNG:
+		status = decode_png_region(workspace, bytes, byte_count, info, want, out);
+		break;
+	case IMAGE_BMP:
+		status = decode_bmp_region(workspace, bytes, byte_count, info, want, out);
+		break;
+	default:
+		return workspace_fail(workspace, ITEM_NOT_AN_IMAGE, "was not probed");
+	}
+	/* What lies in the workspace after a failure is no picture. */
+	if (status != ITEM_OK)
+		*out = (struct pixels){0};
+	return status;
+}

@@ -1,0 +1,61 @@
+/*
+ * decode.h - stage 3 of 5: compressed bytes and a wanted region in, the pixels of that region out.
+ *
+ * One decoder per thread: it owns the codec state and the scratch memory that it reuses from image to image.
+ * No call ever trusts the bytes: limits are checked from the header before memory is spent.
+ */
+#ifndef CROPRING_DECODE_H
+#define CROPRING_DECODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "loader/item_status.h"
+#include "loader/pixels.h"
+
+enum image_format { IMAGE_UNKNOWN, IMAGE_JPEG, IMAGE_PNG, IMAGE_BMP, IMAGE_OTHER };
+
+struct decode_limits {
+	uint64_t max_pixels; /* width * height of the whole image */
+};
+
+/* What the header tells, before any pixel is decoded. */
+struct image_info {
+	enum image_format format;
+	uint32_t width_px, height_px; /* as stored, before any EXIF rotation */
+	uint8_t orientation;          /* EXIF tag 0x0112: 1 to 8, 1 when absent or invalid (JPEG and PNG eXIf) */
+};
+
+struct decode_want {
+	struct box region;      /* in the pixels of the stored image, at scale_eighths of its size */
+	uint32_t channels;      /* 3: RGB, 1: luma (of a colour JPEG its luma plane; else Pillow's convert("L")) */
+	uint32_t scale_eighths; /* 8: full size; 1 to 7: DCT-domain reduction, JPEG only */
+};
+
+struct decoder;
+
+/* NULL when memory is short. */
+struct decoder *decoder_open(const struct decode_limits *limits);
+void decoder_close(struct decoder *decoder);
+
+/* Reads the header only.  ITEM_OK fills *info. */
+enum item_status decode_probe(struct decoder *decoder, const uint8_t *bytes, size_t byte_count, struct image_info *info);
+
+/*
+ * Decodes want->region of the image that decode_probe() described.  On ITEM_OK *out lies in the decoder's own memory,
+ * is exactly the region's size and stays valid until the decoder's next call.  Pixels equal those of a full decode by
+ * Pillow, converted to "RGB" or "L", then cropped.
+ */
+enum item_status decode_region(struct decoder *decoder, const uint8_t *bytes, size_t byte_count, const struct image_info *info,
+                               const struct decode_want *want, struct pixels *out);
+
+/* The last failure in the codec's own words ("premature end of JPEG file"), or "" when there is nothing to add. */
+const char *decoder_reason(const struct decoder *decoder);
+
+/* One axis of a JPEG decoded at eighths/8 of its size: ceil(full_px * eighths / 8), as libjpeg computes it. */
+static inline uint32_t decode_scaled_px(uint32_t full_px, uint32_t eighths)
+{
+	return (uint32_t)(((uint64_t)full_px * eighths + 7) / 8);
+}
+
+#endif

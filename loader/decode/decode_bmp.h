@@ -1,0 +1,16 @@
+/*
+ * decode_bmp.h - stage 3 of 5, decode: a BMP in memory in, its header or the pixels of a region out.
+ *
+ * A reader of its own for uncompressed files (1, 4, 8, 16, 24 and 32 bits); only the region's rows are touched.
+ */
+#ifndef CROPRING_DECODE_BMP_H
+#define CROPRING_DECODE_BMP_H
+
+#include "loader/decode/workspace.h"
+
+/* As decode_probe() and decode_region(); on success *out describes memory of the workspace. */
+enum item_status decode_bmp_probe(struct workspace *workspace, const uint8_t *bytes, size_t byte_count, struct image_info *info);
+enum item_status decode_bmp_region(struct workspace *workspace, const uint8_t *bytes, size_t byte_count,
+                                   const struct image_info *info, const struct decode_want *want, struct pixels *out);
+
+#endif

@@ -1,0 +1,17 @@
+/*
+ * decode_png.h - stage 3 of 5, decode: a PNG in memory in, its header or the pixels of a region out.
+ *
+ * libpng by rows: nothing after the region's last row is read, nothing but IHDR, PLTE and IDAT is looked at (and eXIf when
+ * probing). Gamma, profiles and transparency are ignored; alpha is dropped.
+ */
+#ifndef CROPRING_DECODE_PNG_H
+#define CROPRING_DECODE_PNG_H
+
+#include "loader/decode/workspace.h"
+
+/* As decode_probe() and decode_region(); on success *out describes memory of the workspace. */
+enum item_status decode_png_probe(struct workspace *workspace, const uint8_t *bytes, size_t byte_count, struct image_info *info);
+enum item_status decode_png_region(struct workspace *workspace, const uint8_t *bytes, size_t byte_count,
+                                   const struct image_info *info, const struct decode_want *want, struct pixels *out);
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * workspace.h - stage 3 of 5, decode: what its format files share: memory that is reused from image to image, and the words
+ * for the last failure.  One workspace per decoder, so one thread at a time.
+ */
+#ifndef CROPRING_WORKSPACE_H
+#define CROPRING_WORKSPACE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "loader/decode/decode.h"
+
+/* What a scratch may keep for the next image; one huge picture must not hold its memory for the rest of the run. */
+#define SCRATCH_KEPT_BYTES ((size_t)16 << 20)
+
+struct scratch {
+	uint8_t *data;
+	size_t capacity_bytes;
+};
+
+struct workspace {
+	uint64_t max_pixels;
+	struct scratch pixels; /* the region that is handed out */
+	struct scratch rows;   /* whole rows as the codec gives them, before the region's columns are taken out */
+	char reason[256];
+};
+
+/* Puts the reason into words and returns `status`, so that a failing parser reads `return workspace_fail(...);`. */
+__attribute__((format(printf, 3, 4))) static inline enum item_status
+workspace_fail(struct workspace *workspace, enum item_status status, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(workspace->reason, sizeof workspace->reason, format, arguments);
+	va_end(arguments);
+	return status;
+}
+
+/* The size from a header that nobody has checked yet. */
+static inline enum item_status workspace_check_size(struct workspace *workspace, uint32_t width_px, uint32_t height_px)
+{
+	if (width_px == 0 || height_px == 0)
+		return workspace_fail(workspace, ITEM_CORRUPT, "%ux%u pixels", width_px, height_px);
+	if ((uint64_t)width_px * height_px > workspace->max_pixels)
+		return workspace_fail(workspace, ITEM_TOO_LARGE, "%ux%u pixels, over the limit of %llu", width_px, height_px,
+		                      (unsigned long long)workspace->max_pixels);
+	return ITEM_OK;
+}
+
+/* A region decode trusts the probe's limits, so the header must still say what it said then. */
+static inline enum item_status workspace_check_same(struct workspace *workspace, const struct image_info *info, uint32_t width_px,
+                                                    uint32_t height_px)
+{
+	if (width_px != info->width_px || height_px != info->height_px)
+		return workspace_fail(workspace, ITEM_CORRUPT, "%ux%u pixels, but %ux%u when it was probed", width_px, height_px,
+		                      info->width_px, info->height_px);
+	return ITEM_OK;
+}
+
+/* Memory for row_count rows, contents undefined; ITEM_TOO_LARGE when there is none. */
+static inline enum item_status workspace_reserve(struct workspace *workspace, struct scratch *scratch, size_t row_count,
+                                                 size_t row_bytes)
+{
+	size_t bytes;
+
+	if (__builtin_mul_overflow(row_count, row_bytes, &bytes))
+		bytes = SIZE_MAX;
+	if (bytes <= scratch->capacity_bytes && scratch->capacity_bytes <= SCRATCH_KEPT_BYTES)
+		return ITEM_OK;
+	free(scratch->data);
+	scratch->data = malloc(bytes);
+	scratch->capacity_bytes = scratch->data ? bytes : 0;
+	return scratch->data ? ITEM_OK : workspace_fail(workspace, ITEM_TOO_LARGE, "no memory for %zu bytes of pixels", bytes);
+}
+
+/* Reserves the region's pixels and describes them in *out. */
+static inline enum item_status workspace_reserve_region(struct workspace *workspace, const struct decode_want *want,
+                                                        struct pixels *out)
+{
+	size_t stride_bytes = (size_t)want->region.width * want->channels;
+	enum item_status status = workspace_reserve(workspace, &workspace->pixels, (size_t)want->region.height, stride_bytes);
+
+	if (status == ITEM_OK)
+		*out = (struct pixels){
+		        .data = workspace->pixels.data,
+		        .stride_bytes = stride_bytes,
+		        .width_px = (uint32_t)want->region.width,
+		        .height_px = (uint32_t)want->region.height,
+		        .channels = want->channels,
+		};
+	return status;
+}
+
+#endif

@@ -1,0 +1,433 @@
+/* JPEG regions beside a plain libjpeg decode of the whole file; damaged, hostile and unusual files.  One thread. */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "tests/decode_check.h"
+#include "tests/jpeg_recipe.h"
+
+/* CMYK as Adobe stores it (inverted): each ink takes its share of what black leaves, rounded. */
+static void convert_cmyk(struct picture *picture)
+{
+	struct picture rgb = picture_make(picture->width_px, picture->height_px, 3);
+
+	for (size_t i = 0; i < (size_t)rgb.width_px * rgb.height_px; i++) {
+		const uint8_t *cmyk = picture->data + 4 * i;
+
+		for (int c = 0; c < 3; c++)
+			rgb.data[3 * i + (size_t)c] = (uint8_t)(cmyk[3] - (2 * (255 - cmyk[c]) * cmyk[3] + 255) / 510);
+	}
+	free(picture->data);
+	*picture = rgb;
+}
+
+/* The whole file by plain libjpeg calls. */
+static struct picture decode_plainly(struct file file, uint32_t channels, unsigned eighths)
+{
+	struct jpeg_decompress_struct codec;
+	struct jpeg_error_mgr errors;
+	struct picture picture;
+
+	codec.err = jpeg_std_error(&errors);
+	jpeg_create_decompress(&codec);
+	jpeg_mem_src(&codec, file.bytes, file.byte_count);
+	jpeg_read_header(&codec, TRUE);
+	codec.out_color_space = codec.num_components == 4 ? JCS_CMYK : channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+	codec.scale_num = eighths;
+	codec.scale_denom = 8;
+	jpeg_start_decompress(&codec);
+	picture = picture_make(codec.output_width, codec.output_height, (uint32_t)codec.output_components);
+	while (codec.output_scanline < codec.output_height) {
+		JSAMPROW row = picture.data + (size_t)codec.output_scanline * picture.width_px * picture.channels;
+
+		jpeg_read_scanlines(&codec, &row, 1);
+	}
+	jpeg_finish_decompress(&codec);
+	assert_int_equal(errors.num_warnings, 0);
+	jpeg_destroy_decompress(&codec);
+	if (picture.channels == 4) {
+		convert_cmyk(&picture);
+		if (channels == 1) {
+			struct picture luma = picture_make_luma(&picture);
+
+			free(picture.data);
+			picture = luma;
+		}
+	}
+	return picture;
+}
+
+static void check_recipe(struct decoder *decoder, const struct jpeg_recipe *recipe, unsigned eighths)
+{
+	struct file file = jpeg_encode(recipe);
+	struct image_info info = probe_ok(decoder, file);
+
+	assert_int_equal(info.format, IMAGE_JPEG);
+	assert_int_equal(info.width_px, recipe->width_px);
+	assert_int_equal(info.height_px, recipe->height_px);
+	assert_int_equal(info.orientation, recipe->orientation ? recipe->orientation : 1);
+	for (uint32_t channels = 1; channels <= 3; channels += 2) {
+		struct picture full = decode_plainly(file, channels, eighths);
+
+		assert_int_equal(full.width_px, decode_scaled_px(info.width_px, eighths));
+		assert_int_equal(full.height_px, decode_scaled_px(info.height_px, eighths));
+		check_regions(decoder, file, &info, &full, eighths, 4);
+		free(full.data);
+	}
+	free(file.bytes);
+}
+
+static struct jpeg_recipe random_recipe(J_COLOR_SPACE stored, int across, int down)
+{
+	return (struct jpeg_recipe){
+	        .width_px = 1 + check_below(140),
+	        .height_px = 1 + check_below(140),
+	        .stored = stored,
+	        .across = across,
+	        .down = down,
+	        .progressive = check_random() & 1,
+	        .restart_mcus = check_below(3) ? 0 : 1 + check_below(9),
+	        .orientation = (uint8_t)check_below(9),
+	};
+}
+
+static void a_region_equals_the_crop_of_a_plain_decode(void **state)
+{
+	static const struct {
+		J_COLOR_SPACE stored;
+		int across, down;
+	} kinds[] = {
+	        {JCS_YCbCr, 1, 1}, {JCS_YCbCr, 2, 1}, {JCS_YCbCr, 1, 2}, {JCS_YCbCr, 2, 2}, {JCS_YCbCr, 4, 1},
+	        {JCS_YCbCr, 4, 2}, {JCS_RGB, 1, 1},   {JCS_CMYK, 1, 1},  {JCS_YCCK, 1, 1},  {JCS_GRAYSCALE, 1, 1},
+	};
+	struct decoder *decoder = open_decoder();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		for (int round = 0; round < 8; round++) {
+			struct jpeg_recipe recipe = random_recipe(kinds[i].stored, kinds[i].across, kinds[i].down);
+
+			check_recipe(decoder, &recipe, 8);
+		}
+	}
+	decoder_close(decoder);
+}
+
+static void a_reduced_region_equals_the_crop_of_a_reduced_decode(void **state)
+{
+	struct decoder *decoder = open_decoder();
+
+	(void)state;
+	for (unsigned eighths = 1; eighths <= 7; eighths++) {
+		for (int round = 0; round < 4; round++) {
+			struct jpeg_recipe recipe =
+			        random_recipe(round == 3 ? JCS_GRAYSCALE : JCS_YCbCr, round == 3 ? 1 : 1 + round % 2, 1);
+
+			check_recipe(decoder, &recipe, eighths);
+		}
+	}
+	decoder_close(decoder);
+}
+
+static const struct jpeg_recipe baseline = {.width_px = 160, .height_px = 120, .stored = JCS_YCbCr, .across = 2, .down = 2};
+static const struct jpeg_recipe progressive = {.width_px = 160, .height_px = 120, .stored = JCS_YCbCr, .progressive = true};
+
+/* Where the last marker of this kind stands. */
+static size_t find_marker(struct file file, uint8_t marker)
+{
+	for (size_t at = file.byte_count - 2; at > 0; at--) {
+		if (file.bytes[at] == 0xff && file.bytes[at + 1] == marker)
+			return at;
+	}
+	fail_msg("no marker %02x", marker);
+	return 0;
+}
+
+static void a_file_cut_anywhere_is_truncated(void **state)
+{
+	const struct jpeg_recipe *recipes[] = {&baseline, &progressive};
+	struct decoder *decoder = open_decoder();
+
+	(void)state;
+	for (int r = 0; r < 2; r++) {
+		struct file file = jpeg_encode(recipes[r]);
+		struct image_info info = probe_ok(decoder, file);
+		size_t first_scan_at = 0;
+
+		while (file.bytes[first_scan_at] != 0xff || file.bytes[first_scan_at + 1] != 0xda)
+			first_scan_at++;
+		for (size_t byte_count = 3; byte_count < file.byte_count; byte_count += 1 + check_below(40)) {
+			struct file cut = file_copy(file.bytes, byte_count);
+
+			if (byte_count < first_scan_at)
+				check_probe_fails(decoder, cut, ITEM_TRUNCATED);
+			/* Without its end marker a file is cut as well: Pillow says so, too. */
+			assert_int_equal(decode_whole(decoder, cut, &info), ITEM_TRUNCATED);
+			free(cut.bytes);
+		}
+		free(file.bytes);
+	}
+	decoder_close(decoder);
+}
+
+static void an_end_marker_before_the_last_row_is_no_end(void **state)
+{
+	struct decoder *decoder = open_decoder();
+	struct file file = jpeg_encode(&baseline);
+	struct image_info info = probe_ok(decoder, file);
+
+	(void)state;
+	for (int round = 0; round < 40; round++) {
+		struct file cut = file_copy(file.bytes, file.byte_count - 40 - check_below((uint32_t)file.byte_count / 2));
+
+		while (cut.bytes[cut.byte_count - 1] == 0xff)
+			cut.byte_count--;
+		file_append(&cut, "\xff\xd9", 2);
+		assert_int_equal(decode_whole(decoder, cut, &info), ITEM_TRUNCATED);
+		free(cut.bytes);
+	}
+	free(file.bytes);
+	decoder_close(decoder);
+}
+
+static void rows_above_the_damage_are_still_read(void **state)
+{
+	struct decoder *decoder = open_decoder();
+	struct file file = jpeg_encode(&baseline);
+	struct image_info info = probe_ok(decoder, file);
+	struct picture full = decode_plainly(file, 3, 8);
+	struct file cut = file_copy(file.bytes, file.byte_count - 200);
+	struct decode_want want = {{10, 5, 100, 30}, 3, 8};
+
+	(void)state;
+	check_region(decoder, cut, &info, &want, &full);
+	assert_int_equal(decode_whole(decoder, cut, &info), ITEM_TRUNCATED);
+	check_regions(decoder, file, &info, &full, 8, 1); /* and the failure left nothing behind */
+	free(cut.bytes);
+	free(file.bytes);
+	free(full.data);
+	decoder_close(decoder);
+}
+
+static void a_wrong_restart_marker_is_corrupt(void **state)
+{
+	struct jpeg_recipe recipe = baseline;
+	struct decoder *decoder = open_decoder();
+
+	(void)state;
+	recipe.restart_mcus = 10; /* one row of MCUs: eight segments, seven markers */
+
+	struct file file = jpeg_encode(&recipe);
+	struct image_info info = probe_ok(decoder, file);
+
+	file.bytes[find_marker(file, 0xd2) + 1] = 0xd6;
+	assert_int_equal(decode_whole(decoder, file, &info), ITEM_CORRUPT);
+	free(file.bytes);
+	decoder_close(decoder);
+}
+
+static void junk_that_harms_no_pixel_is_no_failure(void **state)
+{
+	struct decoder *decoder = open_decoder();
+	struct file file = jpeg_encode(&progressive);
+	struct image_info info = probe_ok(decoder, file);
+	struct picture full = decode_plainly(file, 3, 8);
+
+	(void)state;
+	file_insert(&file, find_marker(file, 0xd9), "\0\0\0\0", 4);
+	file_insert(&file, 2, "\x11\x22", 2); /* libjpeg warns of both */
+	file_append(&file, "trailing", 8);
+	check_regions(decoder, file, &info, &full, 8, 2);
+	free(file.bytes);
+	free(full.data);
+	decoder_close(decoder);
+}
+
+static void flipped_bits_never_crash_nor_leave_pixels(void **state)
+{
+	const struct jpeg_recipe *recipes[] = {&baseline, &progressive};
+	struct decoder *decoder = open_decoder();
+	int failures = 0;
+
+	(void)state;
+	for (int round = 0; round < 400; round++) {
+		struct file file = jpeg_encode(recipes[round & 1]);
+		struct image_info info = probe_ok(decoder, file);
+
+		for (int i = 0; i < 3; i++)
+			file.bytes[check_below((uint32_t)file.byte_count)] ^= (uint8_t)(1u << check_below(8));
+		(void)decode_probe(decoder, file.bytes, file.byte_count, &info);
+		failures += decode_whole(decoder, file, &info) != ITEM_OK;
+		free(file.bytes);
+	}
+	assert_true(failures > 100);
+	decoder_close(decoder);
+}
+
+static void tables_of_the_last_picture_are_not_lent_to_the_next(void **state)
+{
+	struct jpeg_recipe bare = baseline;
+	struct decoder *decoder = open_decoder();
+	struct file whole = jpeg_encode(&baseline);
+	struct image_info info = probe_ok(decoder, whole);
+
+	(void)state;
+	bare.without_tables = true;
+
+	struct file file = jpeg_encode(&bare);
+
+	assert_int_equal(decode_whole(decoder, whole, &info), ITEM_OK);
+	assert_int_equal(decode_whole(decoder, file, &info), ITEM_CORRUPT); /* no quantization table */
+	free(file.bytes);
+	free(whole.bytes);
+	decoder_close(decoder);
+}
+
+static void kinds_that_are_not_read_are_unsupported(void **state)
+{
+	struct decoder *decoder = open_decoder();
+	struct file two_components = jpeg_encode(&(struct jpeg_recipe){.width_px = 20, .height_px = 20, .stored = JCS_UNKNOWN});
+	struct file twelve_bits = jpeg_encode(&baseline), lossless = jpeg_encode(&baseline), no_height = jpeg_encode(&baseline);
+	struct file many_scans = jpeg_encode(
+	        &(struct jpeg_recipe){.width_px = 64, .height_px = 64, .stored = JCS_YCbCr, .scan_per_coefficient = true});
+	struct image_info info;
+
+	(void)state;
+	check_probe_fails(decoder, two_components, ITEM_UNSUPPORTED);
+	assert_string_equal(decoder_reason(decoder), "a JPEG of 2 components");
+	twelve_bits.bytes[find_marker(twelve_bits, 0xc0) + 4] = 12;
+	check_probe_fails(decoder, twelve_bits, ITEM_UNSUPPORTED);
+	lossless.bytes[find_marker(lossless, 0xc0) + 1] = 0xc3;
+	check_probe_fails(decoder, lossless, ITEM_UNSUPPORTED);
+	memset(no_height.bytes + find_marker(no_height, 0xc0) + 5, 0, 2);
+	check_probe_fails(decoder, no_height, ITEM_UNSUPPORTED);
+	info = probe_ok(decoder, many_scans);
+	assert_int_equal(decode_whole(decoder, many_scans, &info), ITEM_UNSUPPORTED);
+	assert_string_equal(decoder_reason(decoder), "more than 100 scans");
+
+	free(two_components.bytes);
+	free(twelve_bits.bytes);
+	free(lossless.bytes);
+	free(no_height.bytes);
+	free(many_scans.bytes);
+	decoder_close(decoder);
+}
+
+static void write_size(struct file file, uint8_t marker, uint32_t width_px, uint32_t height_px)
+{
+	uint8_t *frame = file.bytes + find_marker(file, marker);
+
+	frame[5] = (uint8_t)(height_px >> 8);
+	frame[6] = (uint8_t)height_px;
+	frame[7] = (uint8_t)(width_px >> 8);
+	frame[8] = (uint8_t)width_px;
+}
+
+static void sizes_are_limited_from_the_header(void **state)
+{
+	struct decoder *decoder = open_decoder();
+	struct decoder *generous = decoder_open(&(struct decode_limits){.max_pixels = UINT64_MAX});
+	struct file file = jpeg_encode(&baseline), scans = jpeg_encode(&progressive);
+	struct image_info info;
+
+	(void)state;
+	write_size(file, 0xc0, 2000, 2000);
+	assert_int_equal(probe_ok(decoder, file).width_px, 2000);
+	write_size(file, 0xc0, 2000, 2001);
+	check_probe_fails(decoder, file, ITEM_TOO_LARGE);
+	assert_string_equal(decoder_reason(decoder), "2000x2001 pixels, over the limit of 4000000");
+
+	/* All of a progressive picture's coefficients are in memory at once. */
+	write_size(scans, 0xc2, 30000, 30000);
+	info = probe_ok(generous, scans);
+	assert_int_equal(decode(generous, scans, &info, &(struct decode_want){{0, 0, 9, 9}, 3, 8}, &(struct pixels){0}),
+	                 ITEM_TOO_LARGE);
+	free(file.bytes);
+	free(scans.bytes);
+	decoder_close(decoder);
+	decoder_close(generous);
+}
+
+static void a_file_that_changed_since_the_probe_is_corrupt(void **state)
+{
+	struct decoder *decoder = open_decoder();
+	struct file file = jpeg_encode(&baseline);
+	struct image_info info = probe_ok(decoder, file);
+
+	(void)state;
+	write_size(file, 0xc0, 64, 64);
+	assert_int_equal(decode_whole(decoder, file, &info), ITEM_CORRUPT);
+	free(file.bytes);
+	decoder_close(decoder);
+}
+
+static void regions_outside_of_the_picture_are_refused(void **state)
+{
+	static const struct decode_want wants[] = {
+	        {{0, 0, 161, 120}, 3, 8}, {{0, 0, 160, 121}, 3, 8},
+	        {{160, 0, 1, 1}, 3, 8},   {{-1, 0, 10, 10}, 3, 8},
+	        {{0, -1, 10, 10}, 3, 8},  {{0, 0, 0, 10}, 3, 8},
+	        {{0, 0, 10, -10}, 3, 8},  {{INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX}, 3, 8},
+	        {{0, 0, 81, 60}, 3, 4},   {{0, 0, 10, 10}, 2, 8},
+	        {{0, 0, 10, 10}, 3, 0},   {{0, 0, 10, 10}, 3, 9},
+	};
+	struct decoder *decoder = open_decoder();
+	struct file file = jpeg_encode(&baseline);
+	struct image_info info = probe_ok(decoder, file);
+	struct pixels out;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof wants / sizeof wants[0]; i++)
+		assert_int_equal(decode(decoder, file, &info, &wants[i], &out), ITEM_UNSUPPORTED);
+	free(file.bytes);
+	decoder_close(decoder);
+}
+
+static void nothing_is_ever_printed(void **state)
+{
+	struct decoder *decoder = open_decoder();
+	struct file file = jpeg_encode(&baseline);
+	struct image_info info = probe_ok(decoder, file);
+	int ends[2], kept = dup(STDERR_FILENO);
+	char printed;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+	fflush(stderr);
+	dup2(ends[1], STDERR_FILENO);
+	file.byte_count -= 300;
+	(void)decode_whole(decoder, file, &info);
+	file.bytes[file.byte_count / 2] = 0xff;
+	(void)decode_whole(decoder, file, &info);
+	fflush(stderr);
+	dup2(kept, STDERR_FILENO);
+	assert_int_equal(read(ends[0], &printed, 1), -1);
+	close(kept);
+	close(ends[0]);
+	close(ends[1]);
+	free(file.bytes);
+	decoder_close(decoder);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_region_equals_the_crop_of_a_plain_decode),
+	        cmocka_unit_test(a_reduced_region_equals_the_crop_of_a_reduced_decode),
+	        cmocka_unit_test(a_file_cut_anywhere_is_truncated),
+	        cmocka_unit_test(an_end_marker_before_the_last_row_is_no_end),
+	        cmocka_unit_test(rows_above_the_damage_are_still_read),
+	        cmocka_unit_test(a_wrong_restart_marker_is_corrupt),
+	        cmocka_unit_test(junk_that_harms_no_pixel_is_no_failure),
+	        cmocka_unit_test(flipped_bits_never_crash_nor_leave_pixels),
+	        cmocka_unit_test(tables_of_the_last_picture_are_not_lent_to_the_next),
+	        cmocka_unit_test(kinds_that_are_not_read_are_unsupported),
+	        cmocka_unit_test(sizes_are_limited_from_the_header),
+	        cmocka_unit_test(a_file_that_changed_since_the_probe_is_corrupt),
+	        cmocka_unit_test(regions_outside_of_the_picture_are_refused),
+	        cmocka_unit_test(nothing_is_ever_printed),
+	};
+
+	check_state = seed_of_test("test_decode_jpeg");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
