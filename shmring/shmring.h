@@ -190,7 +190,7 @@ enum shmring_end shmring_end_text(const struct shmring_reader *reader, char *tex
 
 /* ------------------------------------------------------------------ looking around */
 
-/* What a running ring tells about itself. */
+/* What a running ring tells about itself; slot_count 0: it did not answer within a second, and only name and pid are known. */
 struct shmring_card {
 	char name[SHMRING_NAME_BYTES];
 	int32_t pid;
