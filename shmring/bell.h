@@ -19,6 +19,8 @@ static inline void bell_ring(sem_t *bell)
 {
 	int value;
 
+	/* On a weakly ordered processor this look may overtake the change of state that it follows; the sleeper then finds out at the
+	 * end of its slice. */
 	if (sem_getvalue(bell, &value) == 0 && value < 1)
 		(void)sem_post(bell); /* fails only at 2^31 - 1 */
 }

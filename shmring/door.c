@@ -1,16 +1,19 @@
 /*
  * door.c - readers come, leave and die: one socket per reader, and a pidfd that it sent of itself.
  *
- * The pidfd decides whether a reader lives: a socket can be kept open by a forked child, a bare pid can be reused.
+ * A pidfd tells when a reader has died: a bare pid can be reused, a socket can be kept open by a forked child.  A socket that
+ * closes without a goodbye tells it a moment earlier, for readers without such children.
  * One thread (the worker's main thread) calls everything here.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "shmring/listener.h"
 #include "shmring/producer.h"
 #include "shmring/slot.h"
 #include "shmring/wire.h"
@@ -22,6 +25,8 @@ enum {
 
 enum door_source { SOURCE_LISTEN, SOURCE_PENDING, SOURCE_READER, SOURCE_PIDFD };
 
+enum { LISTENER_NAME, LISTENER_PATH, LISTENER_COUNT };
+
 struct door_reader {
 	int socket_fd, pidfd; /* -1: no such reader */
 	int32_t pid;
@@ -29,10 +34,11 @@ struct door_reader {
 
 struct door {
 	struct shmring_producer *producer;
-	int epoll_fd, listen_fd;
-	char path[sizeof((struct sockaddr_un *)NULL)->sun_path]; /* "" in the abstract namespace */
-	int pending_fd[DOOR_PENDING_LIMIT];                        /* connected, has not said what it wants; -1: free */
-	int adopted_fd;                                            /* our parent's, while it is pending; else -1 */
+	int epoll_fd;
+	int spare_fd; /* given up for a moment to turn a caller away when there are no descriptors left */
+	struct listener listener[LISTENER_COUNT];
+	int pending_fd[DOOR_PENDING_LIMIT]; /* connected, has not said what it wants; -1: free */
+	int adopted_fd;                     /* our parent's, while it is pending; else -1 */
 	struct door_reader reader[DOOR_READER_LIMIT];
 };
 
@@ -41,6 +47,16 @@ static int watch(struct door *door, int fd, enum door_source source, uint32_t in
 	struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)source << 32 | index};
 
 	return epoll_ctl(door->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
+}
+
+/* Closing alone would not end the watch on a descriptor that its sender still has. */
+static void unwatch_and_close(struct door *door, int *fd)
+{
+	if (*fd < 0)
+		return;
+	(void)epoll_ctl(door->epoll_fd, EPOLL_CTL_DEL, *fd, NULL); /* fails only if it was not watched yet */
+	close(*fd);
+	*fd = -1;
 }
 
 static int open_door(struct shmring_producer *producer, struct err *err)
@@ -53,93 +69,81 @@ static int open_door(struct shmring_producer *producer, struct err *err)
 	if (!door)
 		return err_fail(err, -ENOMEM, "out of memory");
 	door->producer = producer;
-	door->listen_fd = -1;
 	door->adopted_fd = -1;
+	for (int i = 0; i < LISTENER_COUNT; i++)
+		door->listener[i].fd = -1;
 	for (int i = 0; i < DOOR_PENDING_LIMIT; i++)
 		door->pending_fd[i] = -1;
 	for (int i = 0; i < DOOR_READER_LIMIT; i++)
 		door->reader[i] = (struct door_reader){.socket_fd = -1, .pidfd = -1};
 	door->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (door->epoll_fd < 0) {
-		free(door);
-		return err_fail(err, -errno, "epoll_create1: %s", strerror(errno));
+	door->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (door->epoll_fd < 0 || door->spare_fd < 0) {
+		int rc = err_fail(err, -errno, "no descriptors left for the control socket: %s", strerror(errno));
+
+		door_close(door);
+		return rc;
 	}
 	producer->door = door;
 	return 0;
 }
 
-static void close_fd(int *fd)
+static void stop_listening(struct door *door)
 {
-	if (*fd >= 0)
-		close(*fd); /* which also takes it out of the epoll set */
-	*fd = -1;
+	for (int i = 0; i < LISTENER_COUNT; i++) {
+		if (door->listener[i].fd >= 0)
+			(void)epoll_ctl(door->epoll_fd, EPOLL_CTL_DEL, door->listener[i].fd, NULL); /* or it was not watched yet */
+		listener_close(&door->listener[i]);
+	}
+}
+
+void shmring_door_shut(struct shmring_producer *producer)
+{
+	if (producer->door)
+		stop_listening(producer->door);
 }
 
 void door_close(struct door *door)
 {
 	if (!door)
 		return;
+	stop_listening(door);
 	for (int i = 0; i < DOOR_PENDING_LIMIT; i++)
-		close_fd(&door->pending_fd[i]);
+		unwatch_and_close(door, &door->pending_fd[i]);
 	for (int i = 0; i < DOOR_READER_LIMIT; i++) {
-		close_fd(&door->reader[i].socket_fd);
-		close_fd(&door->reader[i].pidfd);
+		unwatch_and_close(door, &door->reader[i].socket_fd);
+		unwatch_and_close(door, &door->reader[i].pidfd);
 	}
-	if (door->path[0] != '\0')
-		unlink(door->path);
-	close_fd(&door->listen_fd);
-	close_fd(&door->epoll_fd);
+	if (door->spare_fd >= 0)
+		close(door->spare_fd);
+	if (door->epoll_fd >= 0)
+		close(door->epoll_fd);
 	free(door);
 }
 
-/* A socket file that nobody listens on was left by a killed worker: it may go. */
-static bool is_stale_socket(const struct sockaddr_un *address, socklen_t address_bytes)
+static int start_listening(struct door *door, uint32_t which, const char *where, struct err *err)
 {
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	bool refused;
+	struct listener *listener = &door->listener[which];
+	int rc = listener_open(listener, where, err);
 
-	if (fd < 0)
-		return false;
-	refused = connect(fd, (const struct sockaddr *)address, address_bytes) < 0 && errno == ECONNREFUSED;
-	close(fd);
-	return refused;
+	if (rc < 0)
+		return rc;
+	rc = watch(door, listener->fd, SOURCE_LISTEN, which);
+	return rc < 0 ? err_fail(err, rc, "epoll_ctl: %s", strerror(-rc)) : 0;
 }
 
 int shmring_door_open(struct shmring_producer *producer, const char *socket_path, struct err *err)
 {
-	struct sockaddr_un address;
-	socklen_t address_bytes;
-	int fd, rc;
+	int rc;
 
-	rc = open_door(producer, err);
-	if (rc < 0)
-		return rc;
 	if (socket_path && !strchr(socket_path, '/'))
 		return err_fail(err, -EINVAL, "socket path '%s': a path with a '/' is expected, such as ./%s", socket_path, socket_path);
-	rc = wire_address(socket_path ? socket_path : producer->name, &address, &address_bytes);
-	if (rc < 0)
-		return err_fail(err, rc, "socket path '%s' is too long: at most %zu bytes", socket_path, sizeof address.sun_path - 1);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_fail(err, -errno, "socket: %s", strerror(errno));
-	rc = bind(fd, (const struct sockaddr *)&address, address_bytes) == 0 ? 0 : -errno;
-	if (rc == -EADDRINUSE && socket_path && is_stale_socket(&address, address_bytes) && unlink(socket_path) == 0)
-		rc = bind(fd, (const struct sockaddr *)&address, address_bytes) == 0 ? 0 : -errno;
-	if (rc == 0 && listen(fd, DOOR_PENDING_LIMIT) < 0)
-		rc = -errno;
+	rc = open_door(producer, err);
 	if (rc == 0)
-		rc = watch(producer->door, fd, SOURCE_LISTEN, 0);
-	if (rc < 0) {
-		close(fd);
-		if (rc == -EADDRINUSE)
-			return err_fail(err, rc, "a ring named '%s' is already running: choose another name, or see `cropring list`",
-			                socket_path ? socket_path : producer->name);
-		return err_fail(err, rc, "cannot listen for readers at '%s': %s", socket_path ? socket_path : producer->name, strerror(-rc));
-	}
-	producer->door->listen_fd = fd;
-	if (socket_path)
-		memcpy(producer->door->path, address.sun_path, sizeof producer->door->path);
-	return 0;
+		rc = start_listening(producer->door, LISTENER_NAME, producer->name, err);
+	if (rc == 0 && socket_path)
+		rc = start_listening(producer->door, LISTENER_PATH, socket_path, err);
+	return rc;
 }
 
 /* Takes the connection over: it is closed if it cannot be served. */
@@ -156,6 +160,7 @@ static int add_pending(struct door *door, int socket_fd)
 		door->pending_fd[i] = socket_fd;
 		return 0;
 	}
+	shmring_door_refuse(socket_fd, -EBUSY, "too many processes stand at this ring's door and say nothing; try again");
 	close(socket_fd);
 	return -EBUSY;
 }
@@ -186,18 +191,33 @@ void shmring_door_refuse(int socket_fd, int code, const char *text)
 	(void)wire_send(socket_fd, &welcome, sizeof welcome, NULL, 0); /* a reader that is gone needs no reason */
 }
 
-static void accept_connection(struct door *door)
+/* No descriptor is left for the caller.  Without this it would stay in the queue, and we would spin. */
+static void turn_away(struct door *door, int listen_fd)
 {
-	int fd = accept4(door->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 
-	if (fd < 0)
-		return; /* it went away again, or descriptors are short: the next event tries again */
+	close(door->spare_fd);
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	door->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void accept_connection(struct door *door, int listen_fd)
+{
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			turn_away(door, listen_fd);
+		return; /* else it went away again */
+	}
 	if (wire_check_peer(fd) < 0) {
 		shmring_door_refuse(fd, -EPERM, "this ring belongs to another user");
 		close(fd);
 		return;
 	}
-	(void)add_pending(door, fd); /* closed when there are too many: the reader sees that as a refusal */
+	(void)add_pending(door, fd); /* which tells the caller if it cannot be served */
 }
 
 static uint32_t reader_count(const struct door *door)
@@ -226,9 +246,10 @@ static void show_card(const struct door *door, int socket_fd)
 	(void)wire_send(socket_fd, &answer, sizeof answer, NULL, 0); /* a looker that is gone needs no answer */
 }
 
+/* Takes over both descriptors when it succeeds. */
 static int welcome_reader(struct door *door, uint32_t id, int socket_fd, int pidfd)
 {
-	const struct shmring_producer *producer = door->producer;
+	struct shmring_producer *producer = door->producer;
 	struct wire_welcome welcome = {.magic = WIRE_MAGIC, .reader_id = id};
 	int fds[WIRE_MAX_FDS] = {[WIRE_FD_SEGMENT] = producer->segment_fd,
 	                         [WIRE_FD_PIDFD] = producer->pidfd,
@@ -240,6 +261,8 @@ static int welcome_reader(struct door *door, uint32_t id, int socket_fd, int pid
 	rc = watch(door, socket_fd, SOURCE_READER, id);
 	if (rc == 0)
 		rc = watch(door, pidfd, SOURCE_PIDFD, id);
+	/* relaxed: the reader learns from the message below that it may hold slots */
+	atomic_fetch_or_explicit(&producer->admitted_mask, 1u << id, memory_order_relaxed);
 	if (rc == 0)
 		rc = wire_send(socket_fd, &welcome, sizeof welcome, fds, producer->catalog_fd >= 0 ? 3 : 2);
 	if (rc < 0)
@@ -249,28 +272,45 @@ static int welcome_reader(struct door *door, uint32_t id, int socket_fd, int pid
 	return 0;
 }
 
+/* The first free place, or -1. */
+static int free_reader_id(const struct door *door)
+{
+	for (int id = 0; id < DOOR_READER_LIMIT; id++) {
+		if (door->reader[id].socket_fd < 0)
+			return id;
+	}
+	return -1;
+}
+
 /* Admits a reader or refuses it with a sentence.  Takes over both descriptors. */
 static enum shmring_event admit(struct door *door, int socket_fd, int pidfd, uint32_t fingerprint, int32_t *pid)
 {
+	const char *name = door->producer->name;
+	int id = free_reader_id(door), rc;
 	char text[256];
 
-	for (uint32_t id = 0; id < DOOR_READER_LIMIT; id++) {
-		if (fingerprint != layout_fingerprint() || door->reader[id].socket_fd >= 0)
-			continue;
-		if (welcome_reader(door, id, socket_fd, pidfd) == 0) {
-			*pid = door->reader[id].pid;
-			return SHMRING_JOINED;
-		}
+	if (fingerprint != layout_fingerprint()) {
+		rc = -EPROTO;
+		snprintf(text, sizeof text, "ring '%s' runs another version of cropring (layout %08x, the reader has %08x)", name,
+		         layout_fingerprint(), fingerprint);
+	} else if (door->adopted_fd >= 0) {
+		rc = -EBUSY;
+		snprintf(text, sizeof text, "ring '%s' belongs to the process that started it, which has not joined yet", name);
+	} else if (id < 0) {
+		rc = -EBUSY;
+		snprintf(text, sizeof text, "ring '%s' has its reader already (process %d), and this version serves one at a time", name,
+		         door->reader[0].pid);
+	} else {
+		rc = welcome_reader(door, (uint32_t)id, socket_fd, pidfd);
+		snprintf(text, sizeof text, "ring '%s' cannot take the reader in: %s", name, strerror(-rc));
 	}
-	if (fingerprint != layout_fingerprint())
-		snprintf(text, sizeof text, "ring '%s' runs another version of cropring (layout %08x, the reader has %08x)",
-		         door->producer->name, layout_fingerprint(), fingerprint);
-	else
-		snprintf(text, sizeof text, "ring '%s' has its reader already (process %d), and this version serves one at a time",
-		         door->producer->name, door->reader[0].pid);
-	shmring_door_refuse(socket_fd, fingerprint != layout_fingerprint() ? -EPROTO : -EBUSY, text);
-	close(socket_fd);
-	close(pidfd);
+	if (rc == 0) {
+		*pid = door->reader[id].pid;
+		return SHMRING_JOINED;
+	}
+	shmring_door_refuse(socket_fd, rc, text);
+	unwatch_and_close(door, &socket_fd);
+	unwatch_and_close(door, &pidfd);
 	return SHMRING_NOTHING;
 }
 
@@ -309,8 +349,8 @@ static enum shmring_event lose_reader(struct door *door, uint32_t id, enum shmri
 	struct door_reader *reader = &door->reader[id];
 
 	*pid = reader->pid;
-	close_fd(&reader->socket_fd);
-	close_fd(&reader->pidfd);
+	unwatch_and_close(door, &reader->socket_fd);
+	unwatch_and_close(door, &reader->pidfd);
 	return how;
 }
 
@@ -341,7 +381,7 @@ enum shmring_event shmring_door_step(struct shmring_producer *producer, int32_t 
 	index = (uint32_t)event.data.u64;
 	switch ((enum door_source)(event.data.u64 >> 32)) {
 	case SOURCE_LISTEN:
-		accept_connection(door);
+		accept_connection(door, door->listener[index].fd);
 		return SHMRING_NOTHING;
 	case SOURCE_PENDING:
 		return hear_pending(door, index, pid);

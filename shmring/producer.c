@@ -143,41 +143,67 @@ const char *shmring_segment_name(const struct shmring_producer *producer)
 	return producer->segment == SHMRING_SEGMENT_SHM ? "shm" : "memfd";
 }
 
-/* A word that no reader may have written: wrong sequence, or a state out of turn.  FILLING slots are ours, readers never touch them. */
-static bool word_is_possible(const struct producer_shadow *shadow, uint64_t word)
+/* Could the readers that we let in have written this word?  FILLING slots are ours, readers never touch them. */
+static bool word_is_possible(const struct producer_shadow *shadow, uint32_t admitted_mask, uint64_t word)
 {
 	enum layout_state state = slot_state(word);
+	uint32_t mask = slot_mask(word);
 
-	if (slot_sequence(word) != shadow->sequence)
+	if (slot_sequence(word) != shadow->sequence || slot_seen(word))
 		return false;
 	if (shadow->filling)
-		return state == LAYOUT_FILLING;
-	return state == LAYOUT_FREE || state == LAYOUT_READY || state == LAYOUT_HELD;
+		return state == LAYOUT_FILLING && mask == 0;
+	if (state == LAYOUT_HELD)
+		return (mask & admitted_mask) == mask && __builtin_popcount(mask) == 1;
+	return (state == LAYOUT_FREE || state == LAYOUT_READY) && mask == 0;
 }
 
-/* One pass over the pool: any free slot will do, so that a reader that keeps one slot for long holds up nobody. */
-static int claim_free_slot(struct shmring_producer *producer, uint32_t *index)
+/* Looks at every word; a free slot, if there is one, in *free_index, else SLOT_NONE.  Called under the lock. */
+static int audit_words(struct shmring_producer *producer, uint32_t *free_index)
 {
-	int rc = -EAGAIN;
+	/* relaxed: a reader can hold a slot only after it was let in, and that it learns from a socket */
+	uint32_t admitted_mask = atomic_load_explicit(&producer->admitted_mask, memory_order_relaxed);
 
-	pthread_mutex_lock(&producer->publish_lock);
-	for (uint32_t i = 0; i < producer->slot_count && rc == -EAGAIN; i++) {
-		struct producer_shadow *shadow = &producer->shadow[i];
+	*free_index = SLOT_NONE;
+	for (uint32_t i = 0; i < producer->slot_count; i++) {
 		/* [RELEASE] acquire: the reader's last loads from this slot happen before we overwrite it.
 		 * Pairs with the release CAS in shmring_release(). */
 		uint64_t word = atomic_load_explicit(&producer->map.slot[i].word, memory_order_acquire);
 
-		if (!word_is_possible(shadow, word)) {
-			rc = -EPROTO;
-		} else if (slot_state(word) == LAYOUT_FREE) {
-			*shadow = (struct producer_shadow){.sequence = producer->next_claim, .filling = true};
-			/* relaxed: FILLING tells readers nothing; READY will be a release */
-			atomic_store_explicit(&producer->map.slot[i].word, slot_word(producer->next_claim, 0, LAYOUT_FILLING),
-			                      memory_order_relaxed);
-			producer->next_claim++;
-			*index = i;
-			rc = 0;
-		}
+		if (!word_is_possible(&producer->shadow[i], admitted_mask, word))
+			return -EPROTO;
+		if (slot_state(word) == LAYOUT_FREE)
+			*free_index = i;
+	}
+	return 0;
+}
+
+int shmring_audit(struct shmring_producer *producer)
+{
+	uint32_t free_index;
+	int rc;
+
+	pthread_mutex_lock(&producer->publish_lock);
+	rc = audit_words(producer, &free_index);
+	pthread_mutex_unlock(&producer->publish_lock);
+	return rc;
+}
+
+/* Any free slot will do, so that a reader that keeps one for long holds up nobody. */
+static int claim_free_slot(struct shmring_producer *producer, uint32_t *index)
+{
+	int rc;
+
+	pthread_mutex_lock(&producer->publish_lock);
+	rc = audit_words(producer, index);
+	if (rc == 0 && *index == SLOT_NONE)
+		rc = -EAGAIN;
+	if (rc == 0) {
+		producer->shadow[*index] = (struct producer_shadow){.sequence = producer->next_claim, .filling = true};
+		/* relaxed: FILLING tells readers nothing; READY will be a release */
+		atomic_store_explicit(&producer->map.slot[*index].word, slot_word(producer->next_claim, 0, LAYOUT_FILLING),
+		                      memory_order_relaxed);
+		producer->next_claim++;
 	}
 	pthread_mutex_unlock(&producer->publish_lock);
 	return rc;
@@ -190,6 +216,9 @@ int shmring_claim(struct shmring_producer *producer, int timeout_ms, struct shmr
 	int rc;
 
 	for (;;) {
+		/* relaxed: a wish; the bell that follows it makes us look again */
+		if (atomic_load_explicit(&producer->claims_cancelled, memory_order_relaxed))
+			return -ECANCELED;
 		rc = claim_free_slot(producer, &index);
 		if (rc != -EAGAIN)
 			break;
@@ -204,6 +233,13 @@ int shmring_claim(struct shmring_producer *producer, int timeout_ms, struct shmr
 	for (uint32_t i = 0; i < producer->field_count; i++)
 		slot->field[i] = producer->map.slots + index * producer->slot_stride_bytes + producer->field_offset_bytes[i];
 	return 0;
+}
+
+void shmring_cancel_claims(struct shmring_producer *producer)
+{
+	/* relaxed: see shmring_claim() */
+	atomic_store_explicit(&producer->claims_cancelled, true, memory_order_relaxed);
+	bell_ring(&producer->map.bells->producer_bell);
 }
 
 static void ring_readers(struct shmring_producer *producer)
@@ -265,12 +301,6 @@ void shmring_finish(struct shmring_producer *producer, enum shmring_end end, con
 	}
 	pthread_mutex_unlock(&producer->publish_lock);
 	ring_readers(producer);
-}
-
-uint32_t shmring_outstanding(const struct shmring_producer *producer)
-{
-	return slot_count_state(producer->map.slot, producer->slot_count, LAYOUT_READY) +
-	       slot_count_state(producer->map.slot, producer->slot_count, LAYOUT_HELD);
 }
 
 uint32_t shmring_ready_count(const struct shmring_producer *producer)

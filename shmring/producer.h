@@ -25,6 +25,8 @@ struct shmring_producer {
 	char name[SHMRING_NAME_BYTES], subject[256];
 
 	uint32_t next_claim; /* the claiming thread's */
+	_Atomic bool claims_cancelled;
+	_Atomic uint32_t admitted_mask; /* bits of the readers that were ever let in; the door's */
 
 	pthread_mutex_t publish_lock; /* guards shadow, next_publish, the end and the log */
 	uint32_t next_publish;

@@ -232,26 +232,21 @@ static int wait_for_batch(struct shmring_reader *reader, int timeout_ms, struct 
 {
 	struct layout_reader *own = &reader->map.bells->reader[reader->id];
 	uint64_t deadline_ns = bell_deadline_ns(timeout_ms), start_ns = clock_now_ns();
-	bool producer_dead = false;
+	bool in_time, producer_dead;
 	int rc;
 
-	for (;;) {
-		rc = try_acquire(reader, producer_dead, lease);
-		if (rc != -EAGAIN)
-			break;
-		if (clock_now_ns() >= deadline_ns) {
-			rc = -ETIMEDOUT;
-			break;
-		}
+	do {
 		rc = bell_wait(&own->bell, deadline_ns);
 		if (rc == -EINTR)
 			break;
-		if (rc == -ETIMEDOUT)
-			producer_dead = producer_is_dead(reader); /* and one more look: it may have published before it died */
-	}
+		in_time = clock_now_ns() < deadline_ns;
+		/* First whether it lives, then what there is: it may have published just before it died. */
+		producer_dead = rc == -ETIMEDOUT && producer_is_dead(reader);
+		rc = try_acquire(reader, producer_dead, lease);
+	} while (rc == -EAGAIN && in_time);
 	/* relaxed: a number for people, written by this reader alone */
 	atomic_fetch_add_explicit(&own->wait_ns, clock_now_ns() - start_ns, memory_order_relaxed);
-	return rc;
+	return rc == -EAGAIN ? -ETIMEDOUT : rc;
 }
 
 int shmring_acquire(struct shmring_reader *reader, int timeout_ms, struct shmring_lease *lease)

@@ -82,18 +82,22 @@ const char *shmring_segment_name(const struct shmring_producer *producer);
 
 /*
  * Takes a free slot for the next batch, waiting up to timeout_ms.  -ETIMEDOUT: try again.  -EPROTO: a slot word was overwritten.
+ * -ECANCELED: after shmring_cancel_claims().
  * Threads: one thread claims; any threads fill and commit.
  */
 int shmring_claim(struct shmring_producer *producer, int timeout_ms, struct shmring_slot *slot);
+
+/* -EPROTO when a slot word is not what the readers that were let in can have made of it.  shmring_claim() looks as well.  Any thread. */
+int shmring_audit(struct shmring_producer *producer);
+
+/* No slot is claimed any more; a thread that waits for one is woken.  Any thread. */
+void shmring_cancel_claims(struct shmring_producer *producer);
 
 /* The slot is filled.  Batches become visible to readers in sequence order, however they are finished.  Any thread. */
 void shmring_commit(struct shmring_producer *producer, const struct shmring_slot *slot, uint32_t epoch, uint32_t row_count);
 
 /* The stream is over: readers drain what is ready, then see the end.  `text` (may be NULL) says why.  Only the first call counts. */
 void shmring_finish(struct shmring_producer *producer, enum shmring_end end, const char *text);
-
-/* Batches that are published and not yet given back; 0 after the last one came home.  Any thread. */
-uint32_t shmring_outstanding(const struct shmring_producer *producer);
 
 /* Batches published and not yet taken.  Any thread. */
 uint32_t shmring_ready_count(const struct shmring_producer *producer);
@@ -116,8 +120,14 @@ void shmring_log(struct shmring_producer *producer, const char *line);
 
 enum shmring_event { SHMRING_NOTHING, SHMRING_JOINED, SHMRING_LEFT, SHMRING_DIED };
 
-/* Listens in the abstract namespace under the user's id and the ring's name, or at socket_path.  -EADDRINUSE names the holder. */
+/*
+ * Listens in the abstract namespace under the user's id and the ring's name, and at socket_path as well unless it is NULL.
+ * -EADDRINUSE: another worker listens there; -EEXIST: socket_path is a file, which is left alone.
+ */
 int shmring_door_open(struct shmring_producer *producer, const char *socket_path, struct err *err);
+
+/* Lets nobody in any more and takes the socket file away.  Readers that are in stay. */
+void shmring_door_shut(struct shmring_producer *producer);
 
 /* Takes over a connected socket that was inherited from the parent: its other end is a reader to be. */
 int shmring_door_adopt(struct shmring_producer *producer, int socket_fd, struct err *err);

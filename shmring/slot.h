@@ -25,6 +25,12 @@ static inline uint32_t slot_mask(uint64_t word)
 	return (uint32_t)(word >> 8) & 0xffffffu;
 }
 
+/* Kept for sharing modes in which a batch has several readers; 0 until then. */
+static inline bool slot_seen(uint64_t word)
+{
+	return (word & 0x80) != 0;
+}
+
 static inline enum layout_state slot_state(uint64_t word)
 {
 	return (enum layout_state)(word & 0x7f);

@@ -59,12 +59,21 @@ int wire_receive(int socket_fd, void *message, size_t message_bytes, int fds[WIR
 {
 	struct iovec part = {.iov_base = message, .iov_len = message_bytes};
 	union fd_space space;
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = space.bytes, .msg_controllen = sizeof space.bytes};
+	/* CMSG_LEN, not the whole space: alignment would leave room for a descriptor that nobody would ever close. */
+	struct msghdr header = {.msg_iov = &part,
+	                        .msg_iovlen = 1,
+	                        .msg_control = space.bytes,
+	                        .msg_controllen = CMSG_LEN(WIRE_MAX_FDS * sizeof(int))};
 	ssize_t received;
 
 	for (int i = 0; i < WIRE_MAX_FDS; i++)
 		fds[i] = -1;
 	received = recvmsg(socket_fd, &header, MSG_CMSG_CLOEXEC);
+	if (received < 0 && errno == ECONNRESET) {
+		/* The other end closed with something of ours unread.  That is told once; what it said before is still there. */
+		header.msg_controllen = CMSG_LEN(WIRE_MAX_FDS * sizeof(int));
+		received = recvmsg(socket_fd, &header, MSG_CMSG_CLOEXEC);
+	}
 	if (received < 0)
 		return errno == ECONNRESET ? -ENOTCONN : -errno;
 	take_fds(&header, fds);

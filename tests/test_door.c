@@ -206,6 +206,91 @@ static void a_socket_path_serves_and_vanishes_and_a_stale_one_is_replaced(void *
 	rmdir(path);
 }
 
+static void a_file_that_is_no_socket_is_left_alone(void **state)
+{
+	struct shmring_producer *producer = ring_create("by-file", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	char path[] = "/tmp/cropring-test-XXXXXX";
+	struct stat status;
+	struct err err;
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "precious", 8), 8);
+	assert_int_equal(shmring_door_open(producer, path, &err), -EEXIST);
+	assert_non_null(strstr(err.text, path));
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_size, 8);
+	shmring_destroy(producer);
+	assert_int_equal(stat(path, &status), 0);
+	unlink(path);
+	close(fd);
+}
+
+static void a_socket_file_of_somebody_else_stays(void **state)
+{
+	struct shmring_producer *first = ring_create("first", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct shmring_producer *second = ring_create("second", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	char folder[] = "/tmp/cropring-test-XXXXXX";
+	char path[64];
+	struct stat status;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof path, "%s/ring", folder);
+	assert_int_equal(shmring_door_open(first, path, NULL), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(shmring_door_open(second, path, NULL), 0);
+	shmring_destroy(first);
+	assert_int_equal(stat(path, &status), 0);
+	shmring_door_shut(second);
+	assert_int_equal(stat(path, &status), -1);
+	shmring_destroy(second);
+	rmdir(folder);
+}
+
+static int open_fd_count(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	int count = 0;
+
+	assert_non_null(folder);
+	while (readdir(folder))
+		count++;
+	closedir(folder);
+	return count;
+}
+
+/* More descriptors than any message has are closed, not kept. */
+static void surplus_descriptors_are_not_kept(void **state)
+{
+	int before, sockets[2], fds[5] = {0, 0, 0, 0, 0}, received[WIRE_MAX_FDS];
+	struct wire_hello hello = {.magic = WIRE_MAGIC};
+	union {
+		char bytes[CMSG_SPACE(sizeof fds)];
+		struct cmsghdr align;
+	} space = {0};
+	struct iovec part = {.iov_base = &hello, .iov_len = sizeof hello};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = space.bytes};
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+	before = open_fd_count();
+	for (size_t count = 1; count <= 5; count++) {
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		space.align.cmsg_level = SOL_SOCKET;
+		space.align.cmsg_type = SCM_RIGHTS;
+		space.align.cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(&space.align), fds, count * sizeof(int));
+		assert_int_equal(sendmsg(sockets[0], &message, 0), sizeof hello);
+		assert_int_equal(wire_receive(sockets[1], &hello, sizeof hello, received), count <= WIRE_MAX_FDS ? 0 : -EPROTO);
+		wire_close_fds(received);
+		assert_int_equal(open_fd_count(), before);
+	}
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
 static void a_parent_that_closes_before_it_speaks_counts_as_dead(void **state)
 {
 	struct shmring_producer *producer = ring_create("orphan", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
@@ -327,6 +412,9 @@ int main(void)
 		cmocka_unit_test(a_missing_ring_is_named),
 		cmocka_unit_test(a_name_can_be_taken_only_once),
 		cmocka_unit_test(a_socket_path_serves_and_vanishes_and_a_stale_one_is_replaced),
+		cmocka_unit_test(a_file_that_is_no_socket_is_left_alone),
+		cmocka_unit_test(a_socket_file_of_somebody_else_stays),
+		cmocka_unit_test(surplus_descriptors_are_not_kept),
 		cmocka_unit_test(a_parent_that_closes_before_it_speaks_counts_as_dead),
 		cmocka_unit_test(a_refusal_reaches_the_reader_to_be),
 		cmocka_unit_test(garbage_at_the_door_is_ignored),

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include "shmring/slot.h"
 #include "tests/ring_fixture.h"
 
 static void publish(struct shmring_producer *producer, int64_t stamp)
@@ -79,7 +80,6 @@ static void a_held_slot_is_never_reused_and_holding_all_is_an_error(void **state
 	}
 	assert_int_equal(shmring_acquire(reader, -1, &more), -EDEADLK);
 	assert_int_equal(shmring_claim(producer, 0, &slot), -ETIMEDOUT);
-	assert_int_equal(shmring_outstanding(producer), RING_SLOTS);
 	for (int i = 0; i < RING_SLOTS; i++)
 		assert_true(ring_is_filled_with(reader, &lease[i], i));
 	/* given back in any order: the middle one is the one that is used again */
@@ -167,17 +167,55 @@ static void broadcast_views_cannot_be_written(void **state)
 
 static void an_overwritten_slot_word_is_noticed_by_the_producer(void **state)
 {
+	const struct {
+		const char *what;
+		uint64_t word;
+	} lies[] = {
+		{"wrong sequence", slot_word(7, 0, LAYOUT_READY)},
+		{"no such state", slot_word(0, 0, (enum layout_state)9)},
+		{"held by nobody", slot_word(0, 0, LAYOUT_HELD)},
+		{"held by two", slot_word(0, 3, LAYOUT_HELD)},
+		{"held by a stranger", slot_word(0, 32, LAYOUT_HELD)},
+		{"ready with a mask", slot_word(0, 1, LAYOUT_READY)},
+		{"filling, but not by us", slot_word(0, 0, LAYOUT_FILLING)},
+		{"seen", slot_word(0, 0, LAYOUT_READY) | 0x80},
+	};
 	struct shmring_producer *producer = ring_create("scribble", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
 	struct shmring_reader *reader = ring_adopt_reader(producer);
+	struct shmring_lease lease;
 	struct shmring_slot slot;
 	size_t byte_count;
-	uint8_t *base = (uint8_t *)(uintptr_t)shmring_mapping(reader, &byte_count);
+	void *base = (void *)(uintptr_t)shmring_mapping(reader, &byte_count);
+	struct layout_slot *words = layout_map(base).slot;
+
+	(void)state;
+	publish(producer, 0);
+	assert_int_equal(shmring_acquire(reader, 0, &lease), 0);
+	assert_int_equal(shmring_audit(producer), 0);
+	for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+		uint64_t truth = atomic_exchange(&words[lease.slot].word, lies[i].word);
+
+		if (shmring_audit(producer) != -EPROTO)
+			fail_msg("not noticed: %s", lies[i].what);
+		assert_int_equal(shmring_claim(producer, 0, &slot), -EPROTO);
+		atomic_store(&words[lease.slot].word, truth);
+	}
+	assert_int_equal(shmring_audit(producer), 0);
+	assert_int_equal(shmring_release(reader, &lease), 0);
+	shmring_detach(reader);
+	shmring_destroy(producer);
+}
+
+static void a_cancelled_claim_returns_at_once_and_for_good(void **state)
+{
+	struct shmring_producer *producer = ring_create("cancel", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct shmring_slot slot;
 
 	(void)state;
 	assert_int_equal(shmring_claim(producer, 0, &slot), 0);
-	base[4096] ^= 0x55; /* state of slot 0's word */
-	assert_int_equal(shmring_claim(producer, 0, &slot), -EPROTO);
-	shmring_detach(reader);
+	shmring_cancel_claims(producer);
+	assert_int_equal(shmring_claim(producer, -1, &slot), -ECANCELED);
+	assert_int_equal(shmring_claim(producer, -1, &slot), -ECANCELED);
 	shmring_destroy(producer);
 }
 
@@ -266,7 +304,7 @@ static void a_long_stream_through_threads_is_whole_and_in_order(void **state)
 	}
 	for (int i = 0; i < 3; i++)
 		pthread_join(threads[i], NULL);
-	assert_int_equal(shmring_outstanding(stream->producer), 0);
+	assert_int_equal(shmring_audit(stream->producer), 0);
 	shmring_detach(reader);
 	shmring_destroy(stream->producer);
 	free(stream);
@@ -282,6 +320,7 @@ int main(void)
 		cmocka_unit_test(a_lease_keeps_the_mapping_after_reader_and_producer_are_gone),
 		cmocka_unit_test(broadcast_views_cannot_be_written),
 		cmocka_unit_test(an_overwritten_slot_word_is_noticed_by_the_producer),
+		cmocka_unit_test(a_cancelled_claim_returns_at_once_and_for_good),
 		cmocka_unit_test(counters_and_last_lines_reach_the_reader),
 		cmocka_unit_test(a_long_stream_through_threads_is_whole_and_in_order),
 	};

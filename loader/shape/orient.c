@@ -34,6 +34,14 @@ bool orient_swaps_axes(uint8_t orientation)
 	return turn_of(orientation).swap_axes;
 }
 
+void orient_mirrors(uint8_t orientation, bool *x_mirrored, bool *y_mirrored)
+{
+	struct turn turn = turn_of(orientation);
+
+	*x_mirrored = turn.swap_axes ? turn.mirror_y : turn.mirror_x;
+	*y_mirrored = turn.swap_axes ? turn.mirror_x : turn.mirror_y;
+}
+
 struct box orient_box_to_stored(uint8_t orientation, struct box upright, uint32_t stored_width_px, uint32_t stored_height_px)
 {
 	struct turn turn = turn_of(orientation);

@@ -14,6 +14,9 @@
 /* True for 5 to 8: width and height change places. */
 bool orient_swaps_axes(uint8_t orientation);
 
+/* Whether the upright picture's axes run against the stored picture's axis that they come from. */
+void orient_mirrors(uint8_t orientation, bool *x_mirrored, bool *y_mirrored);
+
 /* A box of the upright picture, in the coordinates of the stored one (stored_width_px x stored_height_px). */
 struct box orient_box_to_stored(uint8_t orientation, struct box upright, uint32_t stored_width_px, uint32_t stored_height_px);
 
