@@ -1,0 +1,81 @@
+/*
+ * fetch.h - stage 2 of 5: file names in, their bytes in memory out, many files in flight.
+ *
+ * Two back ends with identical results: io_uring (openat, read, close on direct descriptors) and a pool of threads that do the
+ * same with plain system calls.  One thread submits and collects; any thread may give buffers back and wake the collector.
+ */
+#ifndef CROPRING_FETCH_H
+#define CROPRING_FETCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "loader/item_status.h"
+
+enum fetch_backend { FETCH_AUTO, FETCH_URING, FETCH_PREAD }; /* in the order of --io */
+
+struct fetch_config {
+	enum fetch_backend backend;
+	uint32_t depth;          /* files in flight at most */
+	uint64_t max_file_bytes; /* larger files end as ITEM_TOO_LARGE */
+	uint32_t timeout_ms;     /* a file that takes longer, from when its turn came, ends as ITEM_TIMEOUT */
+};
+
+struct fetch_job {
+	int directory_fd; /* stays open and the same folder until fetch_close() */
+	const char *path; /* relative to directory_fd; copied */
+	void *tag;        /* comes back with the result */
+};
+
+/* The bytes of a file.  Whoever holds the result gives the buffer back with fetch_return(). */
+struct fetch_buffer {
+	uint8_t *data;
+	size_t byte_count;    /* what the file held */
+	size_t capacity_bytes;
+	struct fetch_buffer *next; /* for fetch's own list of free ones */
+};
+
+struct fetch_result {
+	void *tag;
+	enum item_status status;     /* ITEM_OK, or MISSING, UNREADABLE, EMPTY, TOO_LARGE, TIMEOUT */
+	int error;                   /* the errno behind ITEM_MISSING and ITEM_UNREADABLE, else 0 */
+	struct fetch_buffer *buffer; /* NULL unless ITEM_OK */
+};
+
+struct fetch;
+
+/*
+ * Starts a back end.  FETCH_AUTO tries io_uring with a real probe and takes the threads when it is refused in any way;
+ * fetch_backend_name() then tells which it was and fetch_fallback_reason() why.  FETCH_URING fails where io_uring does.
+ */
+int fetch_open(struct fetch **fetch, const struct fetch_config *config, struct err *err);
+
+/*
+ * All buffers were given back before.  Files still in flight are abandoned safely: who does not come back within 200 ms, for
+ * instance from a hung file system, leaves a little memory behind on purpose.
+ */
+void fetch_close(struct fetch *fetch);
+
+const char *fetch_backend_name(const struct fetch *fetch);   /* "uring" or "pread" */
+const char *fetch_fallback_reason(const struct fetch *fetch); /* "" or one clause */
+
+/* Room for another job? */
+uint32_t fetch_in_flight(const struct fetch *fetch);
+
+/* Queues one file; never blocks.  -EAGAIN when `depth` are in flight, -ENOMEM. */
+int fetch_submit(struct fetch *fetch, const struct fetch_job *job);
+
+/*
+ * The next finished job, in any order.  -ETIMEDOUT after timeout_ms (-1: no limit), -EINTR after fetch_wake().
+ * Time counts against a file only while nothing else is ready here, so that a pause of the caller makes no file late.
+ */
+int fetch_collect(struct fetch *fetch, int timeout_ms, struct fetch_result *result);
+
+/* From any thread: a fetch_collect() that waits, or the next one that would, returns -EINTR. */
+void fetch_wake(struct fetch *fetch);
+
+/* From any thread. */
+void fetch_return(struct fetch *fetch, struct fetch_buffer *buffer);
+
+#endif

@@ -1,0 +1,174 @@
+/* fetch_rig.h - what the tests of fetch share: a scratch folder, files with a known content, and one fetch under test. */
+#ifndef CROPRING_TESTS_FETCH_RIG_H
+#define CROPRING_TESTS_FETCH_RIG_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "loader/fetch/fetch.h"
+
+#define RIG_WATCHDOG_S  180 /* what hangs is killed, so that a run ends */
+#define RIG_PATIENCE_MS 60000
+
+/* One body, both back ends. */
+/* clang-format off */
+#define ON_BOTH(test)                                                                                              \
+	{.name = #test " (uring)", .test_func = test, .initial_state = &(enum fetch_backend){FETCH_URING}},        \
+	{.name = #test " (pread)", .test_func = test, .initial_state = &(enum fetch_backend){FETCH_PREAD}}
+/* clang-format on */
+
+static char rig_folder[64];
+static int rig_folder_fd = -1;
+
+static inline int rig_set_up(void **state)
+{
+	(void)state;
+	alarm(RIG_WATCHDOG_S);
+	strcpy(rig_folder, "/tmp/cropring-test-XXXXXX");
+	if (!mkdtemp(rig_folder))
+		return -1;
+	rig_folder_fd = open(rig_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return rig_folder_fd < 0 ? -1 : 0;
+}
+
+static inline int rig_remove(const char *path, const struct stat *status, int kind, struct FTW *position)
+{
+	(void)status;
+	(void)kind;
+	(void)position;
+	return remove(path);
+}
+
+static inline int rig_tear_down(void **state)
+{
+	(void)state;
+	close(rig_folder_fd);
+	return nftw(rig_folder, rig_remove, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+static inline struct fetch *rig_try_open(struct fetch_config config, struct err *err)
+{
+	struct fetch *fetch = NULL;
+
+	return fetch_open(&fetch, &config, err) == 0 ? fetch : NULL;
+}
+
+/* Skips, visibly, where the machine has no io_uring. */
+static inline struct fetch *rig_open(void **state, uint32_t depth, uint64_t max_file_bytes, uint32_t timeout_ms)
+{
+	struct fetch_config config = {*(enum fetch_backend *)*state, depth, max_file_bytes, timeout_ms};
+	struct err err = {""};
+	struct fetch *fetch = rig_try_open(config, &err);
+
+	if (!fetch && config.backend == FETCH_URING) {
+		print_message("%s\n", err.text);
+		skip();
+	}
+	assert_non_null(fetch);
+	assert_string_equal(fetch_backend_name(fetch), config.backend == FETCH_URING ? "uring" : "pread");
+	assert_string_equal(fetch_fallback_reason(fetch), "");
+	return fetch;
+}
+
+/* Different for each file and each position, so that mixed-up bytes show. */
+static inline uint8_t rig_byte(uint64_t seed, uint64_t position)
+{
+	uint64_t mixed = (seed * 1000003u + position) * 0x9e3779b97f4a7c15u;
+
+	return (uint8_t)(mixed >> 56);
+}
+
+static inline void rig_write(const char *name, uint64_t seed, size_t byte_count)
+{
+	int fd = openat(rig_folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	uint8_t piece[4096];
+
+	assert_true(fd >= 0);
+	for (size_t done_bytes = 0; done_bytes < byte_count;) {
+		size_t piece_bytes = byte_count - done_bytes < sizeof piece ? byte_count - done_bytes : sizeof piece;
+
+		for (size_t i = 0; i < piece_bytes; i++)
+			piece[i] = rig_byte(seed, done_bytes + i);
+		assert_int_equal(write(fd, piece, piece_bytes), piece_bytes);
+		done_bytes += piece_bytes;
+	}
+	close(fd);
+}
+
+static inline int rig_content_is(const struct fetch_buffer *buffer, uint64_t seed)
+{
+	for (size_t i = 0; i < buffer->byte_count; i++)
+		if (buffer->data[i] != rig_byte(seed, i))
+			return 0;
+	return 1;
+}
+
+/* The tag is a number that the test chooses. */
+static inline int rig_submit(struct fetch *fetch, const char *path, uintptr_t tag)
+{
+	struct fetch_job job = {.directory_fd = rig_folder_fd, .path = path, .tag = (void *)tag};
+
+	return fetch_submit(fetch, &job);
+}
+
+static inline struct fetch_result rig_collect(struct fetch *fetch)
+{
+	struct fetch_result result = {0};
+
+	assert_int_equal(fetch_collect(fetch, RIG_PATIENCE_MS, &result), 0);
+	return result;
+}
+
+static inline struct fetch_result rig_read_one(struct fetch *fetch, const char *path)
+{
+	struct fetch_result result;
+
+	assert_int_equal(rig_submit(fetch, path, 4711), 0);
+	result = rig_collect(fetch);
+	assert_int_equal((uintptr_t)result.tag, 4711);
+	if (result.status == ITEM_OK)
+		assert_non_null(result.buffer);
+	else
+		assert_null(result.buffer);
+	return result;
+}
+
+static inline struct fetch_result rig_read_from(struct fetch *fetch, const char *folder, const char *path)
+{
+	struct fetch_job job = {.directory_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .path = path};
+	struct fetch_result result;
+
+	assert_true(job.directory_fd >= 0);
+	assert_int_equal(fetch_submit(fetch, &job), 0);
+	result = rig_collect(fetch);
+	close(job.directory_fd);
+	return result;
+}
+
+static inline void rig_expect_content(struct fetch *fetch, struct fetch_result result, uint64_t seed, size_t byte_count)
+{
+	assert_int_equal(result.status, ITEM_OK);
+	assert_int_equal(result.error, 0);
+	assert_int_equal(result.buffer->byte_count, byte_count);
+	assert_true(rig_content_is(result.buffer, seed));
+	fetch_return(fetch, result.buffer);
+}
+
+static inline void rig_expect_failure(struct fetch_result result, enum item_status status, int error)
+{
+	assert_string_equal(item_status_name(result.status), item_status_name(status));
+	assert_int_equal(result.error, error);
+	assert_null(result.buffer);
+}
+
+#endif
