@@ -1,0 +1,245 @@
+/*
+ * main.c - the command `cropring`: serve, list, flags.  One thread, until serve() starts more.
+ *
+ * stdout is for what was asked for, stderr for people.  Exit codes: --help of `cropring serve`.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <jansson.h>
+
+#include "loader/options.h"
+#include "loader/run/printable.h"
+#include "loader/run/serve.h"
+#include "shmring/shmring.h"
+
+static const char overview[] =
+	"Usage: cropring COMMAND [FLAG]...\n"
+	"\n"
+	"Feeds training processes with batches of decoded and cropped images through shared memory.\n"
+	"\n"
+	"Commands:\n"
+	"  serve SOURCE     run the loader in the foreground: images of the folder SOURCE to a ring of batches\n"
+	"  list             show the rings that run now\n"
+	"  flags            print the flags of serve as a table for docs (--markdown) or programs (--json)\n"
+	"\n"
+	"Examples:\n"
+	"  cropring serve photos/train --ring train --epochs 90\n"
+	"  cropring list\n"
+	"  python3 -c 'import cropring; print(next(iter(cropring.attach(\"train\"))).images.shape)'\n"
+	"\n"
+	"  -h, --help       print this and exit; after a command: its help\n"
+	"  -V, --version    print the version and exit\n";
+
+/* One sentence and where to read on. */
+static int refuse_usage(const char *command, const char *sentence)
+{
+	char text[sizeof(struct err) + 64];
+
+	printable_escape(text, sizeof text, sentence);
+	fprintf(stderr, "cropring: %s\nTry 'cropring %s--help'.\n", text, command);
+	return EXIT_USAGE;
+}
+
+/* What was printed counts only when it arrived. */
+static int finish_output(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_DONE;
+	perror("cropring: standard output");
+	return EXIT_FAILED;
+}
+
+static int run_serve(int argc, char **argv)
+{
+	struct options options;
+	struct err err;
+
+	if (options_parse(&options, argc, argv, &err) == 0)
+		return serve(&options);
+	if (options.reader_fd < 0)
+		return refuse_usage("serve ", err.text);
+	shmring_door_refuse(options.reader_fd, -EINVAL, err.text); /* Python raises it, once is enough */
+	return EXIT_USAGE;
+}
+
+/* The one flag of `list` and of `flags`, as argp hands it over. */
+static error_t take_form(int key, char *argument, struct argp_state *state)
+{
+	int *form = state->input;
+
+	(void)argument; /* none has a value */
+	if (key == ARGP_KEY_ARG || (key != 'j' && key != 'm'))
+		return ARGP_ERR_UNKNOWN;
+	*form = key;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ list */
+
+struct cards {
+	struct shmring_card *card;
+	size_t count, capacity;
+	bool incomplete; /* memory is short */
+};
+
+static void keep_card(const struct shmring_card *card, void *context)
+{
+	struct cards *cards = context;
+
+	if (cards->count == cards->capacity) {
+		size_t capacity = cards->capacity * 2 + 8;
+		struct shmring_card *grown = reallocarray(cards->card, capacity, sizeof *grown);
+
+		if (!grown) {
+			cards->incomplete = true;
+			return;
+		}
+		cards->card = grown;
+		cards->capacity = capacity;
+	}
+	cards->card[cards->count++] = *card;
+}
+
+static int compare_names(const void *left, const void *right)
+{
+	const struct shmring_card *a = left, *b = right;
+
+	return strncmp(a->name, b->name, sizeof a->name);
+}
+
+static void print_table(const struct cards *cards)
+{
+	int width = 4; /* of "NAME" */
+
+	for (size_t i = 0; i < cards->count; i++) {
+		int length = (int)strnlen(cards->card[i].name, sizeof cards->card[i].name);
+
+		width = length > width ? length : width;
+	}
+	printf("%-*s %8s %5s %5s %7s %10s %9s  %s\n", width, "NAME", "PID", "SLOTS", "READY", "READERS", "BATCHES", "SIZE",
+	       "SOURCE");
+	for (size_t i = 0; i < cards->count; i++) {
+		const struct shmring_card *card = &cards->card[i];
+		char name[4 * sizeof card->name], subject[4 * sizeof card->subject];
+
+		printable_escape(name, sizeof name, card->name);
+		printable_escape(subject, sizeof subject, card->subject);
+		printf("%-*s %8d %5u %5u %7u %10u %6.1f MB  %s\n", width, name, card->pid, card->slot_count, card->ready_count,
+		       card->reader_count, card->published, (double)card->segment_bytes / 1e6, subject);
+	}
+}
+
+static void print_cards_json(const struct cards *cards)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < cards->count; i++) {
+		const struct shmring_card *card = &cards->card[i];
+		char name[4 * sizeof card->name], subject[4 * sizeof card->subject];
+
+		printable_utf8(name, sizeof name, card->name);
+		printable_utf8(subject, sizeof subject, card->subject);
+		json_array_append_new(array, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "name", name, "pid",
+		                                       (json_int_t)card->pid, "slots", (json_int_t)card->slot_count, "ready",
+		                                       (json_int_t)card->ready_count, "readers", (json_int_t)card->reader_count,
+		                                       "batches", (json_int_t)card->published, "bytes",
+		                                       (json_int_t)card->segment_bytes, "source", subject));
+	}
+	json_dumpf(array, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(array);
+}
+
+static int run_list(int argc, char **argv)
+{
+	static const struct argp_option forms[] = {{"json", 'j', NULL, 0, "print a JSON array of objects", 0}, {0}};
+	static const struct argp argp = {
+		.options = forms, .parser = take_form, .doc = "Shows the rings of this user that run now."};
+	struct cards cards = {0};
+	int form = 't', count;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &form);
+	count = shmring_list(keep_card, &cards);
+	if (count < 0 || cards.incomplete) {
+		fprintf(stderr, "cropring: the running rings cannot be listed: %s\n", strerror(cards.incomplete ? ENOMEM : -count));
+		free(cards.card);
+		return EXIT_FAILED;
+	}
+	if (cards.count)
+		qsort(cards.card, cards.count, sizeof *cards.card, compare_names);
+	else
+		fputs("cropring: no rings\n", stderr);
+	if (form == 'j')
+		print_cards_json(&cards);
+	else if (cards.count)
+		print_table(&cards);
+	free(cards.card);
+	return finish_output();
+}
+
+/* ------------------------------------------------------------------ flags */
+
+static int run_flags(int argc, char **argv)
+{
+	static const struct argp_option forms[] = {
+		{"markdown", 'm', NULL, 0, "a table for the docs", 0}, {"json", 'j', NULL, 0, "an array of objects", 0}, {0}};
+	static const struct argp argp = {.options = forms, .parser = take_form, .doc = "Prints the flags of `cropring serve`."};
+	int form = 0;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &form);
+	if (form == 'm')
+		options_print_markdown();
+	else if (form == 'j')
+		options_print_json();
+	else
+		return refuse_usage("flags ", "say --markdown or --json");
+	return finish_output();
+}
+
+/* ------------------------------------------------------------------ */
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		char *full_name; /* what argp calls the program */
+		int (*run)(int argc, char **argv);
+	} commands[] = {
+		{"serve", "cropring serve", run_serve},
+		{"list", "cropring list", run_list},
+		{"flags", "cropring flags", run_flags},
+	};
+	char sentence[300];
+	struct stat found;
+
+	argp_err_exit_status = EXIT_USAGE;
+	if (argc < 2) {
+		fputs(overview, stderr);
+		return EXIT_USAGE;
+	}
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			argv[1] = commands[i].full_name;
+			return commands[i].run(argc - 1, argv + 1);
+		}
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		fputs(overview, stdout);
+		return finish_output();
+	}
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+		printf("cropring %s\n", CROPRING_VERSION);
+		return finish_output();
+	}
+	if (stat(argv[1], &found) == 0 && S_ISDIR(found.st_mode))
+		snprintf(sentence, sizeof sentence, "'%.100s' is a folder, not a command; did you mean: cropring serve %.100s",
+		         argv[1], argv[1]);
+	else
+		snprintf(sentence, sizeof sentence, "'%.100s' is not a command; there are serve, list and flags", argv[1]);
+	return refuse_usage("", sentence);
+}

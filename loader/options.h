@@ -1,0 +1,89 @@
+/*
+ * options.h - what the command line, the environment and the defaults ask of `cropring serve`.
+ *
+ * One table (options_table.h) drives parsing, environment, ranges, --help and the flag table of the docs.
+ */
+#ifndef CROPRING_OPTIONS_H
+#define CROPRING_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "loader/fetch/fetch.h"
+#include "loader/plan/crop.h"
+#include "loader/plan/schedule.h"
+#include "loader/shape/convert.h"
+#include "loader/shape/resample.h"
+#include "shmring/shmring.h"
+
+enum fidelity { FIDELITY_EXACT, FIDELITY_FAST };             /* in the order of --fidelity */
+enum orientation_rule { ORIENTATION_RAW, ORIENTATION_EXIF }; /* in the order of --orientation */
+enum on_error { ON_ERROR_SUBSTITUTE, ON_ERROR_ZERO, ON_ERROR_STOP };
+enum log_format { LOG_TEXT, LOG_JSON };
+
+/* Strings point into argv or the environment. */
+struct options {
+	const char *source;
+
+	/* batches */
+	uint32_t batch_size, epochs, start_epoch, rank, world_size;
+	uint64_t seed, start_sample;
+	bool shuffle;
+	enum schedule_tail tail;
+
+	/* crop */
+	uint32_t height_px, width_px; /* --size */
+	enum crop_rule crop;
+	uint32_t short_side_px; /* 0 on the command line: 256/224 of the larger output side, already worked out here */
+	double scale_min, scale_max, ratio_min, ratio_max, hflip;
+	enum resample_filter resample;
+	enum fidelity fidelity;
+	enum orientation_rule orientation;
+
+	/* output */
+	uint32_t channels;
+	enum convert_dtype dtype;
+	enum convert_layout layout;
+	bool normalise; /* --mean or --std was given */
+	float mean[3], std[3];
+
+	/* ring */
+	const char *ring;        /* NULL: a name made from the process id */
+	const char *socket_path; /* NULL: abstract namespace */
+	uint32_t slots;          /* 0: auto */
+	enum shmring_segment segment;
+	enum shmring_share share;
+	uint32_t readers;
+
+	/* work */
+	uint32_t threads; /* 0: auto */
+	const char *cpus; /* NULL: all */
+	int32_t nice;
+	enum fetch_backend io;
+	uint32_t io_depth;
+
+	/* faults */
+	enum on_error on_error;
+	uint64_t max_pixels, max_file_bytes;
+	uint32_t item_timeout_ms;
+
+	/* report */
+	int verbosity; /* -1 quiet, 0 normal, 1 and more: verbose */
+	enum log_format log_format;
+	const char *stats_path; /* NULL: none */
+
+	/* Not in --help: the socket of the Python process that started this worker; -1: none.  Known after a failure as well. */
+	int reader_fd;
+};
+
+/*
+ * Parses `cropring serve`'s arguments; argv[0] is not looked at.  0, or -EINVAL with one clear sentence in *err (exit code 2).
+ * --help and --version print and exit 0.
+ */
+int options_parse(struct options *options, int argc, char **argv, struct err *err);
+
+/* Every flag: as the Markdown table of the docs, or as JSON for the tests of the Python bindings. */
+void options_print_markdown(void);
+void options_print_json(void);
+
+#endif

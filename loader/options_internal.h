@@ -1,0 +1,63 @@
+/* options_internal.h - the flag table as data, for the files that parse and print it and for their tests. */
+#ifndef CROPRING_OPTIONS_INTERNAL_H
+#define CROPRING_OPTIONS_INTERNAL_H
+
+#include <stddef.h>
+
+#include "loader/options.h"
+
+enum options_kind {
+	KIND_U32,           /* uint32_t: a whole number within the limits */
+	KIND_U64,           /* uint64_t */
+	KIND_I32,           /* int32_t; no sign is read */
+	KIND_QUANTITY,      /* uint64_t: may end in K, M or G */
+	KIND_SLOTS,         /* uint32_t: 0 or a whole number within the limits */
+	KIND_SIZE,          /* two uint32_t, height and width: "224" or "192x256" */
+	KIND_REAL,          /* double */
+	KIND_PAIR,          /* two double: above the lower limit, in order, up to the upper limit */
+	KIND_VECTOR,        /* float[3]: one number for all, or one for each channel */
+	KIND_CHOICE,        /* an enum: the place among the choices */
+	KIND_CHOSEN_NUMBER, /* uint32_t: the choice itself */
+	KIND_SWITCH,        /* bool; has a --no- form */
+	KIND_LEVEL,         /* int: set to `minimum` by a flag without value */
+	KIND_TEXT,          /* const char *: anything but nothing */
+	KIND_RING_NAME,     /* const char * */
+	KIND_SOCKET_PATH,   /* const char * */
+};
+
+struct options_flag {
+	const char *group, *name, *variable;
+	char letter;
+	enum options_kind kind;
+	size_t offset_bytes; /* of the field in struct options */
+	const char *default_text;
+	const char *minimum, *maximum, *choices;
+	const char *value, *help;
+};
+
+enum options_id {
+#define FLAG(id, ...) OPTION_##id,
+#include "loader/options_table.h"
+#undef FLAG
+	OPTION_COUNT
+};
+
+extern const struct options_flag options_flags[OPTION_COUNT];
+
+/*
+ * Reads `text` into the flag's field.  `origin` names who said it: "--size" or "CROPRING_SIZE".  Flags are set in the order of
+ * the table, so that channels are known before mean and std.  0, or -EINVAL with a sentence.
+ */
+int options_value_set(struct options *options, const struct options_flag *flag, const char *origin, const char *text,
+                      struct err *err);
+
+/* The whole number that `text` is, with nothing around it, and with K, M or G if `suffix`. */
+bool options_value_whole(const char *text, bool suffix, uint64_t *value);
+
+/* "drop, pad or partial" from "drop|pad|partial". */
+void options_value_list(const char *choices, char *text, size_t text_bytes);
+
+/* The text of `cropring serve --help`. */
+void options_print_help(void);
+
+#endif

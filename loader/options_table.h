@@ -1,0 +1,104 @@
+/*
+ * options_table.h - every flag of `cropring serve`, one row each, in the order of --help.
+ *
+ * Included where FLAG is defined, for: the flags' numbers and descriptions, the check of each field's type, and through the
+ * descriptions the parser, the environment variables, --help, and the tables of `cropring flags`.
+ *
+ * FLAG(ID, group, letter, name, KIND, field, default, limits, VALUE, help)
+ *   ID       the flag's number is OPTION_ID, its variable CROPRING_ID
+ *   group    NULL: a flag between programs, with no variable and not in --help
+ *   letter   of the short form; 0: none
+ *   KIND     how the text is read and what type the field has: options_internal.h
+ *   default  in the words of the command line; "": the field's start value
+ *   limits   BETWEEN(least, most), ONE_OF("first|second") in the order of the enum, or ANY
+ *   VALUE    stands for the value in --help and tells its unit; NULL: the flag takes none
+ */
+#define BETWEEN(least, most) .minimum = (least), .maximum = (most)
+#define ONE_OF(list)         .choices = (list)
+#define ANY                  .choices = NULL
+
+FLAG(BATCH_SIZE, "Batches", 'b', "batch-size", U32, batch_size, "256", BETWEEN("1", "65536"), "N", "samples per batch")
+FLAG(EPOCHS, "Batches", 'e', "epochs", U32, epochs, "1", BETWEEN("0", "1000000000"), "N", "passes over the samples; 0: without end")
+FLAG(START_EPOCH, "Batches", 0, "start-epoch", U32, start_epoch, "0", BETWEEN("0", "1000000000"), "N",
+     "number of the first epoch, to resume a run")
+FLAG(SEED, "Batches", 0, "seed", U64, seed, "0", BETWEEN("0", "18446744073709551615"), "N",
+     "fixes order, crops and flips: the same seed gives the same batches on any machine")
+FLAG(SHUFFLE, "Batches", 0, "shuffle", SWITCH, shuffle, "on", ANY, NULL, "a new order in every epoch, or the order of the files")
+FLAG(TAIL, "Batches", 0, "tail", CHOICE, tail, "drop", ONE_OF("drop|pad|partial"), "RULE",
+     "leave an incomplete last batch out, fill it from the epoch's start, or hand it out short")
+FLAG(START_SAMPLE, "Batches", 0, "start-sample", U64, start_sample, "0", BETWEEN("0", "9223372036854775807"), "N",
+     "samples of the first epoch to pass over: what all ranks together consumed before")
+FLAG(RANK, "Batches", 0, "rank", U32, rank, "0", BETWEEN("0", "1048575"), "N",
+     "this process's number among those that share each epoch")
+FLAG(WORLD_SIZE, "Batches", 0, "world-size", U32, world_size, "1", BETWEEN("1", "1048576"), "N",
+     "how many processes share each epoch, without overlap")
+
+FLAG(SIZE, "Crop", 's', "size", SIZE, height_px, "224", BETWEEN("1", "8192"), "PX|HxW",
+     "height and width of every output image, in pixels")
+FLAG(CROP, "Crop", 0, "crop", CHOICE, crop, "random-resized", ONE_OF("random-resized|random|center|resize"), "RULE",
+     "torchvision's RandomResizedCrop, a box of the output's size anywhere, Resize then CenterCrop, or the whole image")
+FLAG(SHORT_SIDE, "Crop", 0, "short-side", U32, short_side_px, "0", BETWEEN("0", "65535"), "PX",
+     "for --crop center: the shorter side before the crop; 0: 256/224 of --size")
+FLAG(SCALE, "Crop", 0, "scale", PAIR, scale_min, "0.08,1", BETWEEN("0", "1"), "MIN,MAX",
+     "for --crop random-resized: the box's share of the area")
+FLAG(RATIO, "Crop", 0, "ratio", PAIR, ratio_min, "0.75,1.3333", BETWEEN("0", "100"), "MIN,MAX",
+     "for --crop random-resized: the box's width / height")
+FLAG(HFLIP, "Crop", 0, "hflip", REAL, hflip, "0.5", BETWEEN("0", "1"), "P", "probability of mirroring left to right")
+FLAG(RESAMPLE, "Crop", 0, "resample", CHOICE, resample, "bilinear", ONE_OF("nearest|box|bilinear|hamming|bicubic|lanczos"),
+     "FILTER", "Pillow's filter of that name, antialiased")
+FLAG(FIDELITY, "Crop", 0, "fidelity", CHOICE, fidelity, "exact", ONE_OF("exact|fast"), "MODE",
+     "Pillow's pixels bit for bit, or faster, with an error that the docs tell")
+FLAG(ORIENTATION, "Crop", 0, "orientation", CHOICE, orientation, "raw", ONE_OF("raw|exif"), "RULE",
+     "images as they are stored, or turned as their EXIF tag says")
+
+FLAG(CHANNELS, "Output", 0, "channels", CHOSEN_NUMBER, channels, "3", ONE_OF("3|1"), "N", "colour (RGB) or grey")
+FLAG(DTYPE, "Output", 0, "dtype", CHOICE, dtype, "uint8", ONE_OF("uint8|float32|float16"), "TYPE", "0 to 255, or divided by 255")
+FLAG(LAYOUT, "Output", 0, "layout", CHOICE, layout, "nhwc", ONE_OF("nhwc|nchw"), "ORDER",
+     "channels last, or one plane for each channel")
+FLAG(MEAN, "Output", 0, "mean", VECTOR, mean[0], "", BETWEEN("-1000000", "1000000"), "M[,M,M]",
+     "subtracted from float pixels: one number, or one for each channel")
+FLAG(STD, "Output", 0, "std", VECTOR, std[0], "", BETWEEN("0.000001", "1000000"), "S[,S,S]",
+     "what float pixels are then divided by: one number, or one for each channel")
+
+FLAG(RING, "Ring", 0, "ring", RING_NAME, ring, "", ANY, "NAME",
+     "name for readers to attach to, 1 to 31 of A-Z a-z 0-9 . _ -; without it, one is made up")
+FLAG(SOCKET, "Ring", 0, "socket", SOCKET_PATH, socket_path, "", ANY, "PATH",
+     "meet readers at a socket file, to reach those in other containers; attach to PATH")
+FLAG(SLOTS, "Ring", 0, "slots", SLOTS, slots, "0", BETWEEN("3", "64"), "N",
+     "batches that the ring holds; 0: 3 to 16, as many as fit in 512 MB")
+FLAG(SEGMENT, "Ring", 0, "segment", CHOICE, segment, "auto", ONE_OF("auto|shm|memfd"), "KIND",
+     "keep the ring wherever there is room, in /dev/shm, or in anonymous memory")
+FLAG(SHARE, "Ring", 0, "share", CHOICE, share, "split", ONE_OF("split|lanes|broadcast"), "RULE",
+     "each batch to whoever asks first, to the readers in turn, or to every reader")
+FLAG(READERS, "Ring", 0, "readers", U32, readers, "1", BETWEEN("1", "1"), "N",
+     "readers that share the ring; this version serves one")
+
+FLAG(THREADS, "Work", 'j', "threads", U32, threads, "0", BETWEEN("0", "1024"), "N",
+     "threads that decode; 0: what CPU affinity and cgroup quota allow")
+FLAG(CPUS, "Work", 0, "cpus", TEXT, cpus, "", ANY, "LIST", "run on these CPUs only, such as 0-3,8")
+FLAG(NICE, "Work", 0, "nice", I32, nice, "0", BETWEEN("0", "19"), "N", "lower priority, so that the trainer gets the CPU first")
+FLAG(IO, "Work", 0, "io", CHOICE, io, "auto", ONE_OF("auto|uring|pread"), "WAY",
+     "read files by whichever the kernel allows, by io_uring, or by threads")
+FLAG(IO_DEPTH, "Work", 0, "io-depth", U32, io_depth, "64", BETWEEN("1", "4096"), "N", "files in flight at once")
+
+FLAG(ON_ERROR, "Faults", 0, "on-error", CHOICE, on_error, "substitute", ONE_OF("substitute|zero|stop"), "RULE",
+     "after a bad file, take another sample of the epoch, hand out zeros, or end with exit code 3")
+FLAG(MAX_PIXELS, "Faults", 0, "max-pixels", QUANTITY, max_pixels, "268435456", BETWEEN("1", "4G"), "N",
+     "images with more pixels are bad files; K, M, G are powers of 1024")
+FLAG(MAX_FILE_BYTES, "Faults", 0, "max-file-bytes", QUANTITY, max_file_bytes, "268435456", BETWEEN("1", "2G"), "BYTES",
+     "longer files are bad files; K, M, G are powers of 1024")
+FLAG(ITEM_TIMEOUT_MS, "Faults", 0, "item-timeout-ms", U32, item_timeout_ms, "30000", BETWEEN("1", "86400000"), "MS",
+     "files that take more milliseconds to read are bad files")
+
+FLAG(VERBOSE, "Report", 'v', "verbose", LEVEL, verbosity, "", BETWEEN("1", "1"), NULL, "say more, with times")
+FLAG(QUIET, "Report", 'q', "quiet", LEVEL, verbosity, "", BETWEEN("-1", "-1"), NULL, "say nothing but errors")
+FLAG(LOG, "Report", 0, "log", CHOICE, log_format, "text", ONE_OF("text|json"), "FORMAT",
+     "lines for people, or one JSON object per line, on stderr")
+FLAG(STATS, "Report", 0, "stats", TEXT, stats_path, "", ANY, "FILE", "write the run's counters to this file at its end, as JSON")
+
+FLAG(READER_FD, NULL, 0, "reader-fd", I32, reader_fd, "", BETWEEN("0", "1048576"), "FD",
+     "socket of the process that started this one")
+
+#undef BETWEEN
+#undef ONE_OF
+#undef ANY

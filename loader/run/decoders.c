@@ -1,0 +1,138 @@
+/*
+ * decoders.c - many threads: each takes a row with its file's bytes, renders it into the slot, and deals with what fails.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "loader/run/log.h"
+#include "loader/run/pipeline_internal.h"
+#include "loader/run/stats.h"
+
+/* Substitutes tried before a row stays blank: with half of all files bad that happens to one row in 65,536. */
+enum { MAX_SUBSTITUTES = 16 };
+
+static struct render_row row_of(const struct pipeline *pipeline, const struct item *item)
+{
+	void *const *field = item->batch->slot.field;
+
+	return (struct render_row){
+		.image = (uint8_t *)field[FIELD_IMAGES] + item->row * pipeline->render.image_bytes,
+		.box = (int32_t *)field[FIELD_BOX] + item->row * 4,
+		.source_size = (int32_t *)field[FIELD_SOURCE_SIZE] + item->row * 2,
+		.flipped = (uint8_t *)field[FIELD_FLIPPED] + item->row,
+	};
+}
+
+/* The row is complete: writes what is known of its sample, and commits the batch if it was the last row. */
+static void finish_row(struct pipeline *pipeline, struct item *item)
+{
+	struct batch *batch = item->batch;
+	void *const *field = batch->slot.field;
+
+	((int64_t *)field[FIELD_LABELS])[item->row] = dataset_label(pipeline->dataset, item->sample);
+	((int64_t *)field[FIELD_INDEX])[item->row] = (int64_t)item->sample;
+	((uint8_t *)field[FIELD_STATUS])[item->row] = item->status;
+	/* relaxed: a number for people */
+	if (atomic_fetch_sub_explicit(&pipeline->rows_in_flight, 1, memory_order_relaxed) == 1)
+		atomic_store_explicit(&pipeline->idle_since_ns, clock_now_ns(), memory_order_relaxed);
+	/* [ROWS] acq_rel: the thread that finishes the last row has all other rows' bytes before it commits.  Pairs with itself. */
+	if (atomic_fetch_sub_explicit(&batch->rows_left, 1, memory_order_acq_rel) == 1)
+		pipeline_commit(pipeline, batch);
+}
+
+static void blank_row(struct pipeline *pipeline, struct item *item)
+{
+	struct render_row row = row_of(pipeline, item);
+
+	render_blank(&pipeline->render, &row);
+	item->sample = order_sample(&pipeline->order, item->batch->epoch, item->position);
+	item->status &= (uint8_t)~ITEM_FLAG_SUBSTITUTED;
+	finish_row(pipeline, item);
+}
+
+/* What a person is told about a file that could not be read; decoders have words of their own. */
+static const char *fetch_reason(const struct pipeline *pipeline, const struct item *item, char *text, size_t text_bytes)
+{
+	switch (item->fetched) {
+	case ITEM_EMPTY:
+		return "the file has 0 bytes";
+	case ITEM_TOO_LARGE:
+		snprintf(text, text_bytes, "over --max-file-bytes %llu; raise it or remove the file",
+		         (unsigned long long)pipeline->options->max_file_bytes);
+		return text;
+	case ITEM_TIMEOUT:
+		snprintf(text, text_bytes, "not read within --item-timeout-ms %u", pipeline->options->item_timeout_ms);
+		return text;
+	default:
+		snprintf(text, text_bytes, "%s", strerror(item->error));
+		return text;
+	}
+}
+
+static void fail_row(struct pipeline *pipeline, struct item *item, enum item_status status, const char *reason)
+{
+	const char *path = dataset_path(pipeline->dataset, item->sample);
+
+	log_sample(item->sample, path, item_status_name(status), reason);
+	shmring_counter_add(pipeline->producer, (uint32_t)(STATS_STATUS_0 + (int)status), 1);
+	if (item->attempt == 0) {
+		shmring_counter_add(pipeline->producer, STATS_BAD_SAMPLES, 1);
+		item->status |= (uint8_t)status;
+	}
+	if (pipeline->options->on_error == ON_ERROR_STOP) {
+		pipeline_change_state(pipeline, PIPELINE_BAD_DATA, "%s/%s: %s (%s); stopped by --on-error stop", dataset_folder(pipeline->dataset), path,
+		             reason, item_status_name(status));
+		return; /* the row stays open: its batch is never published */
+	}
+	if (pipeline->options->on_error == ON_ERROR_ZERO || item->attempt == MAX_SUBSTITUTES) {
+		blank_row(pipeline, item);
+		return;
+	}
+	item->attempt++;
+	item->status |= ITEM_FLAG_SUBSTITUTED;
+	item->sample = order_substitute(&pipeline->order, item->batch->epoch, item->position, item->attempt);
+	shmring_counter_add(pipeline->producer, STATS_SUBSTITUTES, 1);
+	queue_push_front(&pipeline->to_fetch, item);
+	fetch_wake(pipeline->fetch);
+}
+
+static void decode_row(struct pipeline *pipeline, struct renderer *renderer, struct item *item)
+{
+	struct render_row row = row_of(pipeline, item);
+	enum item_status status = item->fetched;
+	struct render_times times;
+	char text[128];
+
+	if (status != ITEM_OK) {
+		fail_row(pipeline, item, status, fetch_reason(pipeline, item, text, sizeof text));
+		return;
+	}
+	status = renderer_run(renderer, item->buffer->data, item->buffer->byte_count, item->batch->epoch, item->sample, &row, &times);
+	fetch_return(pipeline->fetch, item->buffer);
+	item->buffer = NULL;
+	shmring_counter_add(pipeline->producer, STATS_DECODE_NS, times.decode_ns);
+	shmring_counter_add(pipeline->producer, STATS_SHAPE_NS, times.shape_ns);
+	if (status == ITEM_OK)
+		finish_row(pipeline, item);
+	else
+		fail_row(pipeline, item, status, renderer_reason(renderer));
+}
+
+void *decoder_run(void *argument)
+{
+	struct pipeline *pipeline = argument;
+	struct renderer *renderer = renderer_open(&pipeline->render);
+	struct item *item;
+
+	if (!renderer) {
+		pipeline_change_state(pipeline, PIPELINE_FAILED, "out of memory for a decode thread");
+		return NULL;
+	}
+	while ((item = queue_pop(&pipeline->to_decode)) != NULL) {
+		fetcher_wake_if_starved(pipeline);
+		decode_row(pipeline, renderer, item);
+	}
+	renderer_close(renderer);
+	return NULL;
+}

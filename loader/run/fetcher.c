@@ -1,0 +1,66 @@
+/*
+ * fetcher.c - one thread: keeps files on their way into memory, and hands their bytes to the decoders.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "loader/run/pipeline_internal.h"
+#include "loader/run/stats.h"
+
+/* Sends waiting rows on their way, until --io-depth files are in flight or fetched and not yet taken by a decoder. */
+static void submit_rows(struct pipeline *pipeline)
+{
+	while (fetch_in_flight(pipeline->fetch) + queue_length(&pipeline->to_decode) < pipeline->options->io_depth) {
+		struct item *item = queue_try_pop(&pipeline->to_fetch);
+		struct fetch_job job;
+		int rc;
+
+		if (!item)
+			return;
+		job = (struct fetch_job){.directory_fd = dataset_root_fd(pipeline->dataset),
+		                         .path = dataset_path(pipeline->dataset, item->sample),
+		                         .tag = item};
+		rc = fetch_submit(pipeline->fetch, &job);
+		if (rc < 0) {
+			queue_push_front(&pipeline->to_fetch, item);
+			if (rc != -EAGAIN)
+				pipeline_change_state(pipeline, PIPELINE_FAILED, "reading files: %s", strerror(-rc));
+			return;
+		}
+	}
+	/* relaxed: a missed wake-up costs at most PIPELINE_SLICE_MS */
+	atomic_store_explicit(&pipeline->fetcher_starved, true, memory_order_relaxed);
+}
+
+void *fetcher_run(void *argument)
+{
+	struct pipeline *pipeline = argument;
+	struct fetch_result result;
+
+	while (!pipeline_is_stopping(pipeline)) {
+		int timeout_ms = PIPELINE_SLICE_MS;
+
+		submit_rows(pipeline);
+		while (fetch_collect(pipeline->fetch, timeout_ms, &result) == 0) {
+			struct item *item = result.tag;
+
+			item->fetched = result.status;
+			item->error = result.error;
+			item->buffer = result.buffer;
+			if (result.buffer)
+				shmring_counter_add(pipeline->producer, STATS_BYTES_READ, result.buffer->byte_count);
+			queue_push(&pipeline->to_decode, item);
+			timeout_ms = 0; /* take what else is there, then submit again */
+		}
+	}
+	return NULL;
+}
+
+void fetcher_wake_if_starved(struct pipeline *pipeline)
+{
+	/* relaxed: see submit_rows() */
+	if (atomic_load_explicit(&pipeline->fetcher_starved, memory_order_relaxed) &&
+	    queue_length(&pipeline->to_decode) <= pipeline->options->io_depth / 2 &&
+	    atomic_exchange_explicit(&pipeline->fetcher_starved, false, memory_order_relaxed))
+		fetch_wake(pipeline->fetch);
+}

@@ -1,0 +1,36 @@
+/* item.h - one row of one batch on its way through the stages, and the batch that it belongs to. */
+#ifndef CROPRING_ITEM_H
+#define CROPRING_ITEM_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "loader/fetch/fetch.h"
+#include "loader/item_status.h"
+#include "shmring/shmring.h"
+
+struct batch;
+
+/* Owned by one stage at a time: it moves by being pushed on a queue. */
+struct item {
+	struct item *next; /* queue's link */
+	struct batch *batch;
+	uint32_t row;
+	uint64_t position; /* in the epoch's order */
+	uint64_t sample;   /* the one that is being tried */
+	uint32_t attempt;  /* 0: the planned sample; else the n-th substitute */
+	uint8_t status;    /* what batch.status will be: the planned sample's failure, and flags */
+	enum item_status fetched;
+	int error;                   /* the errno behind `fetched` */
+	struct fetch_buffer *buffer; /* the file's bytes, between fetch and decode */
+};
+
+/* One per slot, used again and again. */
+struct batch {
+	struct shmring_slot slot;
+	uint32_t epoch, row_count;
+	_Atomic uint32_t rows_left; /* the thread that takes it to 0 commits the slot */
+	struct item *items;
+};
+
+#endif

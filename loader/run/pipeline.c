@@ -1,0 +1,234 @@
+/* pipeline.c - the stages put together: what a slot holds, the threads' start and stop, and how it all ends. */
+#include "loader/run/pipeline.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "loader/run/log.h"
+#include "loader/run/pipeline_internal.h"
+#include "loader/run/stats.h"
+
+/* ------------------------------------------------------------------ what a slot holds */
+
+static void describe(struct shmring_field *field, const char *name, enum shmring_dtype dtype, uint32_t dim_count,
+                     const uint32_t shape[SHMRING_MAX_DIMS])
+{
+	*field = (struct shmring_field){.dtype = dtype, .dim_count = dim_count};
+	strncpy(field->name, name, sizeof field->name - 1);
+	memcpy(field->shape, shape, dim_count * sizeof shape[0]);
+}
+
+void pipeline_fields(const struct options *options, struct shmring_field fields[FIELD_COUNT])
+{
+	static const enum shmring_dtype image_dtype[] = {
+		[CONVERT_UINT8] = SHMRING_UINT8, [CONVERT_FLOAT32] = SHMRING_FLOAT32, [CONVERT_FLOAT16] = SHMRING_FLOAT16};
+	uint32_t rows = options->batch_size, height = options->height_px, width = options->width_px, channels = options->channels;
+	const uint32_t nhwc[] = {rows, height, width, channels}, nchw[] = {rows, channels, height, width};
+
+	describe(&fields[FIELD_IMAGES], "images", image_dtype[options->dtype], 4, options->layout == CONVERT_NHWC ? nhwc : nchw);
+	describe(&fields[FIELD_LABELS], "labels", SHMRING_INT64, 1, (const uint32_t[4]){rows});
+	describe(&fields[FIELD_INDEX], "index", SHMRING_INT64, 1, (const uint32_t[4]){rows});
+	describe(&fields[FIELD_BOX], "box", SHMRING_INT32, 2, (const uint32_t[4]){rows, 4});
+	describe(&fields[FIELD_SOURCE_SIZE], "source_size", SHMRING_INT32, 2, (const uint32_t[4]){rows, 2});
+	describe(&fields[FIELD_FLIPPED], "flipped", SHMRING_UINT8, 1, (const uint32_t[4]){rows});
+	describe(&fields[FIELD_STATUS], "status", SHMRING_UINT8, 1, (const uint32_t[4]){rows});
+}
+
+void pipeline_schedule(const struct options *options, uint64_t sample_count, struct schedule *schedule)
+{
+	*schedule = (struct schedule){
+		.sample_count = sample_count,
+		.batch_size = options->batch_size,
+		.rank = options->rank,
+		.world_size = options->world_size,
+		.tail = options->tail,
+		.first_epoch = options->start_epoch,
+		.epochs = options->epochs,
+		.start_sample = options->start_sample,
+	};
+}
+
+/* ------------------------------------------------------------------ state */
+
+void pipeline_change_state(struct pipeline *pipeline, enum pipeline_state state, const char *format, ...)
+{
+	const uint64_t one = 1;
+	va_list arguments;
+
+	pthread_mutex_lock(&pipeline->state_lock);
+	if (pipeline->state == PIPELINE_RUNNING) {
+		va_start(arguments, format);
+		vsnprintf(pipeline->text, sizeof pipeline->text, format, arguments);
+		va_end(arguments);
+		pipeline->state = state;
+	}
+	pthread_mutex_unlock(&pipeline->state_lock);
+	(void)!write(pipeline->event_fd, &one, sizeof one); /* fails only when it is readable already */
+}
+
+enum pipeline_state pipeline_state(struct pipeline *pipeline, const char **text)
+{
+	enum pipeline_state state;
+
+	pthread_mutex_lock(&pipeline->state_lock);
+	state = pipeline->state;
+	pthread_mutex_unlock(&pipeline->state_lock);
+	*text = pipeline->text; /* written once, before the state that makes anyone look */
+	return state;
+}
+
+void pipeline_close_one(struct pipeline *pipeline)
+{
+	/* [OPEN] acq_rel: whoever comes last knows that all commits are done.  Pairs with itself. */
+	if (atomic_fetch_sub_explicit(&pipeline->open_count, 1, memory_order_acq_rel) == 1)
+		pipeline_change_state(pipeline, PIPELINE_DONE, "all batches are published");
+}
+
+void pipeline_commit(struct pipeline *pipeline, struct batch *batch)
+{
+	/* Counted first, so that a reader that has the batch finds it counted. */
+	shmring_counter_add(pipeline->producer, STATS_IMAGES, batch->row_count);
+	shmring_counter_add(pipeline->producer, STATS_BATCHES, 1);
+	/* From here on the planner may use `batch` for another one at any moment. */
+	shmring_commit(pipeline->producer, &batch->slot, batch->epoch, batch->row_count);
+	pipeline_close_one(pipeline);
+}
+
+/* ------------------------------------------------------------------ start and stop */
+
+static int start_thread(struct pipeline *pipeline, void *(*run)(void *), const char *name, struct err *err)
+{
+	pthread_t *thread = &pipeline->threads[pipeline->running_count];
+	int rc = pthread_create(thread, NULL, run, pipeline);
+
+	if (rc != 0)
+		return err_fail(err, -rc, "cannot start thread '%s': %s; try fewer --threads", name, strerror(rc));
+	(void)pthread_setname_np(*thread, name); /* for top and perf only */
+	pipeline->running_count++;
+	return 0;
+}
+
+static int start_threads(struct pipeline *pipeline, struct err *err)
+{
+	int rc = start_thread(pipeline, planner_run, "plan", err);
+
+	if (rc == 0)
+		rc = start_thread(pipeline, fetcher_run, "fetch", err);
+	for (uint32_t i = 0; i < pipeline->thread_count && rc == 0; i++) {
+		char name[24];
+
+		snprintf(name, sizeof name, "decode %u", i);
+		rc = start_thread(pipeline, decoder_run, name, err);
+	}
+	return rc;
+}
+
+static int allocate(struct pipeline *pipeline, uint32_t slot_count)
+{
+	pipeline->threads = calloc(pipeline->thread_count + 2, sizeof pipeline->threads[0]);
+	pipeline->batches = calloc(slot_count, sizeof pipeline->batches[0]);
+	if (!pipeline->threads || !pipeline->batches)
+		return -ENOMEM;
+	pipeline->batch_count = slot_count;
+	for (uint32_t i = 0; i < slot_count; i++) {
+		pipeline->batches[i].items = calloc(pipeline->options->batch_size, sizeof(struct item));
+		if (!pipeline->batches[i].items)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int pipeline_start(struct pipeline **out, const struct options *options, const struct dataset *dataset,
+                   struct shmring_producer *producer, uint32_t threads, int event_fd, struct err *err)
+{
+	struct fetch_config fetch = {.backend = options->io,
+	                             .depth = options->io_depth,
+	                             .max_file_bytes = options->max_file_bytes,
+	                             .timeout_ms = options->item_timeout_ms};
+	struct pipeline *pipeline = calloc(1, sizeof *pipeline);
+	int rc;
+
+	if (!pipeline)
+		return err_fail(err, -ENOMEM, "out of memory");
+	pipeline->options = options;
+	pipeline->dataset = dataset;
+	pipeline->producer = producer;
+	pipeline->thread_count = threads;
+	pipeline->event_fd = event_fd;
+	pipeline->order = (struct order){
+		.sample_count = dataset_sample_count(dataset), .seed = options->seed, .shuffle = options->shuffle};
+	pipeline_schedule(options, dataset_sample_count(dataset), &pipeline->schedule);
+	render_spec_init(&pipeline->render, options);
+	pthread_mutex_init(&pipeline->state_lock, NULL);
+	queue_open(&pipeline->to_fetch);
+	queue_open(&pipeline->to_decode);
+	atomic_init(&pipeline->open_count, 1);
+
+	rc = allocate(pipeline, options->slots);
+	if (rc < 0) {
+		err_fail(err, rc, "out of memory for %u slots of %u rows", options->slots, options->batch_size);
+		goto fail;
+	}
+	rc = fetch_open(&pipeline->fetch, &fetch, err);
+	if (rc < 0)
+		goto fail;
+	if (fetch_fallback_reason(pipeline->fetch)[0] != '\0')
+		log_write(LOG_INFO, "io_uring is not to be had here (%s): reading files with threads instead",
+		          fetch_fallback_reason(pipeline->fetch));
+	rc = start_threads(pipeline, err);
+	if (rc < 0)
+		goto fail;
+	*out = pipeline;
+	return 0;
+fail:
+	pipeline_stop(pipeline);
+	return rc;
+}
+
+void pipeline_reader_joined(struct pipeline *pipeline)
+{
+	/* relaxed: a number for people */
+	atomic_store_explicit(&pipeline->reader_since_ns, clock_now_ns(), memory_order_relaxed);
+}
+
+uint32_t pipeline_epoch(const struct pipeline *pipeline)
+{
+	/* relaxed: for the progress line */
+	return atomic_load_explicit(&((struct pipeline *)pipeline)->epoch, memory_order_relaxed);
+}
+
+const char *pipeline_io_name(const struct pipeline *pipeline)
+{
+	return fetch_backend_name(pipeline->fetch);
+}
+
+void pipeline_stop(struct pipeline *pipeline)
+{
+	struct item *item;
+
+	atomic_store_explicit(&pipeline->stopping, true, memory_order_relaxed); /* relaxed: see pipeline_is_stopping() */
+	shmring_cancel_claims(pipeline->producer);
+	queue_close(&pipeline->to_decode);
+	if (pipeline->fetch)
+		fetch_wake(pipeline->fetch);
+	for (uint32_t i = 0; i < pipeline->running_count; i++)
+		pthread_join(pipeline->threads[i], NULL);
+	while ((item = queue_try_pop(&pipeline->to_decode)) != NULL) {
+		if (item->buffer)
+			fetch_return(pipeline->fetch, item->buffer);
+	}
+	if (pipeline->fetch)
+		fetch_close(pipeline->fetch);
+	for (uint32_t i = 0; i < pipeline->batch_count; i++)
+		free(pipeline->batches[i].items);
+	free(pipeline->batches);
+	free(pipeline->threads);
+	queue_destroy(&pipeline->to_fetch);
+	queue_destroy(&pipeline->to_decode);
+	pthread_mutex_destroy(&pipeline->state_lock);
+	free(pipeline);
+}

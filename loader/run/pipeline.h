@@ -1,0 +1,56 @@
+/*
+ * pipeline.h - the stages put together: plan -> fetch -> decode -> shape -> slot.
+ *
+ * The only part that knows all stages.  Threads: one plans, one fetches, `threads` decode and shape.
+ */
+#ifndef CROPRING_PIPELINE_H
+#define CROPRING_PIPELINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "loader/options.h"
+#include "loader/plan/dataset.h"
+#include "loader/plan/schedule.h"
+
+/* The fields of a slot, in the order of pipeline_fields(). */
+enum pipeline_field { FIELD_IMAGES, FIELD_LABELS, FIELD_INDEX, FIELD_BOX, FIELD_SOURCE_SIZE, FIELD_FLIPPED, FIELD_STATUS, FIELD_COUNT };
+
+/* Describes a slot for these options. */
+void pipeline_fields(const struct options *options, struct shmring_field fields[FIELD_COUNT]);
+
+void pipeline_schedule(const struct options *options, uint64_t sample_count, struct schedule *schedule);
+
+/* How a pipeline ended, or that it has not. */
+enum pipeline_state {
+	PIPELINE_RUNNING,
+	PIPELINE_DONE,     /* every batch is published */
+	PIPELINE_BAD_DATA, /* a sample failed under --on-error stop */
+	PIPELINE_FAILED,   /* the ring was overwritten, or memory ran out */
+};
+
+struct pipeline;
+
+/*
+ * Starts the threads.  `options`, `dataset` and `producer` stay the caller's and outlive the pipeline.
+ * event_fd becomes readable when the state changes.
+ */
+int pipeline_start(struct pipeline **pipeline, const struct options *options, const struct dataset *dataset,
+                   struct shmring_producer *producer, uint32_t threads, int event_fd, struct err *err);
+
+/* The state, and the sentence that goes with PIPELINE_BAD_DATA and PIPELINE_FAILED. */
+enum pipeline_state pipeline_state(struct pipeline *pipeline, const char **text);
+
+/* A reader is there: from now on it counts as waiting when there is nothing to do. */
+void pipeline_reader_joined(struct pipeline *pipeline);
+
+/* The epoch that is being planned, for the progress line. */
+uint32_t pipeline_epoch(const struct pipeline *pipeline);
+
+/* "uring" or "pread". */
+const char *pipeline_io_name(const struct pipeline *pipeline);
+
+/* Ends the threads, wherever they are, and frees everything.  No batch is published after it returns. */
+void pipeline_stop(struct pipeline *pipeline);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * pipeline_internal.h - what the pipeline's threads share.
+ *
+ *   planner   claims a slot per batch, gives each row its sample           -> to_fetch
+ *   fetcher   keeps --io-depth files on their way into memory              -> to_decode
+ *   decoders  crop, decode, shape into the slot; commit what is full       -> the ring
+ *
+ * Rows of all claimed batches are on their way at once, so a slow file holds up its own batch and nothing else.  A row that
+ * failed goes back to the front of to_fetch with another sample.
+ */
+#ifndef CROPRING_PIPELINE_INTERNAL_H
+#define CROPRING_PIPELINE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "loader/plan/order.h"
+#include "loader/run/pipeline.h"
+#include "loader/run/queue.h"
+#include "loader/run/render.h"
+
+enum { PIPELINE_SLICE_MS = 100 }; /* no thread sleeps longer without a look at `stopping` */
+
+struct pipeline {
+	const struct options *options;
+	const struct dataset *dataset;
+	struct shmring_producer *producer;
+	struct schedule schedule;
+	struct order order;
+	struct render_spec render;
+	struct fetch *fetch;
+	struct queue to_fetch, to_decode;
+	uint32_t batch_count;
+	struct batch *batches; /* one per slot */
+
+	uint32_t thread_count, running_count; /* running_count: threads that were started, planner and fetcher first */
+	pthread_t *threads;
+	_Atomic bool stopping;
+	_Atomic bool fetcher_starved;     /* it waits for the decoders to catch up */
+	_Atomic uint32_t open_count;      /* claimed batches that are not committed, and 1 for the planner until it is through */
+	_Atomic uint64_t rows_in_flight;  /* planned, not finished */
+	_Atomic uint64_t idle_since_ns;   /* when rows_in_flight last fell to 0 */
+	_Atomic uint64_t reader_since_ns; /* when the first reader joined; 0: none yet */
+	_Atomic uint32_t epoch;
+
+	int event_fd;
+	pthread_mutex_t state_lock; /* guards the two below */
+	enum pipeline_state state;
+	char text[512];
+};
+
+/* The threads; the argument is the pipeline. */
+void *planner_run(void *pipeline);
+void *fetcher_run(void *pipeline);
+void *decoder_run(void *pipeline);
+
+/* A decoder took a row: if the fetcher waits for that, and many have gone, it may go on. */
+void fetcher_wake_if_starved(struct pipeline *pipeline);
+
+/* Every slot's batch is committed here, by whichever thread finished its last row. */
+void pipeline_commit(struct pipeline *pipeline, struct batch *batch);
+
+/* Counts down what is open; the last one announces PIPELINE_DONE. */
+void pipeline_close_one(struct pipeline *pipeline);
+
+/* Only the first change counts. */
+__attribute__((format(printf, 3, 4))) void pipeline_change_state(struct pipeline *pipeline, enum pipeline_state state,
+                                                                 const char *format, ...);
+
+static inline bool pipeline_is_stopping(struct pipeline *pipeline)
+{
+	/* relaxed: a wish, seen a moment later at worst */
+	return atomic_load_explicit(&pipeline->stopping, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,88 @@
+/*
+ * planner.c - one thread: claims a slot for each batch of the schedule, and gives each row its place and its sample.
+ */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "loader/run/pipeline_internal.h"
+#include "loader/run/stats.h"
+
+static uint64_t later(uint64_t a_ns, uint64_t b_ns)
+{
+	return a_ns > b_ns ? a_ns : b_ns;
+}
+
+/* Counts the part of a wait in which there was nothing to do: a reader is there, every slot is full, no row is in flight. */
+static void count_idle_time(struct pipeline *pipeline, uint64_t wait_begin_ns)
+{
+	/* relaxed: numbers for people */
+	uint64_t reader_since_ns = atomic_load_explicit(&pipeline->reader_since_ns, memory_order_relaxed);
+	uint64_t idle_since_ns = atomic_load_explicit(&pipeline->idle_since_ns, memory_order_relaxed);
+	uint64_t begin_ns = later(wait_begin_ns, later(reader_since_ns, idle_since_ns)), now_ns = clock_now_ns();
+
+	/* relaxed: as above */
+	if (reader_since_ns > 0 && now_ns > begin_ns && atomic_load_explicit(&pipeline->rows_in_flight, memory_order_relaxed) == 0)
+		shmring_counter_add(pipeline->producer, STATS_LOADER_WAIT_NS, now_ns - begin_ns);
+}
+
+static bool claim_slot(struct pipeline *pipeline, struct shmring_slot *slot)
+{
+	int rc;
+
+	do {
+		uint64_t begin_ns = clock_now_ns();
+
+		rc = shmring_claim(pipeline->producer, PIPELINE_SLICE_MS, slot);
+		count_idle_time(pipeline, begin_ns);
+	} while (rc == -ETIMEDOUT);
+	if (rc == -EPROTO)
+		pipeline_change_state(pipeline, PIPELINE_FAILED, "the ring's slot words were overwritten by another process");
+	return rc == 0;
+}
+
+static void plan_batch(struct pipeline *pipeline, const struct shmring_slot *slot, const struct schedule_cursor *at)
+{
+	struct batch *batch = &pipeline->batches[slot->index];
+	uint32_t row_count = schedule_rows(&pipeline->schedule, at->epoch, at->batch);
+
+	batch->slot = *slot;
+	batch->epoch = at->epoch;
+	batch->row_count = row_count;
+	/* relaxed: the queue's lock hands the batch to the other threads */
+	atomic_store_explicit(&batch->rows_left, row_count, memory_order_relaxed);
+	atomic_fetch_add_explicit(&pipeline->open_count, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&pipeline->rows_in_flight, row_count, memory_order_relaxed);
+	if (row_count == 0) {
+		pipeline_commit(pipeline, batch); /* a rank without rows in the last, partial batch */
+		return;
+	}
+	for (uint32_t row = 0; row < row_count; row++) {
+		struct item *item = &batch->items[row];
+		bool padding;
+
+		*item = (struct item){.batch = batch, .row = row};
+		item->position = schedule_position(&pipeline->schedule, at->epoch, at->batch, row, &padding);
+		item->sample = order_sample(&pipeline->order, at->epoch, item->position);
+		item->status = padding ? ITEM_FLAG_PADDING : 0;
+		queue_push(&pipeline->to_fetch, item);
+	}
+	fetch_wake(pipeline->fetch);
+}
+
+void *planner_run(void *argument)
+{
+	struct pipeline *pipeline = argument;
+	struct schedule_cursor cursor, now;
+	struct shmring_slot slot;
+
+	schedule_begin(&pipeline->schedule, &cursor);
+	while (schedule_next(&pipeline->schedule, &cursor, &now)) {
+		if (!claim_slot(pipeline, &slot))
+			return NULL; /* the end is not ours to announce */
+		/* relaxed: for the progress line */
+		atomic_store_explicit(&pipeline->epoch, now.epoch, memory_order_relaxed);
+		plan_batch(pipeline, &slot, &now);
+	}
+	pipeline_close_one(pipeline);
+	return NULL;
+}

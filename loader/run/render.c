@@ -1,0 +1,263 @@
+/* render.c - stages 3 and 4 for one row: header, box, region of pixels, resample, convert. */
+#include "loader/run/render.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "loader/shape/orient.h"
+
+struct renderer {
+	const struct render_spec *spec;
+	struct decoder *decoder;
+	struct resampler *resampler;
+	uint8_t *resampled; /* before conversion */
+	uint8_t *upright;   /* a region turned by its EXIF orientation */
+	size_t upright_capacity_bytes;
+	const char *reason; /* ours; "" when the decoder has it */
+};
+
+/* A picture as the crop rule sees it, and the region of it that the output needs. */
+struct cut {
+	struct image_info info;
+	uint8_t orientation;
+	uint32_t width_px, height_px; /* upright */
+	uint32_t scale_eighths;
+	struct crop_view view;
+	struct resample_axis x, y;
+	uint32_t origin_x, origin_y; /* where the axes' pixel 0 lies in the upright (scaled) picture */
+	struct box region;           /* upright, in the pixels of the (scaled) picture */
+};
+
+void render_spec_init(struct render_spec *spec, const struct options *options)
+{
+	struct convert_spec convert = {
+		.dtype = options->dtype,
+		.layout = options->layout,
+		.width_px = options->width_px,
+		.height_px = options->height_px,
+		.channels = options->channels,
+		.normalise = options->normalise,
+	};
+
+	memcpy(convert.mean, options->mean, sizeof convert.mean);
+	memcpy(convert.std, options->std, sizeof convert.std);
+	*spec = (struct render_spec){
+		.crop = {.rule = options->crop,
+	                 .out_width_px = options->width_px,
+	                 .out_height_px = options->height_px,
+	                 .scale_min = options->scale_min,
+	                 .scale_max = options->scale_max,
+	                 .ratio_min = options->ratio_min,
+	                 .ratio_max = options->ratio_max,
+	                 .hflip = options->hflip,
+	                 .short_side_px = options->short_side_px,
+	                 .seed = options->seed},
+		.filter = options->resample,
+		.fidelity = options->fidelity,
+		.orientation = options->orientation,
+		.image_bytes = (size_t)options->width_px * options->height_px * options->channels * convert_dtype_bytes(options->dtype),
+		.max_pixels = options->max_pixels,
+	};
+	converter_init(&spec->converter, &convert);
+}
+
+struct renderer *renderer_open(const struct render_spec *spec)
+{
+	const struct convert_spec *out = &spec->converter.spec;
+	struct renderer *renderer = calloc(1, sizeof *renderer);
+
+	if (!renderer)
+		return NULL;
+	renderer->spec = spec;
+	renderer->reason = "";
+	renderer->decoder = decoder_open(&(struct decode_limits){.max_pixels = spec->max_pixels});
+	renderer->resampler = resampler_open();
+	renderer->resampled = malloc((size_t)out->width_px * out->height_px * out->channels);
+	if (renderer->decoder && renderer->resampler && renderer->resampled)
+		return renderer;
+	renderer_close(renderer);
+	return NULL;
+}
+
+void renderer_close(struct renderer *renderer)
+{
+	if (!renderer)
+		return;
+	if (renderer->decoder)
+		decoder_close(renderer->decoder);
+	if (renderer->resampler)
+		resampler_close(renderer->resampler);
+	free(renderer->resampled);
+	free(renderer->upright);
+	free(renderer);
+}
+
+const char *renderer_reason(const struct renderer *renderer)
+{
+	return renderer->reason[0] != '\0' ? renderer->reason : decoder_reason(renderer->decoder);
+}
+
+/*
+ * The largest DCT-domain reduction that still leaves the box at least as large as what it is resized to.  Halves only: libjpeg-turbo
+ * takes longer for 7/8 to 5/8 than for the whole (bench/README.md, fidelity), and gains next to nothing from 4/8 to 3/8.
+ */
+static uint32_t choose_scale_eighths(const struct render_spec *spec, const struct image_info *info, const struct crop_view *view)
+{
+	uint32_t eighths = 8;
+
+	if (spec->fidelity != FIDELITY_FAST || info->format != IMAGE_JPEG)
+		return 8;
+	while (eighths > 1 && (uint64_t)view->resized.width * (eighths / 2) >= (uint64_t)view->virtual_width_px * 8 &&
+	       (uint64_t)view->resized.height * (eighths / 2) >= (uint64_t)view->virtual_height_px * 8)
+		eighths /= 2;
+	return eighths;
+}
+
+/*
+ * exact: the axis is the box alone, as if it had been cropped first (Pillow's crop().resize()).
+ * Scaled: the axis is the whole reduced picture, of which the box is a fractional part (Pillow's resize(box=)).  A reduced pixel
+ * stands for 8/eighths source pixels, the last one perhaps for fewer; on a mirrored axis that one comes first.
+ */
+static struct resample_axis make_axis(int32_t box_begin, int32_t box_px, uint32_t full_px, bool mirrored, uint32_t scale_eighths,
+                                      uint32_t virtual_px, uint32_t window_begin, uint32_t out_px)
+{
+	struct resample_axis axis = {.virtual_px = virtual_px, .first = window_begin, .out_px = out_px};
+
+	if (scale_eighths == 8) {
+		axis.in_px = (uint32_t)box_px;
+		axis.in1 = box_px;
+	} else {
+		double scale = scale_eighths / 8.0, begin;
+
+		axis.in_px = decode_scaled_px(full_px, scale_eighths);
+		begin = mirrored ? axis.in_px - full_px * scale : 0;
+		axis.in0 = begin + box_begin * scale;
+		axis.in1 = begin + (box_begin + box_px) * scale;
+	}
+	return axis;
+}
+
+static void choose_cut(const struct render_spec *spec, uint32_t epoch, uint64_t sample, struct cut *cut)
+{
+	const struct convert_spec *out = &spec->converter.spec;
+	uint32_t left, right, top, bottom;
+	const struct crop_view *view = &cut->view;
+	bool swapped, x_mirrored, y_mirrored;
+
+	cut->orientation = spec->orientation == ORIENTATION_EXIF ? cut->info.orientation : 1;
+	swapped = orient_swaps_axes(cut->orientation);
+	orient_mirrors(cut->orientation, &x_mirrored, &y_mirrored);
+	cut->width_px = swapped ? cut->info.height_px : cut->info.width_px;
+	cut->height_px = swapped ? cut->info.width_px : cut->info.height_px;
+	crop_choose(&spec->crop, epoch, sample, cut->width_px, cut->height_px, &cut->view);
+
+	cut->scale_eighths = choose_scale_eighths(spec, &cut->info, view);
+	cut->x = make_axis(view->resized.x, view->resized.width, cut->width_px, x_mirrored, cut->scale_eighths, view->virtual_width_px,
+	                    view->window_x, out->width_px);
+	cut->y = make_axis(view->resized.y, view->resized.height, cut->height_px, y_mirrored, cut->scale_eighths, view->virtual_height_px,
+	                    view->window_y, out->height_px);
+	cut->origin_x = cut->scale_eighths == 8 ? (uint32_t)view->resized.x : 0;
+	cut->origin_y = cut->scale_eighths == 8 ? (uint32_t)view->resized.y : 0;
+
+	resample_extent(spec->filter, &cut->x, &left, &right);
+	resample_extent(spec->filter, &cut->y, &top, &bottom);
+	cut->region = (struct box){.x = (int32_t)(cut->origin_x + left),
+	                            .y = (int32_t)(cut->origin_y + top),
+	                            .width = (int32_t)(right - left),
+	                            .height = (int32_t)(bottom - top)};
+}
+
+static enum item_status turn_upright(struct renderer *renderer, const struct cut *cut, struct pixels *region)
+{
+	struct pixels upright = {.width_px = (uint32_t)cut->region.width,
+	                         .height_px = (uint32_t)cut->region.height,
+	                         .channels = region->channels,
+	                         .stride_bytes = (size_t)cut->region.width * region->channels};
+	size_t need_bytes = upright.stride_bytes * upright.height_px;
+
+	if (cut->orientation == 1)
+		return ITEM_OK;
+	if (need_bytes > renderer->upright_capacity_bytes) {
+		free(renderer->upright);
+		renderer->upright = malloc(need_bytes);
+		renderer->upright_capacity_bytes = renderer->upright ? need_bytes : 0;
+		if (!renderer->upright) {
+			renderer->reason = "out of memory";
+			return ITEM_TOO_LARGE;
+		}
+	}
+	upright.data = renderer->upright;
+	orient_pixels(cut->orientation, region, &upright);
+	*region = upright;
+	return ITEM_OK;
+}
+
+static enum item_status decode_cut(struct renderer *renderer, const struct cut *cut, const uint8_t *bytes, size_t byte_count,
+                                       struct pixels *region)
+{
+	struct decode_want want = {
+		.region = orient_box_to_stored(cut->orientation, cut->region,
+	                                       decode_scaled_px(cut->info.width_px, cut->scale_eighths),
+	                                       decode_scaled_px(cut->info.height_px, cut->scale_eighths)),
+		.channels = renderer->spec->converter.spec.channels,
+		.scale_eighths = cut->scale_eighths,
+	};
+	enum item_status status = decode_region(renderer->decoder, bytes, byte_count, &cut->info, &want, region);
+
+	return status == ITEM_OK ? turn_upright(renderer, cut, region) : status;
+}
+
+static enum item_status shape_cut(struct renderer *renderer, const struct cut *cut, const struct pixels *region, uint8_t *image)
+{
+	const struct render_spec *spec = renderer->spec;
+	const struct convert_spec *out = &spec->converter.spec;
+	bool straight = converter_is_identity(&spec->converter, cut->view.flipped);
+
+	if (resampler_run(renderer->resampler, spec->filter, &cut->x, &cut->y, region, (uint32_t)cut->region.x - cut->origin_x,
+	                  (uint32_t)cut->region.y - cut->origin_y, straight ? image : renderer->resampled,
+	                  (size_t)out->width_px * out->channels) < 0) {
+		renderer->reason = "out of memory";
+		return ITEM_TOO_LARGE;
+	}
+	if (!straight)
+		converter_run(&spec->converter, renderer->resampled, cut->view.flipped, image);
+	return ITEM_OK;
+}
+
+enum item_status renderer_run(struct renderer *renderer, const uint8_t *bytes, size_t byte_count, uint32_t epoch, uint64_t sample,
+                              const struct render_row *row, struct render_times *times)
+{
+	uint64_t begin_ns = clock_now_ns(), decoded_ns;
+	enum item_status status;
+	struct pixels region;
+	struct cut cut;
+
+	renderer->reason = "";
+	status = decode_probe(renderer->decoder, bytes, byte_count, &cut.info);
+	if (status == ITEM_OK) {
+		choose_cut(renderer->spec, epoch, sample, &cut);
+		status = decode_cut(renderer, &cut, bytes, byte_count, &region);
+	}
+	decoded_ns = clock_now_ns();
+	times->decode_ns = decoded_ns - begin_ns;
+	times->shape_ns = 0;
+	if (status != ITEM_OK)
+		return status;
+	status = shape_cut(renderer, &cut, &region, row->image);
+	times->shape_ns = clock_now_ns() - decoded_ns;
+
+	memcpy(row->box, &cut.view.box, sizeof cut.view.box);
+	row->source_size[0] = (int32_t)cut.height_px;
+	row->source_size[1] = (int32_t)cut.width_px;
+	*row->flipped = cut.view.flipped;
+	return status;
+}
+
+void render_blank(const struct render_spec *spec, const struct render_row *row)
+{
+	memset(row->image, 0, spec->image_bytes);
+	memset(row->box, 0, 4 * sizeof row->box[0]);
+	memset(row->source_size, 0, 2 * sizeof row->source_size[0]);
+	*row->flipped = 0;
+}

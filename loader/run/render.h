@@ -1,0 +1,56 @@
+/*
+ * render.h - one file's bytes in, one row of a batch out: chooses the box, decodes what it needs, resizes, converts.
+ *
+ * Where decode meets shape; knows nothing of queues, files or the ring.
+ */
+#ifndef CROPRING_RENDER_H
+#define CROPRING_RENDER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "loader/decode/decode.h"
+#include "loader/options.h"
+
+/* What is the same for every row; made once, read by all threads. */
+struct render_spec {
+	struct crop_spec crop;
+	enum resample_filter filter;
+	enum fidelity fidelity;
+	enum orientation_rule orientation;
+	struct converter converter;
+	size_t image_bytes; /* of one row of `images` */
+	uint64_t max_pixels;
+};
+
+void render_spec_init(struct render_spec *spec, const struct options *options);
+
+/* Where a row's values go. */
+struct render_row {
+	uint8_t *image;
+	int32_t *box;         /* x, y, width, height */
+	int32_t *source_size; /* height, width */
+	uint8_t *flipped;
+};
+
+/* Nanoseconds that a row took, by stage. */
+struct render_times {
+	uint64_t decode_ns, shape_ns;
+};
+
+/* One per thread: codec state and scratch memory. */
+struct renderer;
+
+struct renderer *renderer_open(const struct render_spec *spec);
+void renderer_close(struct renderer *renderer);
+
+/* On anything but ITEM_OK the row's values are undefined; render_blank() makes them zeros. */
+enum item_status renderer_run(struct renderer *renderer, const uint8_t *bytes, size_t byte_count, uint32_t epoch, uint64_t sample,
+                              const struct render_row *row, struct render_times *times);
+
+/* The last failure in the codec's own words, or "". */
+const char *renderer_reason(const struct renderer *renderer);
+
+void render_blank(const struct render_spec *spec, const struct render_row *row);
+
+#endif

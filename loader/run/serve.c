@@ -1,0 +1,457 @@
+/* serve.c - one run of the worker: set up top to bottom, watch until the end, take down in reverse. */
+#include "loader/run/serve.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "loader/run/limits.h"
+#include "loader/run/log.h"
+#include "loader/run/pipeline.h"
+#include "loader/run/stats.h"
+
+#define AUTO_RING_BYTES (UINT64_C(512) << 20)
+
+enum {
+	AUTO_MAX_SLOTS = 16,
+	TICK_MS = 200,       /* progress line, sampled counters */
+	TICKS_PER_FLUSH = 5, /* held-back warnings */
+	DRAIN_TICK_MS = 10,  /* all is published: a look whether the reader took it */
+};
+
+struct service {
+	struct options options; /* with slots, threads and ring name worked out */
+	char ring[SHMRING_NAME_BYTES];
+	enum log_level chatter; /* a worker that Python started keeps its good news to itself */
+	uint32_t threads;
+	struct dataset *dataset;
+	struct shmring_producer *producer;
+	struct pipeline *pipeline;
+	struct stats_scope scope;
+	int signal_fd, event_fd;
+	uint64_t first_reader_ns; /* 0: none yet */
+	uint64_t tick_count;
+	bool complete;            /* every batch is published */
+};
+
+/* ------------------------------------------------------------------ set-up */
+
+/* Adds a signal that ends us, unless whoever started us wants it ignored (nohup, a shell's background job). */
+static void add_ending_signal(sigset_t *signals, int number)
+{
+	struct sigaction action;
+
+	if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+		sigaddset(signals, number);
+}
+
+/* Until here a signal simply ends the process: there is nothing yet that it could leave behind. */
+static int set_up_signals(struct service *service, struct err *err)
+{
+	sigset_t ending;
+
+	sigemptyset(&ending);
+	sigaddset(&ending, SIGTERM);
+	add_ending_signal(&ending, SIGHUP);
+	add_ending_signal(&ending, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &ending, NULL) < 0)
+		return err_fail(err, -errno, "sigprocmask: %s", strerror(errno));
+	service->signal_fd = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+	service->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (service->signal_fd < 0 || service->event_fd < 0)
+		return err_fail(err, -errno, "no descriptors left for signals: %s", strerror(errno));
+	return 0;
+}
+
+static int set_up_work(struct service *service, struct err *err)
+{
+	struct options *options = &service->options;
+	int rc;
+
+	if (options->reader_fd >= 0)
+		signal(SIGINT, SIG_IGN); /* Ctrl-C is for the trainer; if it ends, so do we */
+	if (options->stats_path) {
+		rc = stats_check_path(options->stats_path, err);
+		if (rc < 0)
+			return rc;
+	}
+	if (options->cpus) {
+		rc = limits_pin_cpus(options->cpus, err);
+		if (rc < 0)
+			return rc;
+	}
+	if (options->nice != 0 && setpriority(PRIO_PROCESS, 0, options->nice) < 0)
+		return err_fail(err, -errno, "--nice %d: %s", options->nice, strerror(errno));
+	options->io_depth = limits_open_files(options->io_depth);
+	service->threads = options->threads > 0 ? options->threads : limits_cpu_count();
+	return 0;
+}
+
+/* Batches and rows of this rank in the whole run; every epoch but the first is like the second.  Both 0: endless, or none. */
+static void count_expected(const struct schedule *schedule, struct stats_scope *scope)
+{
+	for (uint32_t nth = 0; nth < 2 && nth < schedule->epochs; nth++) {
+		uint32_t epoch = schedule->first_epoch + nth, times = nth == 0 ? 1 : schedule->epochs - 1;
+		uint64_t batches = schedule_batches(schedule, epoch);
+
+		if (batches == 0)
+			continue;
+		scope->expected_batches += times * batches;
+		scope->expected_images += times * ((batches - 1) * schedule->batch_size + schedule_rows(schedule, epoch, batches - 1));
+	}
+}
+
+static int set_up_dataset(struct service *service, struct err *err)
+{
+	const struct options *options = &service->options;
+	struct schedule schedule;
+	uint64_t sample_count;
+	int rc;
+
+	rc = dataset_open_folder(&service->dataset, options->source, err);
+	if (rc < 0)
+		return rc;
+	sample_count = dataset_sample_count(service->dataset);
+	if (dataset_stray_count(service->dataset) > 0)
+		log_write(LOG_WARNING, "%s: %llu images lie beside the class folders and are left out", options->source,
+		          (unsigned long long)dataset_stray_count(service->dataset));
+	if (options->start_sample >= sample_count)
+		return err_fail(err, -EINVAL, "--start-sample %llu: %s has only %llu samples", (unsigned long long)options->start_sample,
+		                options->source, (unsigned long long)sample_count);
+	pipeline_schedule(options, sample_count, &schedule);
+	if (schedule_batches(&schedule, options->start_epoch) == 0 && schedule_batches(&schedule, options->start_epoch + 1) == 0)
+		return err_fail(err, -EINVAL,
+		                "%llu samples do not fill one batch of %u on each of %u ranks: use a smaller --batch-size, or --tail partial",
+		                (unsigned long long)sample_count, options->batch_size, options->world_size);
+	service->scope.epoch = options->start_epoch;
+	count_expected(&schedule, &service->scope);
+	if (options->epochs > 0 && service->scope.expected_batches == 0)
+		log_write(LOG_WARNING, "--start-sample %llu leaves no batch of the one epoch that was asked for",
+		          (unsigned long long)options->start_sample);
+	return 0;
+}
+
+/* --slots 0: as many as fit into 512 MB, but 3 at least and 16 at most. */
+static int choose_slots(struct shmring_config *config, struct err *err)
+{
+	uint64_t slot_bytes, segment_bytes, fitting;
+	int rc;
+
+	if (config->slot_count > 0)
+		return 0;
+	config->slot_count = SHMRING_MIN_SLOTS;
+	rc = shmring_measure(config, &slot_bytes, &segment_bytes, err);
+	if (rc < 0)
+		return rc;
+	fitting = AUTO_RING_BYTES / slot_bytes;
+	if (fitting > SHMRING_MIN_SLOTS)
+		config->slot_count = fitting < AUTO_MAX_SLOTS ? (uint32_t)fitting : AUTO_MAX_SLOTS;
+	return 0;
+}
+
+static void keep_line(const char *line, void *context)
+{
+	shmring_log(context, line);
+}
+
+static int set_up_ring(struct service *service, struct err *err)
+{
+	struct options *options = &service->options;
+	struct shmring_field fields[FIELD_COUNT];
+	struct shmring_config config = {
+		.name = service->ring,
+		.slot_count = options->slots,
+		.segment = options->segment,
+		.share = options->share,
+		.fields = fields,
+		.field_count = FIELD_COUNT,
+		.counter_names = stats_counter_names(),
+		.counter_count = STATS_COUNTER_COUNT,
+		.catalog_fd = dataset_catalog_fd(service->dataset),
+		.subject = options->source,
+	};
+	uint64_t slot_bytes, segment_bytes;
+	int rc;
+
+	if (options->ring)
+		strncpy(service->ring, options->ring, sizeof service->ring - 1);
+	else
+		snprintf(service->ring, sizeof service->ring, "cropring-%d", getpid());
+	pipeline_fields(options, fields);
+	rc = choose_slots(&config, err);
+	if (rc < 0)
+		return rc;
+	options->slots = config.slot_count;
+	rc = shmring_measure(&config, &slot_bytes, &segment_bytes, err);
+	if (rc < 0)
+		return rc;
+	rc = limits_check_memory(segment_bytes, err);
+	if (rc < 0)
+		return rc;
+	rc = shmring_create(&service->producer, &config, err);
+	if (rc < 0)
+		return rc;
+	log_keep(keep_line, service->producer);
+	service->scope.ring = service->ring;
+	service->scope.slot_count = options->slots;
+	log_write(service->chatter, "ring %s: %u slots of %.1f MB, %.0f MB in %s", service->ring, options->slots,
+	          (double)slot_bytes / 1e6, (double)segment_bytes / 1e6, shmring_segment_name(service->producer));
+	rc = shmring_door_open(service->producer, options->socket_path, err);
+	if (rc == 0 && options->reader_fd >= 0)
+		rc = shmring_door_adopt(service->producer, options->reader_fd, err);
+	return rc;
+}
+
+static int set_up_pipeline(struct service *service, struct err *err)
+{
+	int rc = pipeline_start(&service->pipeline, &service->options, service->dataset, service->producer, service->threads,
+	                        service->event_fd, err);
+
+	if (rc < 0)
+		return rc;
+	shmring_counter_set(service->producer, STATS_THREADS, service->threads);
+	shmring_counter_set(service->producer, STATS_URING, strcmp(pipeline_io_name(service->pipeline), "uring") == 0);
+	shmring_counter_set(service->producer, STATS_MEMFD, strcmp(shmring_segment_name(service->producer), "memfd") == 0);
+	log_write(service->chatter, "%s: %llu images in %u classes; %u decode threads, %u files in flight by %s", service->options.source,
+	          (unsigned long long)dataset_sample_count(service->dataset), dataset_class_count(service->dataset), service->threads,
+	          service->options.io_depth, pipeline_io_name(service->pipeline));
+	return 0;
+}
+
+/* In *code what the process ends with if this fails: 2 when it is for the user to say something else. */
+static int set_up(struct service *service, int *code, struct err *err)
+{
+	int rc = set_up_work(service, err);
+
+	if (rc == 0)
+		rc = set_up_dataset(service, err);
+	*code = rc == -EINVAL || rc == -ENOENT || rc == -ENOTDIR || rc == -ENODATA || rc == -ELOOP ? EXIT_USAGE : EXIT_FAILED;
+	if (rc < 0)
+		return rc;
+	rc = set_up_signals(service, err);
+	if (rc == 0)
+		rc = set_up_ring(service, err);
+	*code = rc == -EINVAL || rc == -EEXIST ? EXIT_USAGE : EXIT_FAILED;
+	if (rc < 0)
+		return rc;
+	*code = EXIT_FAILED;
+	return set_up_pipeline(service, err);
+}
+
+static void take_down(struct service *service)
+{
+	if (service->pipeline)
+		pipeline_stop(service->pipeline);
+	log_keep(NULL, NULL);
+	shmring_destroy(service->producer);
+	if (service->dataset)
+		dataset_close(service->dataset);
+	if (service->signal_fd >= 0)
+		close(service->signal_fd);
+	if (service->event_fd >= 0)
+		close(service->event_fd);
+}
+
+/* ------------------------------------------------------------------ the end of the stream, whatever it is */
+
+/* No more batches: what is published stays readable, then readers see `end` and `text`. */
+static void end_stream(struct service *service, enum shmring_end end, const char *text)
+{
+	pipeline_stop(service->pipeline);
+	service->pipeline = NULL;
+	shmring_finish(service->producer, end, text);
+}
+
+static int end_by_signal(struct service *service)
+{
+	struct signalfd_siginfo info;
+	sigset_t all;
+	char text[128];
+
+	if (read(service->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
+		return -1; /* somebody else's wake-up */
+	/* A second signal, while we clean up, ends us at once: without the socket file nothing is left that has a name. */
+	shmring_door_shut(service->producer);
+	signal((int)info.ssi_signo, SIG_DFL);
+	sigfillset(&all);
+	sigprocmask(SIG_UNBLOCK, &all, NULL);
+	snprintf(text, sizeof text, "the worker was stopped by SIG%s after %u batches", sigabbrev_np((int)info.ssi_signo),
+	         shmring_published(service->producer));
+	log_write(service->chatter, "%s", text);
+	end_stream(service, SHMRING_STOPPED, text);
+	return EXIT_SIGNAL + (int)info.ssi_signo;
+}
+
+static int end_by_departure(struct service *service, enum shmring_event how, int32_t pid)
+{
+	bool endless = service->options.epochs == 0, ours = service->options.reader_fd >= 0, complete;
+	uint32_t untaken;
+	char text[160];
+
+	pipeline_stop(service->pipeline);
+	service->pipeline = NULL;
+	/* It may have taken the last batch and left before we heard that this was the last. */
+	complete = !endless && shmring_published(service->producer) == (uint32_t)service->scope.expected_batches;
+	shmring_finish(service->producer, complete ? SHMRING_COMPLETE : SHMRING_STOPPED, "the reader left");
+	untaken = shmring_ready_count(service->producer);
+	if (how == SHMRING_LEFT && ((complete && untaken == 0) || endless || ours))
+		return EXIT_DONE;
+	snprintf(text, sizeof text, "the reader (process %d) %s before the end: of %u batches published, %u were not taken", pid,
+	         how == SHMRING_DIED ? "died" : "left", shmring_published(service->producer), untaken);
+	log_write(ours ? LOG_INFO : LOG_WARNING, "%s", text);
+	return EXIT_FAILED;
+}
+
+/* -1: go on. */
+static int step_door(struct service *service)
+{
+	int32_t pid;
+
+	switch (shmring_door_step(service->producer, &pid)) {
+	case SHMRING_JOINED:
+		if (service->first_reader_ns == 0)
+			service->first_reader_ns = clock_now_ns();
+		pipeline_reader_joined(service->pipeline);
+		log_write(LOG_DEBUG, "reader joined: process %d", pid);
+		return -1;
+	case SHMRING_LEFT:
+		return end_by_departure(service, SHMRING_LEFT, pid);
+	case SHMRING_DIED:
+		return end_by_departure(service, SHMRING_DIED, pid);
+	case SHMRING_NOTHING:
+		break;
+	}
+	return -1;
+}
+
+static int end_by_corruption(struct service *service)
+{
+	const char *text = "the ring's slot words were overwritten by another process";
+
+	log_write(LOG_ERROR, "%s", text);
+	end_stream(service, SHMRING_FAILED, text);
+	return EXIT_FAILED;
+}
+
+/* -1: go on. */
+static int step_pipeline(struct service *service)
+{
+	const char *text;
+
+	if (!service->complete) {
+		switch (pipeline_state(service->pipeline, &text)) {
+		case PIPELINE_RUNNING:
+			return -1;
+		case PIPELINE_DONE:
+			service->complete = true;
+			shmring_finish(service->producer, SHMRING_COMPLETE, NULL);
+			break;
+		case PIPELINE_BAD_DATA:
+		case PIPELINE_FAILED: {
+			int code = pipeline_state(service->pipeline, &text) == PIPELINE_BAD_DATA ? EXIT_BAD_DATA : EXIT_FAILED;
+			char kept[512];
+
+			snprintf(kept, sizeof kept, "%s", text); /* the text goes with the pipeline */
+			log_write(LOG_ERROR, "%s", kept);
+			end_stream(service, SHMRING_FAILED, kept);
+			if (service->first_reader_ns == 0 && service->options.reader_fd >= 0)
+				shmring_door_refuse(service->options.reader_fd, -EIO, kept); /* it has not even joined */
+			return code;
+		}
+		}
+	}
+	if (shmring_audit(service->producer) < 0)
+		return end_by_corruption(service);
+	if (service->options.reader_fd >= 0 && service->first_reader_ns == 0)
+		return -1; /* our parent has yet to join, be it only to hear that there was nothing */
+	/* Batches that were taken are the reader's: its mapping outlives us. */
+	return shmring_ready_count(service->producer) == 0 ? EXIT_DONE : -1;
+}
+
+static void show_progress(struct service *service)
+{
+	char line[256];
+
+	stats_sample(service->producer, service->first_reader_ns);
+	if (++service->tick_count % TICKS_PER_FLUSH == 0)
+		log_flush();
+	if (!log_has_terminal() || service->options.reader_fd >= 0)
+		return;
+	service->scope.epoch = pipeline_epoch(service->pipeline);
+	stats_progress_line(service->producer, &service->scope, line, sizeof line);
+	log_progress(line);
+}
+
+static int watch(struct service *service)
+{
+	enum { SIGNALS, PIPELINE, DOOR, SOURCE_COUNT };
+	struct pollfd source[SOURCE_COUNT] = {
+		[SIGNALS] = {.fd = service->signal_fd, .events = POLLIN},
+		[PIPELINE] = {.fd = service->event_fd, .events = POLLIN},
+		[DOOR] = {.fd = shmring_door_fd(service->producer), .events = POLLIN},
+	};
+	uint64_t next_tick_ns = 0;
+	int code = -1;
+
+	while (code < 0) {
+		if (poll(source, SOURCE_COUNT, service->complete ? DRAIN_TICK_MS : TICK_MS) < 0 && errno != EINTR)
+			return EXIT_FAILED;
+		if (source[SIGNALS].revents)
+			code = end_by_signal(service);
+		if (code < 0 && source[DOOR].revents)
+			code = step_door(service);
+		if (code < 0)
+			code = step_pipeline(service);
+		if (service->complete)
+			source[PIPELINE].fd = -1; /* it said all it had to say */
+		if (code < 0 && clock_now_ns() >= next_tick_ns) {
+			show_progress(service);
+			next_tick_ns = clock_now_ns() + TICK_MS * UINT64_C(1000000);
+		}
+	}
+	return code;
+}
+
+/* The last words.  Returns the exit code, which a --stats file that cannot be written spoils. */
+static int sum_up(struct service *service, int code)
+{
+	struct err err;
+
+	stats_sample(service->producer, service->first_reader_ns);
+	if (service->first_reader_ns > 0)
+		stats_log_summary(service->producer, service->chatter);
+	if (service->options.stats_path &&
+	    stats_write_file(service->producer, &service->scope, service->options.stats_path, &err) < 0) {
+		log_write(LOG_ERROR, "%s", err.text);
+		code = code == EXIT_DONE ? EXIT_FAILED : code;
+	}
+	log_flush();
+	return code;
+}
+
+int serve(const struct options *options)
+{
+	struct service service = {.options = *options, .signal_fd = -1, .event_fd = -1};
+	struct err err = {.text = ""};
+	int rc, code;
+
+	log_open(options->verbosity, options->log_format == LOG_JSON);
+	service.chatter = options->reader_fd >= 0 ? LOG_DEBUG : LOG_INFO;
+	rc = set_up(&service, &code, &err);
+	if (rc == 0) {
+		code = sum_up(&service, watch(&service));
+	} else {
+		log_write(options->reader_fd >= 0 ? LOG_DEBUG : LOG_ERROR, "%s", err.text); /* Python raises it, once is enough */
+		if (options->reader_fd >= 0)
+			shmring_door_refuse(options->reader_fd, rc, err.text);
+	}
+	take_down(&service);
+	return code;
+}

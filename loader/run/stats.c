@@ -1,0 +1,211 @@
+/* stats.c - from counters to sentences. */
+#include "loader/run/stats.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+static const char *const names[STATS_COUNTER_COUNT] = {
+	[STATS_IMAGES] = "images",
+	[STATS_BATCHES] = "batches",
+	[STATS_BYTES_READ] = "bytes_read",
+	[STATS_BAD_SAMPLES] = "bad_samples",
+	[STATS_SUBSTITUTES] = "substitutes",
+	[STATS_LOADER_WAIT_NS] = "loader_wait_ns",
+	[STATS_READER_WAIT_NS] = "reader_wait_ns",
+	[STATS_DECODE_NS] = "decode_ns",
+	[STATS_SHAPE_NS] = "shape_ns",
+	[STATS_CPU_NS] = "cpu_ns",
+	[STATS_ELAPSED_NS] = "elapsed_ns",
+	[STATS_THREADS] = "threads",
+	[STATS_URING] = "uring",
+	[STATS_MEMFD] = "memfd",
+	[STATS_STATUS_0 + ITEM_OK] = "status_ok",
+	[STATS_STATUS_0 + ITEM_MISSING] = "status_missing",
+	[STATS_STATUS_0 + ITEM_UNREADABLE] = "status_unreadable",
+	[STATS_STATUS_0 + ITEM_EMPTY] = "status_empty",
+	[STATS_STATUS_0 + ITEM_TOO_LARGE] = "status_too_large",
+	[STATS_STATUS_0 + ITEM_NOT_AN_IMAGE] = "status_not_an_image",
+	[STATS_STATUS_0 + ITEM_TRUNCATED] = "status_truncated",
+	[STATS_STATUS_0 + ITEM_CORRUPT] = "status_corrupt",
+	[STATS_STATUS_0 + ITEM_UNSUPPORTED] = "status_unsupported",
+	[STATS_STATUS_0 + ITEM_TIMEOUT] = "status_timeout",
+};
+
+_Static_assert((int)STATS_COUNTER_COUNT <= (int)SHMRING_MAX_COUNTERS, "the ring has room for them");
+
+const char *const *stats_counter_names(void)
+{
+	return names;
+}
+
+static uint64_t process_cpu_ns(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000u +
+	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000u;
+}
+
+void stats_sample(struct shmring_producer *producer, uint64_t first_reader_ns)
+{
+	shmring_counter_set(producer, STATS_CPU_NS, process_cpu_ns());
+	shmring_counter_set(producer, STATS_READER_WAIT_NS, shmring_reader_wait_ns(producer));
+	if (first_reader_ns > 0)
+		shmring_counter_set(producer, STATS_ELAPSED_NS, clock_now_ns() - first_reader_ns);
+}
+
+static double counter(const struct shmring_producer *producer, enum stats_counter which)
+{
+	return (double)shmring_counter_value(producer, which);
+}
+
+static double ratio(double part, double whole)
+{
+	return whole > 0 ? part / whole : 0;
+}
+
+/* 1234567 -> "1,234,567". */
+static const char *with_commas(uint64_t value, char text[32])
+{
+	char digits[24];
+	int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value);
+	char *to = text;
+
+	for (int i = 0; i < length; i++) {
+		if (i > 0 && (length - i) % 3 == 0)
+			*to++ = ',';
+		*to++ = digits[i];
+	}
+	*to = '\0';
+	return text;
+}
+
+void stats_progress_line(const struct shmring_producer *producer, const struct stats_scope *scope, char *line, size_t line_bytes)
+{
+	double seconds = counter(producer, STATS_ELAPSED_NS) / 1e9;
+	uint64_t images = shmring_counter_value(producer, STATS_IMAGES);
+	char done[32], expected[32], of[48] = "";
+
+	if (seconds <= 0) {
+		snprintf(line, line_bytes, "ring %s is ready, waiting for a reader: cropring.attach(\"%s\")", scope->ring, scope->ring);
+		return;
+	}
+	if (scope->expected_images > 0)
+		snprintf(of, sizeof of, " of %s", with_commas(scope->expected_images, expected));
+	snprintf(line, line_bytes, "epoch %u  %s%s images  %.0f images/s  %.1f MB/s read  %u of %u batches ready", scope->epoch,
+	         with_commas(images, done), of, ratio((double)images, seconds), ratio(counter(producer, STATS_BYTES_READ) / 1e6, seconds),
+	         shmring_ready_count(producer), scope->slot_count);
+}
+
+static void log_bad_samples(const struct shmring_producer *producer)
+{
+	char count[32], text[400] = "";
+	size_t used = 0;
+
+	if (shmring_counter_value(producer, STATS_BAD_SAMPLES) == 0)
+		return;
+	for (int status = ITEM_OK + 1; status < ITEM_STATUS_COUNT; status++) {
+		uint64_t value = shmring_counter_value(producer, (uint32_t)(STATS_STATUS_0 + status));
+
+		if (value > 0 && used < sizeof text)
+			used += (size_t)snprintf(text + used, sizeof text - used, "%s%llu %s", used > 0 ? ", " : "",
+			                         (unsigned long long)value, item_status_name((enum item_status)status));
+	}
+	log_write(LOG_WARNING, "%s rows had a bad sample (files that failed: %s)",
+	          with_commas(shmring_counter_value(producer, STATS_BAD_SAMPLES), count), text);
+}
+
+void stats_log_summary(const struct shmring_producer *producer, enum log_level level)
+{
+	double elapsed_ns = counter(producer, STATS_ELAPSED_NS), images = counter(producer, STATS_IMAGES);
+	char image_text[32], batch_text[32];
+
+	log_write(level, "%s images in %s batches, %.1f s: %.0f images/s, %.1f MB/s read, %.2f ms of CPU per image",
+	          with_commas((uint64_t)images, image_text), with_commas(shmring_counter_value(producer, STATS_BATCHES), batch_text),
+	          elapsed_ns / 1e9, ratio(images * 1e9, elapsed_ns), ratio(counter(producer, STATS_BYTES_READ) * 1e3, elapsed_ns),
+	          ratio(counter(producer, STATS_CPU_NS) / 1e6, images));
+	log_write(level, "the reader waited %.0f %% of the time, the loader %.0f %%",
+	          100 * ratio(counter(producer, STATS_READER_WAIT_NS), elapsed_ns),
+	          100 * ratio(counter(producer, STATS_LOADER_WAIT_NS), elapsed_ns));
+	log_bad_samples(producer);
+}
+
+static json_t *counters_as_json(const struct shmring_producer *producer, const struct stats_scope *scope)
+{
+	json_t *object = json_object();
+
+	if (!object || json_object_set_new(object, "ring", json_string(scope->ring)) < 0) {
+		json_decref(object);
+		return NULL;
+	}
+	for (uint32_t i = 0; i < STATS_COUNTER_COUNT; i++) {
+		if (json_object_set_new(object, names[i], json_integer((json_int_t)shmring_counter_value(producer, i))) < 0) {
+			json_decref(object);
+			return NULL;
+		}
+	}
+	return object;
+}
+
+int stats_check_path(const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[4096] = ".";
+	struct stat status;
+
+	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
+		return access(path, W_OK) == 0 ? 0 : err_fail(err, -EINVAL, "--stats %s: %s", path, strerror(errno));
+	if (slash && slash - path >= (ptrdiff_t)sizeof folder)
+		return err_fail(err, -EINVAL, "--stats: a path of %zu characters is too long", strlen(path));
+	if (slash)
+		snprintf(folder, sizeof folder, "%.*s", slash > path ? (int)(slash - path) : 1, path);
+	if (access(folder, W_OK | X_OK) < 0)
+		return err_fail(err, -EINVAL, "--stats %s: cannot write in the folder %s: %s", path, folder, strerror(errno));
+	return 0;
+}
+
+static int dump(json_t *object, const char *path)
+{
+	errno = 0;
+	if (json_dump_file(object, path, JSON_INDENT(2)) == 0)
+		return 0;
+	return errno ? -errno : -EIO;
+}
+
+static int dump_and_rename(json_t *object, const char *path)
+{
+	char temporary[4200];
+	int rc;
+
+	snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, getpid());
+	rc = dump(object, temporary);
+	if (rc == 0 && rename(temporary, path) < 0)
+		rc = -errno;
+	if (rc < 0)
+		unlink(temporary);
+	return rc;
+}
+
+int stats_write_file(const struct shmring_producer *producer, const struct stats_scope *scope, const char *path, struct err *err)
+{
+	json_t *object = counters_as_json(producer, scope);
+	struct stat status;
+	bool special;
+	int rc;
+
+	if (!object)
+		return err_fail(err, -ENOMEM, "--stats %s: out of memory", path);
+	special = lstat(path, &status) == 0 && !S_ISREG(status.st_mode);
+	rc = special ? dump(object, path) : dump_and_rename(object, path);
+	json_decref(object);
+	return rc < 0 ? err_fail(err, rc, "--stats %s: cannot be written: %s", path, strerror(-rc)) : 0;
+}

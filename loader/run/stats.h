@@ -1,0 +1,66 @@
+/*
+ * stats.h - the counters that readers see in stats(), the progress line, the summary and the --stats file.
+ *
+ * Kept in the ring's counters, so that they are there for readers while the worker runs and after it died.
+ */
+#ifndef CROPRING_STATS_H
+#define CROPRING_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "loader/item_status.h"
+#include "loader/run/log.h"
+#include "shmring/shmring.h"
+
+enum stats_counter {
+	STATS_IMAGES,         /* rows delivered, substitutes and blanks included */
+	STATS_BATCHES,        /* batches published */
+	STATS_BYTES_READ,     /* of files, also of those that failed to decode */
+	STATS_BAD_SAMPLES,    /* rows whose planned sample failed */
+	STATS_SUBSTITUTES,    /* substitutes tried; more than bad_samples when substitutes fail too */
+	STATS_LOADER_WAIT_NS, /* every slot was full and nothing was left to do */
+	STATS_READER_WAIT_NS, /* a reader waited for a batch */
+	STATS_DECODE_NS,      /* summed over the decode threads */
+	STATS_SHAPE_NS,
+	STATS_CPU_NS,     /* user and system time of the worker */
+	STATS_ELAPSED_NS, /* since the first reader joined */
+	STATS_THREADS,    /* decode threads */
+	STATS_URING,      /* 1: io_uring, 0: pread */
+	STATS_MEMFD,      /* 1: the segment is a memfd, 0: POSIX shared memory */
+	STATS_STATUS_0,   /* failures by status: STATS_STATUS_0 + enum item_status */
+	STATS_COUNTER_COUNT = STATS_STATUS_0 + ITEM_STATUS_COUNT,
+};
+
+/* "images", "batches", ..., "status_missing", ...: in the order of the enum, for shmring_config. */
+const char *const *stats_counter_names(void);
+
+/* Brings the counters that are sampled (CPU, elapsed, reader's wait) up to date; first_reader_ns 0: no reader yet. */
+void stats_sample(struct shmring_producer *producer, uint64_t first_reader_ns);
+
+/* What the lines below need to know beside the counters. */
+struct stats_scope {
+	const char *ring;
+	uint64_t expected_batches; /* 0: endless, or none */
+	uint64_t expected_images; /* 0: endless */
+	uint32_t slot_count;
+	uint32_t epoch;
+};
+
+/* "epoch 2  1,234 of 5,000 images  812 images/s  90 MB/s  ring 2/3 ready" */
+void stats_progress_line(const struct shmring_producer *producer, const struct stats_scope *scope, char *line, size_t line_bytes);
+
+/* The closing lines for people, one log line each; bad samples are a warning whatever `level` is. */
+void stats_log_summary(const struct shmring_producer *producer, enum log_level level);
+
+/* Whether there is a place for the file, before any work is done. */
+int stats_check_path(const char *path, struct err *err);
+
+/*
+ * All counters as one JSON object, written beside `path` and renamed over it; straight into `path` when that is there and no regular
+ * file (a pipe, a device, a link).
+ */
+int stats_write_file(const struct shmring_producer *producer, const struct stats_scope *scope, const char *path, struct err *err);
+
+#endif
