@@ -172,7 +172,7 @@ static int audit_words(struct shmring_producer *producer, uint32_t *free_index)
 
 		if (!word_is_possible(&producer->shadow[i], admitted_mask, word))
 			return -EPROTO;
-		if (slot_state(word) == LAYOUT_FREE)
+		if (slot_state(word) == LAYOUT_FREE && *free_index == SLOT_NONE)
 			*free_index = i;
 	}
 	return 0;
