@@ -1,0 +1,31 @@
+"""Batches of decoded, cropped images from a C process, as NumPy arrays in shared memory.
+
+>>> loader = cropring.Loader("photos/", batch_size=256, size=224, seed=7)     # doctest: +SKIP
+>>> for images, labels in loader: ...                                         # doctest: +SKIP
+"""
+
+from importlib.metadata import version
+
+from .batch import Batch, Status
+from .dataset import Dataset
+from .errors import BadSample, CropringError, LayoutMismatch, RingCorrupted, SlotsExhausted, SourceError, WorkerDied
+from .loader import Loader
+from .reader import Reader, attach
+
+__version__ = version("cropring")
+
+__all__ = [
+    "BadSample",
+    "Batch",
+    "CropringError",
+    "Dataset",
+    "LayoutMismatch",
+    "Loader",
+    "Reader",
+    "RingCorrupted",
+    "SlotsExhausted",
+    "SourceError",
+    "Status",
+    "WorkerDied",
+    "attach",
+]

@@ -1,0 +1,5 @@
+"""`python -m cropring` is the command `cropring`."""
+
+from ._cli import main
+
+main()

@@ -1,0 +1,106 @@
+"""The list of samples that the worker scanned, mapped from its catalog (layout: loader/plan/catalog.h)."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import LayoutMismatch
+
+_HEADER = struct.Struct("=8sQQQ")  # magic, samples, classes, bytes of text
+
+
+class Dataset:
+    """Samples, labels and classes, as torchvision's ImageFolder has them.
+
+    Attributes
+    ----------
+    root : str
+        The folder.
+    classes : list of str
+        Class names in order of their numbers; empty for a folder without sub-folders.
+    class_to_idx : dict of str to int
+        Class numbers by name.
+    paths : sequence of str
+        Path of each sample, with the folder in front; decoded when asked for.
+    samples : sequence of (str, int)
+        Path and label of each sample.
+    targets : ndarray of int32, read-only
+        Label of each sample; -1 for a folder without sub-folders.
+    """
+
+    def __init__(self, catalog_fd: int) -> None:
+        mapping = mmap.mmap(catalog_fd, 0, prot=mmap.PROT_READ)
+        magic, samples, classes, text_bytes = _HEADER.unpack_from(mapping) if len(mapping) >= _HEADER.size else (b"", 0, 0, 0)
+        if magic != b"cropcat1" or len(mapping) != _HEADER.size + 12 * samples + 8 * classes + text_bytes:
+            raise LayoutMismatch("the worker's list of samples has another layout: update the worker or this package")
+        path_offsets = np.frombuffer(mapping, np.uint64, samples, _HEADER.size)
+        class_offsets = np.frombuffer(mapping, np.uint64, classes, _HEADER.size + 8 * samples)
+        self.targets: NDArray[np.int32] = np.frombuffer(mapping, np.int32, samples, _HEADER.size + 8 * (samples + classes))
+        text = _Text(mapping, len(mapping) - text_bytes)
+        self.root = text[0]
+        self.classes = [text[int(offset)] for offset in class_offsets]
+        self.class_to_idx = {name: number for number, name in enumerate(self.classes)}
+        self.paths: Sequence[str] = _Paths(self.root, text, path_offsets)
+        self.samples: Sequence[tuple[str, int]] = _Samples(self.paths, self.targets)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __repr__(self) -> str:
+        return f"<cropring.Dataset {self.root!r}: {len(self)} samples, {len(self.classes)} classes>"
+
+
+class _Text:
+    """NUL-terminated strings by offset."""
+
+    def __init__(self, mapping: mmap.mmap, begin: int) -> None:
+        self._mapping = mapping
+        self._begin = begin
+
+    def __getitem__(self, offset: int) -> str:
+        begin = self._begin + offset
+        return os.fsdecode(self._mapping[begin : self._mapping.find(b"\0", begin)])
+
+
+class _Paths(Sequence[str]):
+    def __init__(self, root: str, text: _Text, offsets: NDArray[np.uint64]) -> None:
+        self._root = root
+        self._text = text
+        self._offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: Any) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return _Paths(self._root, self._text, self._offsets[index])
+        return os.path.join(self._root, self._text[int(self._offsets[index])])
+
+
+class _Samples(Sequence[tuple[str, int]]):
+    def __init__(self, paths: Sequence[str], targets: NDArray[np.int32]) -> None:
+        self._paths = paths
+        self._targets = targets
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[str, int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[tuple[str, int]]: ...
+    def __getitem__(self, index: Any) -> tuple[str, int] | Sequence[tuple[str, int]]:
+        if isinstance(index, slice):
+            return _Samples(self._paths[index], self._targets[index])
+        return self._paths[index], int(self._targets[index])

@@ -1,0 +1,54 @@
+"""What can go wrong, one class per answer that a program may want to give."""
+
+from __future__ import annotations
+
+
+class CropringError(Exception):
+    """Base of everything that cropring raises by itself.
+
+    Attributes
+    ----------
+    errno : int
+        The system's error number behind it, 0 where there is none.
+    """
+
+    def __init__(self, message: str = "", errno: int = 0) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class WorkerDied(CropringError):
+    """The worker stopped, failed or was killed before the stream was complete.
+
+    Attributes
+    ----------
+    last_lines : str
+        What the worker logged last, newest line at the end; may be empty.
+    exit_status : int or None
+        Its exit status as `subprocess` counts (negative: killed by that signal); None where it is not our child or still running.
+    """
+
+    def __init__(self, message: str = "", errno: int = 0, last_lines: str = "", exit_status: int | None = None) -> None:
+        super().__init__(message, errno)
+        self.last_lines = last_lines
+        self.exit_status = exit_status
+
+
+class LayoutMismatch(CropringError):
+    """Worker and reader were built from versions that lay out the shared memory differently."""
+
+
+class RingCorrupted(CropringError):
+    """Someone overwrote the ring's state in shared memory; nothing that is read from it can be trusted."""
+
+
+class SlotsExhausted(CropringError):
+    """This process holds every slot itself, so that no batch can ever arrive."""
+
+
+class BadSample(CropringError):
+    """A sample could not be read and `on_error="stop"` was asked for."""
+
+
+class SourceError(CropringError):
+    """The folder of images is missing, unreadable, empty, or not shaped as one folder per class."""

@@ -1,0 +1,322 @@
+"""The Loader: starts a worker process and iterates over its batches, one epoch at a time."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+import weakref
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Literal
+
+from ._ring import Lease
+from .batch import Batch
+from .dataset import Dataset
+from .errors import CropringError, WorkerDied
+from .reader import ring_stats
+from .worker import Worker
+
+# What decides which samples stand in which batch is always said on the worker's command line; of the other flags those that
+# differ from their default, so that CROPRING_<FLAG> in the environment can set the rest, as for `cropring serve`.
+_ALWAYS_SAID = {"batch_size", "epochs", "start_epoch", "seed", "shuffle", "tail", "start_sample", "rank", "world_size"}
+
+
+class Loader:
+    """Batches of decoded, cropped images from a folder, made by a worker process of its own.
+
+    A `for` loop runs over one epoch, the next loop over the next epoch, whose first batches are made meanwhile.  Leaving a loop
+    early ends its epoch: the next loop starts the following one, with a fresh worker.  One loop at a time.
+
+    Every keyword is a flag of `cropring serve` with the same name, unit and default (`cropring serve --help`, README), except
+    for `epochs`, which is endless here.
+
+    Parameters
+    ----------
+    source : str or path-like
+        A folder with one sub-folder per class (as torchvision's ImageFolder reads it), or a flat folder of images.
+    batch_size : int
+        Samples per batch.
+    epochs : int
+        Epochs that can be iterated over; 0 is without end.
+    start_epoch, start_sample : int
+        The epoch to begin with, and how many of its samples to pass over (all ranks together).
+    seed : int
+        Fixes order, crops and flips.
+    shuffle : bool
+        A new order in every epoch.
+    tail : {"drop", "pad", "partial"}
+        What becomes of an incomplete last batch.
+    rank, world_size : int
+        This process's share of each epoch.
+    size : int or (int, int)
+        Height and width of the images in pixels.
+    crop, short_side, scale, ratio, hflip, resample, fidelity, orientation
+        Which part of an image becomes the sample, and how it is scaled.
+    channels, dtype, layout, mean, std
+        The form of `batch.images`.
+    ring, socket, slots, segment, share, readers
+        The shared memory.  `slots` batches can be held or ready at once.
+    threads, cpus, nice, io, io_depth
+        How the worker works.
+    on_error, max_pixels, max_file_bytes, item_timeout_ms
+        What is a bad file, and what becomes of it.
+    verbose, quiet, log, stats
+        What the worker reports on stderr and to a file.
+    num_workers : int, optional
+        Another name for `threads`.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        The samples: sized, with `classes`, `class_to_idx`, `samples`, `targets`.
+    batch_sampler : None
+        For trainers that look for one.
+
+    Raises
+    ------
+    ValueError
+        A flag's value cannot be used.
+    SourceError
+        The folder cannot be read or holds no image.
+    WorkerDied, CropringError
+        The worker did not start.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        batch_size: int = 256,
+        epochs: int = 0,
+        start_epoch: int = 0,
+        seed: int = 0,
+        shuffle: bool = True,
+        tail: Literal["drop", "pad", "partial"] = "drop",
+        start_sample: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        size: int | tuple[int, int] = 224,
+        crop: Literal["random-resized", "random", "center", "resize"] = "random-resized",
+        short_side: int = 0,
+        scale: tuple[float, float] = (0.08, 1),
+        ratio: tuple[float, float] = (0.75, 1.3333),
+        hflip: float = 0.5,
+        resample: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear",
+        fidelity: Literal["exact", "fast"] = "exact",
+        orientation: Literal["raw", "exif"] = "raw",
+        channels: Literal[3, 1] = 3,
+        dtype: Literal["uint8", "float32", "float16"] = "uint8",
+        layout: Literal["nhwc", "nchw"] = "nhwc",
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        ring: str | None = None,
+        socket: str | os.PathLike[str] | None = None,
+        slots: int = 0,
+        segment: Literal["auto", "shm", "memfd"] = "auto",
+        share: Literal["split", "lanes", "broadcast"] = "split",
+        readers: int = 1,
+        threads: int = 0,
+        cpus: str | None = None,
+        nice: int = 0,
+        io: Literal["auto", "uring", "pread"] = "auto",
+        io_depth: int = 64,
+        on_error: Literal["substitute", "zero", "stop"] = "substitute",
+        max_pixels: int = 268435456,
+        max_file_bytes: int = 268435456,
+        item_timeout_ms: int = 30000,
+        verbose: bool = False,
+        quiet: bool = False,
+        log: Literal["text", "json"] = "text",
+        stats: str | os.PathLike[str] | None = None,
+        num_workers: int | None = None,
+    ) -> None:
+        flags = {name: value for name, value in locals().items() if name not in ("self", "source", "num_workers")}
+        if num_workers is not None:
+            if threads not in (0, num_workers):
+                raise ValueError(f"threads={threads} and num_workers={num_workers}: they are two names for one number")
+            flags["threads"] = num_workers
+        self._flags = {name: value for name, value in flags.items() if name in _ALWAYS_SAID or value != _DEFAULTS[name]}
+        self._source = os.path.expanduser(os.fspath(source))
+        self.batch_size = batch_size
+        self.batch_sampler = None
+        self._closed_stats: dict[str, int] | None = None
+        self._owner_pid = os.getpid()
+
+        self._next_epoch = start_epoch  # of the next loop
+        self._stream_epoch = start_epoch  # of the batch that the worker hands out next,
+        self._stream_batch = 0  # and its number within that epoch
+        self._loops_begun = 0  # only the newest may take batches
+        self._worker: Worker | None = None
+        self._start_worker(start_epoch)
+
+    # ---------------------------------------------------------------- the worker
+
+    def _start_worker(self, epoch: int) -> None:
+        self._stop_worker()
+        flags = dict(self._flags)
+        if flags["epochs"]:
+            flags["epochs"] -= epoch - flags["start_epoch"]
+        if epoch != flags["start_epoch"]:
+            flags["start_sample"] = 0
+        flags["start_epoch"] = epoch
+        self._worker = Worker(self._source, flags)
+        self._finalizer = weakref.finalize(self, self._worker.stop)  # also runs at the interpreter's exit
+        self._stream_epoch, self._stream_batch = epoch, 0
+        self._take_dataset(Dataset(self._worker.ring.catalog_fd))
+
+    def _stop_worker(self) -> None:
+        if self._worker is not None:
+            self._finalizer()
+            self._worker = None
+
+    def _take_dataset(self, dataset: Dataset) -> None:
+        before = getattr(self, "dataset", dataset)
+        self.dataset = dataset
+        if len(before) != len(dataset):
+            warnings.warn(f"{self._source} changed: {len(before)} samples before, {len(dataset)} now", stacklevel=4)
+
+    # ---------------------------------------------------------------- iteration
+
+    def __len__(self) -> int:
+        """Batches per epoch.  The first epoch has fewer when `start_sample` passes over some of it."""
+        return self._batch_count(0)
+
+    def _batch_count(self, passed_over: int) -> int:
+        """The rule of loader/plan/schedule.h."""
+        left = max(0, len(self.dataset) - passed_over)
+        step: int = self._flags["batch_size"] * self._flags["world_size"]
+        return left // step if self._flags["tail"] == "drop" else -(-left // step)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return _Epoch(self)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Makes `epoch` the one that the next loop runs over.
+
+        Nothing happens when it comes next anyway; else the next loop starts a fresh worker there.
+        """
+        first, count = self._flags["start_epoch"], self._flags["epochs"]
+        if epoch < 0 or (count and not first <= epoch < first + count):
+            raise ValueError(f"epoch {epoch}: " + (f"{first} to {first + count - 1} were asked for" if count else "0 is the first"))
+        self._next_epoch = epoch
+
+    def _begin(self) -> tuple[int, int]:
+        """Brings the worker to the epoch that comes next; returns the loop's number and that epoch's number of batches."""
+        if self._closed_stats is not None:
+            raise ValueError("the loader is closed")
+        if os.getpid() != self._owner_pid:
+            raise RuntimeError(f"this loader belongs to process {self._owner_pid}, of which this one is a fork: make another here")
+        epoch, last = self._next_epoch, self._flags["start_epoch"] + self._flags["epochs"] - 1
+        if self._flags["epochs"] and epoch > last:
+            raise CropringError(f"epochs={self._flags['epochs']} was asked for, and epoch {last} was the last (0 is without end)")
+        if self._worker is None or (self._stream_epoch, self._stream_batch) != (epoch, 0):
+            self._start_worker(epoch)
+        self._loops_begun += 1
+        count = self._batch_count(self._flags["start_sample"] if epoch == self._flags["start_epoch"] else 0)
+        if count == 0:  # the worker passes over such an epoch without a word
+            self._next_epoch = self._stream_epoch = epoch + 1
+        return self._loops_begun, count
+
+    def _take(self, loop: int) -> Lease:
+        if loop != self._loops_begun or self._worker is None:
+            raise CropringError("this loop is over: the loader was closed, or another loop over it began")
+        try:
+            lease = self._worker.ring.acquire()
+        except WorkerDied as error:
+            explained = self._worker.explain(error)
+            self._stop_worker()
+            raise explained from None
+        if lease is None:
+            raise CropringError(f"the worker's stream ended in the middle of epoch {self._stream_epoch}")
+        if self._stream_batch == 0:  # from now on this epoch is begun, and the next loop's is the following
+            self._next_epoch = self._stream_epoch + 1
+            self._flags["start_sample"] = 0
+        self._stream_batch += 1
+        return lease
+
+    def _end(self) -> None:
+        self._stream_epoch, self._stream_batch = self._stream_epoch + 1, 0
+
+    # ---------------------------------------------------------------- what there is to know
+
+    @property
+    def sampler(self) -> Loader:
+        """Itself, for trainers that call `loader.sampler.set_epoch(epoch)`."""
+        return self  # no attribute: a cycle would keep the worker until the garbage collector comes by
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names; a label is a place in this list."""
+        return self.dataset.classes
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """Class numbers by name."""
+        return self.dataset.class_to_idx
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Path of each sample: `loader.paths[i] for i in batch.index`."""
+        return self.dataset.paths
+
+    @property
+    def labels(self) -> Any:
+        """(N,) int32, the label of each sample; read-only.  `targets` is another name for it."""
+        return self.dataset.targets
+
+    targets = labels
+
+    def stats(self) -> dict[str, int]:
+        """Counters since the worker's start, or the last ones of a closed loader.
+
+        `images`, `batches`, `bytes_read`, `bad_samples` and `status_...` count; names in `_ns` are nanoseconds: `cpu_ns` of the
+        worker, `reader_wait_ns` and `loader_wait_ns` that each side waited for the other, `elapsed_ns` since the first batch was
+        asked for; `slots`, `slots_held` (by arrays of this process) and `slots_ready` describe the ring now.
+        """
+        if self._worker is not None:
+            return ring_stats(self._worker.ring)
+        return dict(self._closed_stats or {})
+
+    def close(self) -> None:
+        """Ends the worker.  Arrays that are alive stay valid.  Nothing happens the second time."""
+        if self._closed_stats is None:
+            if self._worker is not None and os.getpid() == self._owner_pid:
+                self._worker.end()
+                self._closed_stats = self.stats()
+            else:
+                self._closed_stats = {}
+            self._stop_worker()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<cropring.Loader {self._source!r}: {len(self.dataset)} samples, {len(self)} batches of {self.batch_size}>"
+
+
+_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(Loader).parameters.items()}
+
+
+class _Epoch(Iterator[Batch]):
+    """One loop over a loader.  It begins when its first batch is asked for."""
+
+    __slots__ = ("_batches_left", "_loader", "_number")
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+        self._batches_left = -1  # not begun
+
+    def __next__(self) -> Batch:
+        if self._batches_left < 0:
+            self._number, self._batches_left = self._loader._begin()
+        if self._batches_left == 0:
+            raise StopIteration
+        batch = Batch(self._loader._take(self._number))
+        self._batches_left -= 1
+        if self._batches_left == 0:
+            self._loader._end()
+        return batch

@@ -1,0 +1,93 @@
+"""Reading from a ring that a worker of its own serves, from any process of the same user."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from functools import cached_property
+from types import TracebackType
+
+from ._ring import Ring
+from .batch import Batch
+from .dataset import Dataset
+from .errors import CropringError
+
+
+def ring_stats(ring: Ring) -> dict[str, int]:
+    """The worker's counters, and what this reader knows itself."""
+    return {
+        **ring.counters(),
+        "slots": ring.slot_count,
+        "slots_held": ring.held_count,
+        "slots_ready": ring.ready_count,
+        "reader_wait_ns": ring.wait_ns,
+    }
+
+
+class Reader(Iterator[Batch]):
+    """The batches of a ring, one after the other to the end of the stream.  Made by `attach`; also a context manager."""
+
+    def __init__(self, ring: Ring, timeout: float | None) -> None:
+        self._ring = ring
+        self._timeout_ms = -1 if timeout is None else max(0, round(timeout * 1000))
+
+    def __next__(self) -> Batch:
+        lease = self._ring.acquire(self._timeout_ms)
+        if lease is None:
+            raise StopIteration
+        return Batch(lease)
+
+    @property
+    def name(self) -> str:
+        """The ring's name."""
+        return self._ring.name
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The samples that the worker reads from, with `classes`, `class_to_idx` and `paths`."""
+        return Dataset(self._ring.catalog_fd)
+
+    def stats(self) -> dict[str, int]:
+        """Counters of the worker and of this reader; see `Loader.stats`."""
+        return ring_stats(self._ring)
+
+    def close(self) -> None:
+        """Leaves the ring.  Arrays that are alive stay valid."""
+        self._ring.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def attach(name: str | os.PathLike[str], timeout: float | None = None, *, wait: float = 0.0) -> Reader:
+    """Joins the ring `name`, which `cropring serve --ring NAME` runs.
+
+    Parameters
+    ----------
+    name : str or path-like
+        The ring's name, or the path given as `--socket`, which holds a '/'.
+    timeout : float, optional
+        Seconds to wait for each batch before `TimeoutError`; None waits as long as the worker lives.
+    wait : float
+        Seconds to wait for the ring itself, for when worker and reader are started side by side.
+
+    Raises
+    ------
+    CropringError
+        There is no such ring, or it has all its readers.
+    LayoutMismatch
+        The worker is of an incompatible version.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            return Reader(Ring.attach(name), timeout)
+        except CropringError as error:
+            if error.errno != errno.ENOENT or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.02)

@@ -1,0 +1,164 @@
+"""What the tests share: sample photos, loaders and servers that end with their test, and a look at what a test left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import cropring
+from cropring._cli import executable
+
+WATCHDOG_S = 20.0
+PHOTOS = Path(os.environ.get("CROPRING_TEST_DATA", Path(__file__).parents[1] / "data")) / "photos"
+
+
+def eventually(condition: Callable[[], object], what: str) -> None:
+    """Polls until the condition holds; fails under a watchdog that is far beyond what any machine needs."""
+    deadline = time.monotonic() + WATCHDOG_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {WATCHDOG_S:.0f} s: {what}"
+        time.sleep(0.005)
+
+
+def children() -> set[int]:
+    """Processes whose parent this one is, zombies included."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended while we looked
+            continue
+        if int(fields[1]) == os.getpid():
+            found.add(int(status.parent.name))
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def kill_if_running(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def ring_names() -> set[str]:
+    """Names of this user's rings that someone listens for, from the abstract sockets."""
+    return set(re.findall(rf"@cropring/{os.geteuid()}/(\S+)", Path("/proc/net/unix").read_text()))
+
+
+def shared_memory() -> set[str]:
+    return {name for name in os.listdir("/dev/shm") if name.startswith("cropring")}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_over() -> Iterator[None]:
+    """After every test: no child process, no ring, no file in /dev/shm that was not there before."""
+    before = children(), ring_names(), shared_memory()
+    yield
+    gc.collect()
+
+    def left_over() -> list[set[int] | set[str]]:
+        return [now - then for now, then in zip((children(), ring_names(), shared_memory()), before)]
+
+    eventually(lambda: not any(left_over()), f"children, rings and shared memory gone, but {left_over()} are there")
+
+
+@pytest.fixture
+def photos() -> Path:
+    """The sample photos: class folders with JPEG, PNG and BMP files."""
+    return PHOTOS
+
+
+@pytest.fixture
+def load(photos: Path) -> Iterator[Callable[..., cropring.Loader]]:
+    """`load(source=photos, **flags)`: a Loader of small batches that is closed after the test."""
+    loaders = []
+
+    def make(source: os.PathLike[str] | str = photos, **flags: object) -> cropring.Loader:
+        small: dict[str, object] = {"batch_size": 4, "size": 32, "slots": 3, "threads": 2}
+        loaders.append(cropring.Loader(source, **(small | flags)))  # type: ignore[arg-type]
+        return loaders[-1]
+
+    yield make
+    for loader in loaders:
+        loader.close()
+
+
+class Server:
+    """A `cropring serve` of its own."""
+
+    def __init__(self, name: str, process: subprocess.Popen[str]) -> None:
+        self.name = name
+        self.process = process
+
+    def wait(self) -> int:
+        return self.process.wait(WATCHDOG_S)
+
+
+@pytest.fixture
+def serve(photos: Path) -> Iterator[Callable[..., Server]]:
+    """`serve(*flags, source=photos, env={})`: runs `cropring serve` under a name of its own until the end of the test."""
+    servers: list[Server] = []
+
+    def start(*flags: str, source: os.PathLike[str] | str = photos, env: dict[str, str] | None = None) -> Server:
+        name = f"test-{os.getpid()}-{len(servers)}"
+        small = ["--batch-size=4", "--size=32", "--slots=3", "--threads=2"]
+        process = subprocess.Popen(
+            [executable(), "serve", os.fspath(source), f"--ring={name}", *small, *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | (env or {}),
+        )
+        servers.append(Server(name, process))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.process.kill()
+        server.process.communicate()
+
+
+@pytest.fixture
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`command(*words)`: runs `cropring` to its end."""
+
+    def run(*words: str | os.PathLike[str], env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [executable(), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WATCHDOG_S, env=os.environ | (env or {})
+        )
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., Path]:
+    """`folder({"a": 3, "b": 2})`: class folders with so many small JPEGs each; `folder(5)`: a flat folder."""
+
+    def make(counts: dict[str, int] | int, side_px: int = 40) -> Path:
+        root = tmp_path / "set"
+        for name, count in counts.items() if isinstance(counts, dict) else [("", counts)]:
+            (root / name).mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                # a colour of its own for each, far from the others even after lossy compression
+                colour = (number * 37 % 256, number * 91 % 256, len(name) * 53 % 256)
+                Image.new("RGB", (side_px, side_px + number % 3), colour).save(root / name / f"{number:03}.jpg", quality=95)
+        return root
+
+    return make

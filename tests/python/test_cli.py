@@ -1,0 +1,138 @@
+"""The command: entry points, streams, exit codes, signals, listing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import cropring
+from conftest import Server, WATCHDOG_S, eventually, ring_names
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+Serve = Callable[..., Server]
+
+
+def test_every_entry_point_becomes_the_executable() -> None:
+    script = Path(sys.executable).with_name("cropring")
+    for words in ([sys.executable, "-m", "cropring"], [str(script)]):
+        done = subprocess.run([*words, "--version"], capture_output=True, text=True, timeout=WATCHDOG_S)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"cropring {cropring.__version__}\n", "")
+
+
+def test_the_entry_point_keeps_pid_and_exit_status(photos: Path) -> None:
+    words = [sys.executable, "-m", "cropring", "serve", str(photos), "--batch-size=4", f"--ring=test-pid-{os.getpid()}"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        try:
+            with cropring.attach(f"test-pid-{os.getpid()}", wait=WATCHDOG_S) as reader:
+                assert reader._ring.producer_pid == child.pid
+                child.send_signal(signal.SIGTERM)
+                assert child.wait(WATCHDOG_S) in (143, -signal.SIGTERM)
+        finally:
+            child.kill()
+
+
+def test_help_goes_to_stdout_and_misuse_to_stderr(command: Command) -> None:
+    for words in (["--help"], ["serve", "--help"], ["list", "--help"]):
+        done = command(*words)
+        assert done.returncode == 0 and "Usage" in done.stdout and not done.stderr
+    for words in ([], ["paint"], ["serve"], ["serve", ".", "--size=big"], ["serve", ".", "--sise=3"], ["serve", "a", "b"], ["flags"]):
+        done = command(*words)
+        assert done.returncode == 2 and not done.stdout and done.stderr
+
+
+def test_an_unknown_flag_gets_a_suggestion(command: Command) -> None:
+    assert "did you mean --batch-size" in command("serve", ".", "--batchsize=3").stderr
+
+
+@pytest.mark.parametrize(("what", "text"), [("nowhere", "nowhere"), ("empty", "empty"), ("file.txt", "file.txt")])
+def test_a_source_without_images_fails_and_is_named(command: Command, tmp_path: Path, what: str, text: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").write_text("not a folder")
+    done = command("serve", tmp_path / what)
+    assert done.returncode in (1, 2) and text in done.stderr and not done.stdout and len(done.stderr.splitlines()) == 1
+
+
+def test_a_variable_sets_a_flag_and_the_flag_wins(serve: Serve) -> None:
+    environment = {"CROPRING_TAIL": "partial", "CROPRING_SIZE": "99"}
+    with cropring.attach(serve(env=environment).name, wait=WATCHDOG_S) as reader:
+        for batch in reader:
+            assert batch.images.shape[1:] == (32, 32, 3)
+        assert len(batch) == len(reader.dataset) % 4
+
+
+def test_list_shows_what_runs(serve: Serve, command: Command, photos: Path) -> None:
+    server = serve("--epochs=0")
+    with cropring.attach(server.name, wait=WATCHDOG_S):
+        rows = command("list").stdout.splitlines()
+        mine = [row.split() for row in rows if row.split()[0] == server.name]
+        assert len(mine) == 1 and mine[0][1] == str(server.process.pid) and str(photos) in mine[0][-1]
+        cards = {card["name"]: card for card in json.loads(command("list", "--json").stdout)}
+        card = cards[server.name]
+        assert (card["pid"], card["slots"], card["readers"], card["source"]) == (server.process.pid, 3, 1, str(photos))
+    server.wait()
+    assert server.name not in command("list").stdout
+
+
+def test_a_name_can_be_used_once(serve: Serve, command: Command, photos: Path) -> None:
+    server = serve("--epochs=0")
+    eventually(lambda: server.name in ring_names(), "the first ring up")
+    done = command("serve", photos, f"--ring={server.name}", "--batch-size=4")
+    assert done.returncode == 1 and "already running" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_lets_the_reader_drain_what_is_ready(serve: Serve, number: signal.Signals) -> None:
+    server = serve("--epochs=0", "--slots=8")
+    with cropring.attach(server.name, wait=WATCHDOG_S) as reader:
+        eventually(lambda: reader.stats()["slots_ready"] == 8, "a full ring")
+        server.process.send_signal(number)
+        assert server.wait() == 128 + number
+        for seq in range(8):
+            assert next(reader).seq == seq
+        with pytest.raises(cropring.WorkerDied, match=f"stopped by {number.name}"):
+            next(reader)
+
+
+def test_a_signal_ends_a_worker_that_nobody_reads(serve: Serve) -> None:
+    server = serve()
+    eventually(lambda: server.name in ring_names(), "the ring up")
+    server.process.terminate()
+    assert server.wait() == 143
+
+
+def test_json_logs_are_one_object_per_line(serve: Serve) -> None:
+    server = serve("--log=json", "-v")
+    with cropring.attach(server.name, wait=WATCHDOG_S) as reader:
+        assert sum(1 for _ in reader)
+    assert server.wait() == 0
+    lines = server.process.stderr.read().splitlines()
+    assert lines and all(isinstance(json.loads(line), dict) for line in lines)
+
+
+def test_quiet_means_silence(serve: Serve) -> None:
+    server = serve("-q")
+    with cropring.attach(server.name, wait=WATCHDOG_S) as reader:
+        assert sum(1 for _ in reader)
+    assert server.wait() == 0
+    assert server.process.stderr.read() == "" and server.process.stdout.read() == ""
+
+
+def test_the_stats_file_is_whole_at_every_moment(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "stats.json"
+    server = serve("--epochs=3", f"--stats={path}")
+    with cropring.attach(server.name, wait=WATCHDOG_S) as reader:
+        for _ in reader:
+            if path.exists():
+                json.loads(path.read_text())
+            time.sleep(0.01)
+        batches = reader.stats()["batches"]
+    assert server.wait() == 0
+    stats = json.loads(path.read_text())
+    assert stats["batches"] == batches and stats["images"] == 4 * batches and stats["ring"] == server.name
+    assert [entry.name for entry in tmp_path.iterdir()] == ["stats.json"]

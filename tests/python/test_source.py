@@ -1,0 +1,75 @@
+"""Promises that the source makes about itself, held by reading it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("base", "shmring", "loader", "bindings")
+
+
+def sources(*folders: str, suffixes: tuple[str, ...] = (".c", ".h")) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*")) if path.suffix in suffixes]
+
+
+def test_every_memory_ordering_of_the_ring_names_its_partner() -> None:
+    """Each tag stands at two places at least, or says that it pairs with itself."""
+    text_of_tag: dict[str, list[str]] = {}
+    for path in sources("shmring", "loader"):
+        for match in re.finditer(r"/\* \[([A-Z]+)\](.*?)\*/", path.read_text(), re.DOTALL):
+            text_of_tag.setdefault(match[1], []).append(match[2])
+    assert {"COMMIT", "RELEASE", "END", "LOG", "LAST"} <= set(text_of_tag)
+    for tag, texts in text_of_tag.items():
+        assert all("airs with" in text for text in texts), tag
+        if not all("airs with itself" in text for text in texts):
+            assert any(" release" in text for text in texts), f"[{tag}] has no releasing end"
+            assert any(" acquire" in text for text in texts), f"[{tag}] has no acquiring end"
+
+
+def test_every_relaxed_access_says_why() -> None:
+    for path in sources("shmring", "loader/run"):
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            if "memory_order_relaxed" in line and "memory_order_acq_rel" not in line:
+                nearby = "\n".join(lines[max(0, number - 8) : number + 1])
+                assert "relaxed:" in nearby or re.search(r"\[[A-Z]+\]", nearby), f"{path.name}:{number + 1}"
+
+
+def test_file_names_are_unique() -> None:
+    names = Counter(path.name for path in sources(*CODE, "tests", suffixes=(".c", ".h", ".py")) if path.name != "__init__.py")
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_stages_know_neither_each_other_nor_the_ring() -> None:
+    allowed = {"plan": "loader/plan/", "fetch": "loader/fetch/", "decode": "loader/decode/", "shape": "loader/shape/"}
+    shared = ("base/", "loader/item_status.h", "loader/pixels.h")
+    for stage, own in allowed.items():
+        for path in sources(f"loader/{stage}"):
+            for include in re.findall(r'#include "([^"]+)"', path.read_text()):
+                assert include.startswith((own, *shared)), f"{path.name} includes {include}"
+    for path in sources("shmring"):
+        for include in re.findall(r'#include "([^"]+)"', path.read_text()):
+            assert include.startswith(("base/", "shmring/")), f"{path.name} includes {include}"
+
+
+def test_every_c_file_is_in_the_table_of_contents() -> None:
+    listed = (ROOT / "CMakeLists.txt").read_text()
+    for path in sources("shmring", "loader", suffixes=(".c",)):
+        assert str(path.relative_to(ROOT)) in listed
+    for path in sorted((ROOT / "tests").glob("test_*.c")):
+        assert re.search(rf"\b{path.stem.removeprefix('test_')}\b", listed), path.name
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    for document in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "bench/README.md"]:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            if not target.startswith(("http:", "https:", "mailto:")):
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_shell_scripts_parse() -> None:
+    for script in ("demo", "check", ".ci/run", "tools/setup.sh", "bench/run"):
+        subprocess.run(["bash", "-n", ROOT / script], check=True)
