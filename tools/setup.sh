@@ -1,0 +1,59 @@
+# setup.sh - sourced by ./demo and ./check: what a bare Debian 12 needs, installed once.
+#
+#   setup_packages PACKAGE...   apt packages beside those that every build needs (sudo when not root)
+#   setup_python EXTRA          the venv .venv, with this checkout installed by pip as cropring[EXTRA]
+#
+# Each step looks first and does nothing when nothing is to do.
+
+build_packages="build-essential pkg-config cmake ninja-build libjpeg62-turbo-dev libpng-dev liburing-dev libjansson-dev
+                python3-dev python3-venv"
+mkdir -p build
+setup_log=build/setup.log
+
+setup_say() {
+	printf 'cropring: %s\n' "$*" >&2
+}
+
+# Runs a command with its output in the log, and shows the log only if it fails.
+setup_run() {
+	if ! "$@" >"$setup_log" 2>&1 </dev/null; then
+		tail -n 40 "$setup_log" >&2
+		setup_say "failed: $*"
+		setup_say "the whole output is in $setup_log"
+		exit 1
+	fi
+}
+
+setup_packages() {
+	local missing="" package as_root=""
+	for package in $build_packages "$@"; do
+		dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+	done
+	[ -n "$missing" ] || return 0
+	if [ "$(id -u)" -ne 0 ]; then
+		if ! command -v sudo >/dev/null; then
+			setup_say "these packages are missing, and there is no sudo; as root, run: apt-get install$missing"
+			exit 1
+		fi
+		as_root=sudo
+	fi
+	setup_say "installing packages (once):$missing"
+	setup_run $as_root apt-get update
+	setup_run $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+}
+
+setup_python() {
+	local extra=$1 stamp=.venv/installed-$1
+	if [ ! -x .venv/bin/python ]; then
+		setup_say "making the Python environment .venv"
+		setup_run /usr/bin/python3 -m venv .venv
+		setup_run .venv/bin/pip install --disable-pip-version-check 'scikit-build-core>=1.0'
+	fi
+	if [ ! -e "$stamp" ] ||
+	   [ -n "$(find base shmring loader bindings CMakeLists.txt pyproject.toml -newer "$stamp" -print -quit)" ]; then
+		setup_say "building and installing cropring into .venv"
+		touch .venv/begun
+		setup_run .venv/bin/pip install --disable-pip-version-check --no-build-isolation ".[$extra]"
+		mv .venv/begun "$stamp"
+	fi
+}
