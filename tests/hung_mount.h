@@ -3,6 +3,7 @@
  *
  * A FUSE file system served by a child process, in a mount namespace of its own.  Its files:
  *   hung-N        reading hangs while held; then 64 KB of 0xee at most per read, which must not turn up anywhere
+ *   paged-N       the same through the page cache, so that the kernel copies to wherever the buffer was
  *   unopenable-N  opening hangs while held; then it is empty
  *   short         SHORT_BYTES bytes of rig_byte(SHORT_SEED, ...), of which each read returns at most 4999
  */
@@ -26,7 +27,7 @@
 #define SHORT_BYTES        300007u
 #define SHORT_ANSWER_BYTES 4999u
 
-enum hung_node { NODE_ROOT = 1, NODE_SHORT = 2, NODE_HUNG = 3, NODE_UNOPENABLE = 4 };
+enum hung_node { NODE_ROOT = 1, NODE_SHORT = 2, NODE_HUNG = 3, NODE_UNOPENABLE = 4, NODE_PAGED = 5 };
 
 struct hung_server {
 	int device_fd, control_fd;
@@ -63,6 +64,7 @@ static inline void hung_look_up(struct hung_server *server, uint64_t unique, con
 {
 	struct fuse_entry_out entry = {.nodeid = strcmp(name, "short") == 0              ? NODE_SHORT
 	                                         : strncmp(name, "hung-", 5) == 0        ? NODE_HUNG
+	                                         : strncmp(name, "paged-", 6) == 0       ? NODE_PAGED
 	                                         : strncmp(name, "unopenable-", 11) == 0 ? NODE_UNOPENABLE
 	                                                                                 : 0};
 
@@ -119,6 +121,7 @@ static inline void hung_serve_one(struct hung_server *server)
 	                             .max_write = 4096};
 	struct fuse_attr_out attributes = {.attr = {0}};
 	struct fuse_open_out opened = {.open_flags = FOPEN_DIRECT_IO};
+	struct fuse_open_out paged = {.open_flags = 0};
 	struct fuse_statfs_out totals = {.st = {.namelen = 255, .bsize = 4096}};
 
 	if (read(server->device_fd, &request, sizeof request) < (ssize_t)sizeof *in)
@@ -138,12 +141,12 @@ static inline void hung_serve_one(struct hung_server *server)
 		if (in->nodeid == NODE_UNOPENABLE)
 			hung_hold(server, (struct held_request){in->unique, FUSE_OPEN, 0});
 		else
-			hung_answer(server, in->unique, 0, &opened, sizeof opened);
+			hung_answer(server, in->unique, 0, in->nodeid == NODE_PAGED ? &paged : &opened, sizeof opened);
 		break;
 	case FUSE_READ:
 		if (in->nodeid == NODE_SHORT)
 			hung_read_short(server, in->unique, body);
-		else if (in->nodeid == NODE_HUNG)
+		else if (in->nodeid == NODE_HUNG || in->nodeid == NODE_PAGED)
 			hung_hold(server, (struct held_request){in->unique, FUSE_READ, ((const struct fuse_read_in *)body)->size});
 		else
 			hung_answer(server, in->unique, 0, NULL, 0);

@@ -77,6 +77,7 @@ static void growing_keeps_the_content(void **state)
 
 	(void)state;
 	memset(buffer->data, 0x5a, before_bytes);
+	buffer->byte_count = before_bytes;
 	assert_int_equal(buffers_grow(pool, buffer), 0);
 	assert_true(buffer->capacity_bytes > before_bytes);
 	for (size_t i = 0; i < before_bytes; i++)

@@ -104,18 +104,18 @@ static struct fetch_buffer *new_buffer(size_t capacity_bytes)
 }
 
 /* Moves page tables instead of bytes, but where ThreadSanitizer looks: it takes the next user of the old addresses for a racer. */
-static void *map_more(void *data, size_t old_bytes, size_t new_bytes)
+static void *map_more(const struct fetch_buffer *buffer, size_t old_bytes, size_t new_bytes)
 {
 #ifdef BUFFERS_TSAN
 	void *copy = map(new_bytes);
 
 	if (copy == MAP_FAILED)
 		return MAP_FAILED;
-	memcpy(copy, data, old_bytes);
-	munmap(data, old_bytes);
+	memcpy(copy, buffer->data, buffer->byte_count);
+	munmap(buffer->data, old_bytes);
 	return copy;
 #else
-	return mremap(data, old_bytes, new_bytes, MREMAP_MAYMOVE);
+	return mremap(buffer->data, old_bytes, new_bytes, MREMAP_MAYMOVE);
 #endif
 }
 
@@ -125,7 +125,7 @@ static int resize_buffer(struct fetch_buffer *buffer, size_t capacity_bytes)
 	void *data;
 
 	__asan_unpoison_memory_region(buffer->data, old_bytes);
-	data = map_more(buffer->data, old_bytes, new_bytes);
+	data = map_more(buffer, old_bytes, new_bytes);
 	if (data == MAP_FAILED)
 		return -ENOMEM;
 	__asan_unpoison_memory_region(data, new_bytes);

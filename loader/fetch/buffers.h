@@ -26,7 +26,7 @@ void buffers_close(struct buffers *buffers);
 struct fetch_buffer *buffers_acquire(struct buffers *buffers);
 void buffers_release(struct buffers *buffers, struct fetch_buffer *buffer);
 
-/* More room at the end, the content stays.  -EFBIG when the buffer is as large as it may be, -ENOMEM. */
+/* More room at the end, the byte_count bytes stay.  -EFBIG when the buffer is as large as it may be, -ENOMEM. */
 int buffers_grow(struct buffers *buffers, struct fetch_buffer *buffer);
 
 /* A whole file had byte_count bytes: later buffers follow.  Sanitizer builds now report reads past them. */
