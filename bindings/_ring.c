@@ -85,9 +85,9 @@ static void raise_slots_exhausted(struct module_state *state, const struct ring 
 		length += (size_t)snprintf(list + length, sizeof list - length, i > 0 ? ", %u" : "%u", ring->slot_sequence[i]);
 	raise_error(state->slots_exhausted,
 	            PyUnicode_FromFormat(
-	                    "all %u slots of ring '%s' are held by arrays of this process (batches with seq %s), so no batch "
-	                    "can follow: drop them, keep copies (batch.images.copy()), or ask for more slots",
-	                    (unsigned)slot_count, shmring_name(ring->reader), list),
+			    "all %u slots of ring '%s' are held by arrays of this process (batches with seq %s), so no batch "
+			    "can follow: drop them, keep copies (batch.images.copy()), or ask for more slots",
+			    (unsigned)slot_count, shmring_name(ring->reader), list),
 	            -EDEADLK);
 }
 
@@ -358,47 +358,47 @@ static PyObject *ring_attach_fd(PyTypeObject *type, PyObject *argument)
 }
 
 static PyMethodDef ring_methods[] = {
-        {"attach", (PyCFunction)ring_attach, METH_O | METH_CLASS,
+	{"attach", (PyCFunction)ring_attach, METH_O | METH_CLASS,
          "attach($type, name, /)\n--\n\nJoins the ring of that name of this user, or the one at a socket path that holds a '/'."},
-        {"attach_fd", (PyCFunction)ring_attach_fd, METH_O | METH_CLASS,
+	{"attach_fd", (PyCFunction)ring_attach_fd, METH_O | METH_CLASS,
          "attach_fd($type, socket_fd, /)\n--\n\nJoins over a connected socket, which it takes over also when it fails."},
-        {"acquire", (PyCFunction)ring_acquire, METH_VARARGS,
+	{"acquire", (PyCFunction)ring_acquire, METH_VARARGS,
          "acquire($self, timeout_ms=-1, /)\n--\n\nThe next batch as a Lease, None when the stream is complete.  -1 waits without "
          "limit."},
-        {"close", (PyCFunction)ring_close, METH_NOARGS,
+	{"close", (PyCFunction)ring_close, METH_NOARGS,
          "close($self, /)\n--\n\nLeaves the ring.  Arrays that are alive stay valid; the memory goes with the last of them."},
-        {"counters", (PyCFunction)ring_counters, METH_NOARGS, "counters($self, /)\n--\n\nThe worker's counters by name."},
-        {"last_lines", (PyCFunction)ring_last_lines, METH_NOARGS, "last_lines($self, /)\n--\n\nWhat the worker logged last."},
-        {NULL, NULL, 0, NULL},
+	{"counters", (PyCFunction)ring_counters, METH_NOARGS, "counters($self, /)\n--\n\nThe worker's counters by name."},
+	{"last_lines", (PyCFunction)ring_last_lines, METH_NOARGS, "last_lines($self, /)\n--\n\nWhat the worker logged last."},
+	{NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef ring_attributes[] = {
-        {"name", (getter)ring_name, NULL, "The ring's name.", NULL},
-        {"producer_pid", (getter)ring_producer_pid, NULL, "The worker's process id.", NULL},
-        {"slot_count", (getter)ring_slot_count, NULL, "Slots in the ring.", NULL},
-        {"held_count", (getter)ring_held_count, NULL, "Slots that this reader holds.", NULL},
-        {"ready_count", (getter)ring_ready_count, NULL, "Batches ready to be taken.", NULL},
-        {"wait_ns", (getter)ring_wait_ns, NULL, "Nanoseconds that this reader waited in acquire().", NULL},
-        {"catalog_fd", (getter)ring_catalog_fd, NULL, "Descriptor of the list of samples, the ring's own; -1: none.", NULL},
-        {"mapping", (getter)ring_mapping, NULL, "Address and length in bytes of the shared memory in this process.", NULL},
-        {"field_names", (getter)ring_field_names, NULL, "Names of the arrays in a batch.", NULL},
-        {"closed", (getter)ring_closed, NULL, "True after close().", NULL},
-        {NULL, NULL, NULL, NULL, NULL},
+	{"name", (getter)ring_name, NULL, "The ring's name.", NULL},
+	{"producer_pid", (getter)ring_producer_pid, NULL, "The worker's process id.", NULL},
+	{"slot_count", (getter)ring_slot_count, NULL, "Slots in the ring.", NULL},
+	{"held_count", (getter)ring_held_count, NULL, "Slots that this reader holds.", NULL},
+	{"ready_count", (getter)ring_ready_count, NULL, "Batches ready to be taken.", NULL},
+	{"wait_ns", (getter)ring_wait_ns, NULL, "Nanoseconds that this reader waited in acquire().", NULL},
+	{"catalog_fd", (getter)ring_catalog_fd, NULL, "Descriptor of the list of samples, the ring's own; -1: none.", NULL},
+	{"mapping", (getter)ring_mapping, NULL, "Address and length in bytes of the shared memory in this process.", NULL},
+	{"field_names", (getter)ring_field_names, NULL, "Names of the arrays in a batch.", NULL},
+	{"closed", (getter)ring_closed, NULL, "True after close().", NULL},
+	{NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot ring_slots[] = {
-        {Py_tp_doc, "A reader of a ring of batches."},
-        {Py_tp_dealloc, ring_dealloc},
-        {Py_tp_methods, ring_methods},
-        {Py_tp_getset, ring_attributes},
-        {0, NULL},
+	{Py_tp_doc, "A reader of a ring of batches."},
+	{Py_tp_dealloc, ring_dealloc},
+	{Py_tp_methods, ring_methods},
+	{Py_tp_getset, ring_attributes},
+	{0, NULL},
 };
 
 static PyType_Spec ring_spec = {
-        .name = "cropring._ring.Ring",
-        .basicsize = sizeof(struct ring),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-        .slots = ring_slots,
+	.name = "cropring._ring.Ring",
+	.basicsize = sizeof(struct ring),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+	.slots = ring_slots,
 };
 
 /* ------------------------------------------------------------------ the module */
@@ -464,18 +464,18 @@ static int module_clear(PyObject *module)
 }
 
 static PyModuleDef_Slot module_slots[] = {
-        {Py_mod_exec, module_exec},
-        {0, NULL},
+	{Py_mod_exec, module_exec},
+	{0, NULL},
 };
 
 static struct PyModuleDef module_definition = {
-        PyModuleDef_HEAD_INIT,
-        .m_name = "cropring._ring",
-        .m_doc = "Borrowing batches from a ring in shared memory.",
-        .m_size = sizeof(struct module_state),
-        .m_slots = module_slots,
-        .m_traverse = module_traverse,
-        .m_clear = module_clear,
+	PyModuleDef_HEAD_INIT,
+	.m_name = "cropring._ring",
+	.m_doc = "Borrowing batches from a ring in shared memory.",
+	.m_size = sizeof(struct module_state),
+	.m_slots = module_slots,
+	.m_traverse = module_traverse,
+	.m_clear = module_clear,
 };
 
 PyMODINIT_FUNC PyInit__ring(void)

@@ -25,8 +25,8 @@ static const struct {
 	char format;
 	uint8_t bytes;
 } dtypes[] = {
-        [SHMRING_UINT8] = {'B', 1},   [SHMRING_INT32] = {'i', 4},   [SHMRING_INT64] = {'q', 8},
-        [SHMRING_FLOAT16] = {'e', 2}, [SHMRING_FLOAT32] = {'f', 4},
+	[SHMRING_UINT8] = {'B', 1},   [SHMRING_INT32] = {'i', 4},   [SHMRING_INT64] = {'q', 8},
+	[SHMRING_FLOAT16] = {'e', 2}, [SHMRING_FLOAT32] = {'f', 4},
 };
 
 static int check_lent(const struct lease *lease)
@@ -76,17 +76,17 @@ static void view_dealloc(struct view *view)
 }
 
 static PyType_Slot view_slots[] = {
-        {Py_tp_doc, "One field of a borrowed batch, as a buffer: numpy.asarray(view) copies nothing.  Keeps the batch's slot."},
-        {Py_tp_dealloc, view_dealloc},
-        {Py_bf_getbuffer, view_getbuffer},
-        {0, NULL},
+	{Py_tp_doc, "One field of a borrowed batch, as a buffer: numpy.asarray(view) copies nothing.  Keeps the batch's slot."},
+	{Py_tp_dealloc, view_dealloc},
+	{Py_bf_getbuffer, view_getbuffer},
+	{0, NULL},
 };
 
 PyType_Spec view_spec = {
-        .name = "cropring._ring.View",
-        .basicsize = sizeof(struct view),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-        .slots = view_slots,
+	.name = "cropring._ring.View",
+	.basicsize = sizeof(struct view),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+	.slots = view_slots,
 };
 
 /* ------------------------------------------------------------------ Lease */
@@ -193,33 +193,33 @@ static PyObject *lease_released(struct lease *lease, void *Py_UNUSED(closure))
 }
 
 static PyMethodDef lease_methods[] = {
-        {"view", (PyCFunction)lease_view, METH_O, "view($self, name, /)\n--\n\nA buffer over the field of that name, or KeyError."},
-        {"release", (PyCFunction)lease_release, METH_NOARGS,
+	{"view", (PyCFunction)lease_view, METH_O, "view($self, name, /)\n--\n\nA buffer over the field of that name, or KeyError."},
+	{"release", (PyCFunction)lease_release, METH_NOARGS,
          "release($self, /)\n--\n\nGives the slot back now.  BufferError while views are alive; nothing the second time."},
-        {NULL, NULL, 0, NULL},
+	{NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef lease_attributes[] = {
-        {"sequence", (getter)lease_sequence, NULL, "Number of the batch in the stream, modulo 2**32.", NULL},
-        {"epoch", (getter)lease_epoch, NULL, "Epoch that the batch belongs to.", NULL},
-        {"row_count", (getter)lease_row_count, NULL, "Samples in the batch.", NULL},
-        {"released", (getter)lease_released, NULL, "True once the slot was given back.", NULL},
-        {NULL, NULL, NULL, NULL, NULL},
+	{"sequence", (getter)lease_sequence, NULL, "Number of the batch in the stream, modulo 2**32.", NULL},
+	{"epoch", (getter)lease_epoch, NULL, "Epoch that the batch belongs to.", NULL},
+	{"row_count", (getter)lease_row_count, NULL, "Samples in the batch.", NULL},
+	{"released", (getter)lease_released, NULL, "True once the slot was given back.", NULL},
+	{NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot lease_slots[] = {
-        {Py_tp_doc, "A borrowed batch.  Its slot goes back with release(), or when it and its last view are gone."},
-        {Py_tp_dealloc, lease_dealloc},
-        {Py_tp_methods, lease_methods},
-        {Py_tp_getset, lease_attributes},
-        {0, NULL},
+	{Py_tp_doc, "A borrowed batch.  Its slot goes back with release(), or when it and its last view are gone."},
+	{Py_tp_dealloc, lease_dealloc},
+	{Py_tp_methods, lease_methods},
+	{Py_tp_getset, lease_attributes},
+	{0, NULL},
 };
 
 PyType_Spec lease_spec = {
-        .name = "cropring._ring.Lease",
-        .basicsize = sizeof(struct lease),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-        .slots = lease_slots,
+	.name = "cropring._ring.Lease",
+	.basicsize = sizeof(struct lease),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+	.slots = lease_slots,
 };
 
 PyObject *lease_new(struct module_state *state, struct ring *ring, const struct shmring_lease *held)

@@ -27,9 +27,9 @@ enum item_status {
  * batch.status is one of the above, with flags on top: the reason why the planned sample failed stays readable
  * when another sample took its place.
  */
-#define ITEM_FLAG_PADDING 0x40u     /* --tail pad: this row repeats a sample from the start of the epoch */
+#define ITEM_FLAG_PADDING     0x40u /* --tail pad: this row repeats a sample from the start of the epoch */
 #define ITEM_FLAG_SUBSTITUTED 0x80u /* --on-error substitute: the pixels are those of sample `index` */
-#define ITEM_REASON_MASK 0x3fu
+#define ITEM_REASON_MASK      0x3fu
 
 /* "missing", "unreadable", ...: for logs and for the names of the counters.  Unknown values give "unknown". */
 const char *item_status_name(enum item_status status);

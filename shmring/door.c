@@ -137,7 +137,8 @@ int shmring_door_open(struct shmring_producer *producer, const char *socket_path
 	int rc;
 
 	if (socket_path && !strchr(socket_path, '/'))
-		return err_fail(err, -EINVAL, "socket path '%s': a path with a '/' is expected, such as ./%s", socket_path, socket_path);
+		return err_fail(err, -EINVAL, "socket path '%s': a path with a '/' is expected, such as ./%s", socket_path,
+		                socket_path);
 	rc = open_door(producer, err);
 	if (rc == 0)
 		rc = start_listening(producer->door, LISTENER_NAME, producer->name, err);
@@ -298,8 +299,8 @@ static enum shmring_event admit(struct door *door, int socket_fd, int pidfd, uin
 		snprintf(text, sizeof text, "ring '%s' belongs to the process that started it, which has not joined yet", name);
 	} else if (id < 0) {
 		rc = -EBUSY;
-		snprintf(text, sizeof text, "ring '%s' has its reader already (process %d), and this version serves one at a time", name,
-		         door->reader[0].pid);
+		snprintf(text, sizeof text, "ring '%s' has its reader already (process %d), and this version serves one at a time",
+		         name, door->reader[0].pid);
 	} else {
 		rc = welcome_reader(door, (uint32_t)id, socket_fd, pidfd);
 		snprintf(text, sizeof text, "ring '%s' cannot take the reader in: %s", name, strerror(-rc));

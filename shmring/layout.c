@@ -75,7 +75,8 @@ static int measure_field(struct shmring_field *field, uint64_t *end, struct err 
 	if (field->name[0] == '\0' || memchr(field->name, '\0', sizeof field->name) == NULL)
 		return err_fail(err, -EINVAL, "a field's name must have 1 to %zu characters", sizeof field->name - 1);
 	if (field->dim_count < 1 || field->dim_count > SHMRING_MAX_DIMS)
-		return err_fail(err, -EINVAL, "field %s: %u dimensions, expected 1 to %d", field->name, field->dim_count, SHMRING_MAX_DIMS);
+		return err_fail(err, -EINVAL, "field %s: %u dimensions, expected 1 to %d", field->name, field->dim_count,
+		                SHMRING_MAX_DIMS);
 	for (uint32_t i = 0; i < field->dim_count; i++) {
 		if (field->shape[i] == 0)
 			return err_fail(err, -EINVAL, "field %s: dimension %u is 0", field->name, i);
@@ -121,7 +122,8 @@ int layout_check(const struct layout_header *header, uint64_t actual_bytes, stru
 		return err_fail(err, -EPROTO, "the segment does not begin with \"" LAYOUT_MAGIC "\": it is no ring");
 	if (header->fingerprint != layout_fingerprint())
 		return err_fail(err, -EPROTO,
-		                "the ring was made by another version of cropring (layout %08x, this one reads %08x): use the same on both sides",
+		                "the ring was made by another version of cropring (layout %08x, this one reads %08x): use the same "
+		                "on both sides",
 		                header->fingerprint, layout_fingerprint());
 	if (header->field_count > SHMRING_MAX_FIELDS || header->counter_count > SHMRING_MAX_COUNTERS ||
 	    header->share > SHMRING_BROADCAST || memchr(header->name, '\0', sizeof header->name) == NULL)

@@ -73,8 +73,8 @@ struct layout_reader {
 };
 
 struct layout_bells {
-	sem_t producer_bell;     /* rung by readers after a release; waited on by the producer */
-	_Atomic uint32_t end;    /* enum shmring_end; producer */
+	sem_t producer_bell;  /* rung by readers after a release; waited on by the producer */
+	_Atomic uint32_t end; /* enum shmring_end; producer */
 	uint8_t reserved[92];
 	struct layout_reader reader[LAYOUT_MAX_READERS];
 	char end_text[LAYOUT_END_TEXT_BYTES]; /* producer, before `end` */

@@ -46,7 +46,8 @@ static int explain_refusal(int rc, const char *where, bool is_path, struct err *
 	if (rc != -EADDRINUSE)
 		return err_fail(err, rc, "cannot listen for readers at '%s': %s", where, strerror(-rc));
 	if (!is_path)
-		return err_fail(err, rc, "a ring named '%s' is already running: choose another name, or see `cropring list`", where);
+		return err_fail(err, rc, "a ring named '%s' is already running: choose another name, or see `cropring list`",
+		                where);
 	if (lstat(where, &status) == 0 && !S_ISSOCK(status.st_mode))
 		return err_fail(err, -EEXIST, "socket path '%s': a file of that name is there already; choose another path", where);
 	return err_fail(err, rc, "another worker listens at '%s' already; choose another path", where);

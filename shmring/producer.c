@@ -73,8 +73,8 @@ int shmring_create(struct shmring_producer **out, const struct shmring_config *c
 	if (rc < 0)
 		return rc;
 	if (config->counter_count > SHMRING_MAX_COUNTERS || config->field_count > SHMRING_MAX_FIELDS)
-		return err_fail(err, -EINVAL, "%u counters and %u fields, at most %d and %d", config->counter_count, config->field_count,
-		                SHMRING_MAX_COUNTERS, SHMRING_MAX_FIELDS);
+		return err_fail(err, -EINVAL, "%u counters and %u fields, at most %d and %d", config->counter_count,
+		                config->field_count, SHMRING_MAX_COUNTERS, SHMRING_MAX_FIELDS);
 	producer = calloc(1, sizeof *producer);
 	if (!producer)
 		return err_fail(err, -ENOMEM, "out of memory");
@@ -88,7 +88,8 @@ int shmring_create(struct shmring_producer **out, const struct shmring_config *c
 	pthread_mutex_init(&producer->publish_lock, NULL);
 
 	memcpy(fields, config->fields, config->field_count * sizeof fields[0]);
-	rc = layout_measure(fields, config->field_count, config->slot_count, &producer->slot_stride_bytes, &producer->segment_bytes, err);
+	rc = layout_measure(fields, config->field_count, config->slot_count, &producer->slot_stride_bytes, &producer->segment_bytes,
+	                    err);
 	if (rc < 0)
 		goto fail;
 	for (uint32_t i = 0; i < config->field_count; i++)

@@ -66,7 +66,8 @@ static int await_welcome(int socket_fd, struct wire_welcome *welcome, int fds[WI
 	if (rc < 0)
 		return err_fail(err, rc, "the worker's answer cannot be read: %s", strerror(-rc));
 	welcome->text[sizeof welcome->text - 1] = '\0';
-	if (welcome->magic != WIRE_MAGIC || (welcome->result == 0 && (fds[WIRE_FD_PIDFD] < 0 || welcome->reader_id >= LAYOUT_MAX_READERS)))
+	if (welcome->magic != WIRE_MAGIC ||
+	    (welcome->result == 0 && (fds[WIRE_FD_PIDFD] < 0 || welcome->reader_id >= LAYOUT_MAX_READERS)))
 		rc = err_fail(err, -EPROTO, "the other end of the socket is no cropring worker");
 	else if (welcome->result != 0)
 		rc = err_fail(err, welcome->result < 0 ? welcome->result : -EPROTO, "%s", welcome->text);
@@ -160,8 +161,10 @@ int shmring_attach(struct shmring_reader **out, const char *name, struct err *er
 		rc = errno == ECONNREFUSED || errno == ENOENT ? -ENOENT : -errno;
 		close(fd);
 		if (rc == -ENOENT)
-			return err_fail(err, rc, "no ring named '%s' is running (`cropring list` shows those that are; "
-			                "`cropring serve SOURCE --ring %s` starts one)", name, name);
+			return err_fail(err, rc,
+			                "no ring named '%s' is running (`cropring list` shows those that are; "
+			                "`cropring serve SOURCE --ring %s` starts one)",
+			                name, name);
 		return err_fail(err, rc, "cannot reach ring '%s': %s", name, strerror(-rc));
 	}
 	return shmring_attach_fd(out, fd, err);

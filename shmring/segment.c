@@ -29,7 +29,8 @@ static int open_unlinked_shm(struct err *err)
 
 		if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
 			return err_fail(err, -EIO, "no random numbers from the kernel: %s", strerror(errno));
-		snprintf(name, sizeof name, "/cropring-%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1]);
+		snprintf(name, sizeof name, "/cropring-%016llx%016llx", (unsigned long long)random[0],
+		         (unsigned long long)random[1]);
 		fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		if (fd >= 0) {
 			if (shm_unlink(name) == 0)
@@ -66,7 +67,8 @@ static int create_shm(uint64_t byte_count, struct err *err)
 		return fd;
 	if (rc == -ENOSPC && fstatvfs(fd, &space) == 0)
 		err_fail(err, rc,
-		         "the ring needs %.0f MB, /dev/shm has %.0f MB free of %.0f MB: use --segment memfd, fewer --slots or a smaller "
+		         "the ring needs %.0f MB, /dev/shm has %.0f MB free of %.0f MB: use --segment memfd, fewer --slots or a "
+		         "smaller "
 		         "--batch-size, or a larger /dev/shm (Docker: --shm-size)",
 		         MEBIBYTES(byte_count), MEBIBYTES((uint64_t)space.f_bavail * space.f_bsize),
 		         MEBIBYTES((uint64_t)space.f_blocks * space.f_bsize));
@@ -88,8 +90,8 @@ static int create_memfd(uint64_t byte_count, struct err *err)
 		rc = -errno;
 	if (rc == 0)
 		return fd;
-	err_fail(err, rc, "cannot reserve %.0f MB of shared memory: %s; use fewer --slots or a smaller --batch-size", MEBIBYTES(byte_count),
-	         strerror(-rc));
+	err_fail(err, rc, "cannot reserve %.0f MB of shared memory: %s; use fewer --slots or a smaller --batch-size",
+	         MEBIBYTES(byte_count), strerror(-rc));
 	close(fd);
 	return rc;
 }

@@ -36,8 +36,8 @@ struct shmring_field {
 	uint64_t offset_bytes, byte_count; /* within a slot; filled in by the library, offset a multiple of 256 */
 };
 
-enum shmring_segment { SHMRING_SEGMENT_AUTO, SHMRING_SEGMENT_SHM, SHMRING_SEGMENT_MEMFD };  /* in the order of --segment */
-enum shmring_share { SHMRING_SPLIT, SHMRING_LANES, SHMRING_BROADCAST };                     /* in the order of --share */
+enum shmring_segment { SHMRING_SEGMENT_AUTO, SHMRING_SEGMENT_SHM, SHMRING_SEGMENT_MEMFD }; /* in the order of --segment */
+enum shmring_share { SHMRING_SPLIT, SHMRING_LANES, SHMRING_BROADCAST };                    /* in the order of --share */
 
 /* Why a stream ended. */
 enum shmring_end {

@@ -88,7 +88,7 @@ static inline struct picture picture_make_photo(uint32_t width_px, uint32_t heig
 		for (uint32_t x = 0; x < width_px; x++) {
 			for (uint32_t c = 0; c < channels; c++)
 				picture.data[((size_t)y * width_px + x) * channels + c] =
-				        (uint8_t)((x * (c + 3) + y * 2) * 255 / period + check_below(24));
+					(uint8_t)((x * (c + 3) + y * 2) * 255 / period + check_below(24));
 		}
 	}
 	return picture;

@@ -57,7 +57,7 @@ static inline void hung_answer(struct hung_server *server, uint64_t unique, int 
 static inline struct fuse_attr hung_attributes(uint64_t node)
 {
 	return (struct fuse_attr){
-	        .ino = node, .mode = node == NODE_ROOT ? S_IFDIR | 0755 : S_IFREG | 0644, .nlink = 1, .size = 1 << 20};
+		.ino = node, .mode = node == NODE_ROOT ? S_IFDIR | 0755 : S_IFREG | 0644, .nlink = 1, .size = 1 << 20};
 }
 
 static inline void hung_look_up(struct hung_server *server, uint64_t unique, const char *name)

@@ -35,7 +35,7 @@ static inline void jpeg_script_many_scans(struct jpeg_compress_struct *codec)
 	for (int component = 0; component < 3; component++) {
 		for (int k = 1; k < 64; k++)
 			scans[scan_count++] =
-			        (jpeg_scan_info){.comps_in_scan = 1, .component_index = {component}, .Ss = k, .Se = k};
+				(jpeg_scan_info){.comps_in_scan = 1, .component_index = {component}, .Ss = k, .Se = k};
 	}
 	codec->scan_info = scans;
 	codec->num_scans = scan_count;
@@ -58,7 +58,7 @@ static inline struct file jpeg_encode(const struct jpeg_recipe *recipe)
 	struct jpeg_compress_struct codec;
 	struct jpeg_error_mgr errors;
 	struct picture photo =
-	        picture_make_photo(recipe->width_px, recipe->height_px, (uint32_t)jpeg_components_of(recipe->stored));
+		picture_make_photo(recipe->width_px, recipe->height_px, (uint32_t)jpeg_components_of(recipe->stored));
 	unsigned char *encoded = NULL;
 	unsigned long encoded_bytes = 0;
 	struct file file;

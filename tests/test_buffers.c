@@ -212,15 +212,15 @@ static void threads_share_a_pool(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_buffer_is_page_aligned_and_writable_to_its_last_byte),
-	        cmocka_unit_test(the_last_buffer_returned_is_the_first_handed_out),
-	        cmocka_unit_test(growing_keeps_the_content),
-	        cmocka_unit_test(growth_ends_one_byte_over_the_largest_file),
-	        cmocka_unit_test(a_limit_beyond_all_memory_is_no_limit),
-	        cmocka_unit_test(capacity_follows_the_sizes_seen),
-	        cmocka_unit_test(one_huge_file_does_not_stay_in_memory),
-	        cmocka_unit_test(a_buffer_may_outlive_the_pool),
-	        cmocka_unit_test(threads_share_a_pool),
+		cmocka_unit_test(a_buffer_is_page_aligned_and_writable_to_its_last_byte),
+		cmocka_unit_test(the_last_buffer_returned_is_the_first_handed_out),
+		cmocka_unit_test(growing_keeps_the_content),
+		cmocka_unit_test(growth_ends_one_byte_over_the_largest_file),
+		cmocka_unit_test(a_limit_beyond_all_memory_is_no_limit),
+		cmocka_unit_test(capacity_follows_the_sizes_seen),
+		cmocka_unit_test(one_huge_file_does_not_stay_in_memory),
+		cmocka_unit_test(a_buffer_may_outlive_the_pool),
+		cmocka_unit_test(threads_share_a_pool),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

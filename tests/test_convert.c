@@ -50,9 +50,9 @@ static void float32_equals_to_tensor_and_normalize(void **state)
 	                                         .std = {0.229f, 0.224f, 0.225f}};
 	static const uint8_t pixels[] = {0, 1, 77, 128, 254, 255};
 	static const uint32_t expected[3][6] = {
-	        {0xc0078bbd, 0xc006732b, 0xbf4c9ec9, 0x3d97af32, 0x400ed58a, 0x400fee1d},
-	        {0xc0024924, 0xc0012a4f, 0xbf300b78, 0x3e521b48, 0x401a4ee0, 0x401b6db7},
-	        {0xbfe6f809, 0xbfe4bcea, 0xbeecbf39, 0x3eda5d3c, 0x4027d834, 0x4028f5c3},
+		{0xc0078bbd, 0xc006732b, 0xbf4c9ec9, 0x3d97af32, 0x400ed58a, 0x400fee1d},
+		{0xc0024924, 0xc0012a4f, 0xbf300b78, 0x3e521b48, 0x401a4ee0, 0x401b6db7},
+		{0xbfe6f809, 0xbfe4bcea, 0xbeecbf39, 0x3eda5d3c, 0x4027d834, 0x4028f5c3},
 	};
 	struct converter converter;
 
@@ -66,7 +66,7 @@ static void float32_equals_to_tensor_and_normalize(void **state)
 static void without_normalisation_black_is_0_and_white_is_1(void **state)
 {
 	static const struct convert_spec spec = {
-	        .dtype = CONVERT_FLOAT32, .channels = 1, .width_px = 1, .height_px = 1, .mean = {5}, .std = {0}};
+		.dtype = CONVERT_FLOAT32, .channels = 1, .width_px = 1, .height_px = 1, .mean = {5}, .std = {0}};
 	struct converter converter;
 
 	(void)state;
@@ -89,7 +89,7 @@ static float value_of_half(uint16_t half)
 static uint16_t half_of(float value)
 {
 	struct convert_spec spec = {
-	        .channels = 1, .width_px = 1, .height_px = 1, .normalise = true, .mean = {-value}, .std = {1.0f}};
+		.channels = 1, .width_px = 1, .height_px = 1, .normalise = true, .mean = {-value}, .std = {1.0f}};
 	static struct converter converter;
 
 	converter_init(&converter, &spec);
@@ -117,7 +117,7 @@ static void halves_are_rounded_to_nearest_and_ties_to_even(void **state)
 		for (uint32_t lower = 0; lower < 0x7c00; lower++) {
 			uint32_t upper = lower + 1, even = lower & 1 ? upper : lower;
 			float upper_value =
-			        upper == 0x7c00 ? 65536.0f : value_of_half((uint16_t)upper); /* as if there was one more */
+				upper == 0x7c00 ? 65536.0f : value_of_half((uint16_t)upper); /* as if there was one more */
 			float middle = (value_of_half((uint16_t)lower) + upper_value) / 2.0f;
 			float side = sign ? -1.0f : 1.0f;
 
@@ -155,7 +155,7 @@ static void check_item(const struct convert_spec *spec, bool flip)
 {
 	size_t count = (size_t)spec->width_px * spec->height_px * spec->channels, bytes = convert_dtype_bytes(spec->dtype);
 	uint8_t *in = malloc(count), *out = malloc(count * bytes),
-	        *value = malloc(bytes); /* exact, so that sanitizers see overruns */
+		*value = malloc(bytes); /* exact, so that sanitizers see overruns */
 	struct converter converter;
 
 	assert_true(in && out && value);
@@ -238,14 +238,14 @@ static void a_value_takes_1_4_or_2_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(float32_equals_to_tensor_and_normalize),
-	        cmocka_unit_test(without_normalisation_black_is_0_and_white_is_1),
-	        cmocka_unit_test(every_half_comes_back_as_itself),
-	        cmocka_unit_test(halves_are_rounded_to_nearest_and_ties_to_even),
-	        cmocka_unit_test(minus_zero_keeps_its_sign),
-	        cmocka_unit_test(every_value_lands_where_the_layout_says),
-	        cmocka_unit_test(only_unflipped_bytes_in_their_own_order_are_an_identity),
-	        cmocka_unit_test(a_value_takes_1_4_or_2_bytes),
+		cmocka_unit_test(float32_equals_to_tensor_and_normalize),
+		cmocka_unit_test(without_normalisation_black_is_0_and_white_is_1),
+		cmocka_unit_test(every_half_comes_back_as_itself),
+		cmocka_unit_test(halves_are_rounded_to_nearest_and_ties_to_even),
+		cmocka_unit_test(minus_zero_keeps_its_sign),
+		cmocka_unit_test(every_value_lands_where_the_layout_says),
+		cmocka_unit_test(only_unflipped_bytes_in_their_own_order_are_an_identity),
+		cmocka_unit_test(a_value_takes_1_4_or_2_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

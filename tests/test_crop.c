@@ -24,16 +24,16 @@
 static struct crop_spec usual_spec(enum crop_rule rule)
 {
 	return (struct crop_spec){
-	        .rule = rule,
-	        .out_width_px = 224,
-	        .out_height_px = 224,
-	        .scale_min = 0.08,
-	        .scale_max = 1,
-	        .ratio_min = 3.0 / 4,
-	        .ratio_max = 4.0 / 3,
-	        .hflip = 0.5,
-	        .short_side_px = 256,
-	        .seed = 42,
+		.rule = rule,
+		.out_width_px = 224,
+		.out_height_px = 224,
+		.scale_min = 0.08,
+		.scale_max = 1,
+		.ratio_min = 3.0 / 4,
+		.ratio_max = 4.0 / 3,
+		.hflip = 0.5,
+		.short_side_px = 256,
+		.seed = 42,
 	};
 }
 
@@ -65,13 +65,13 @@ static uint32_t random_length(uint64_t *random, double most)
 static struct crop_spec random_spec(uint64_t *random)
 {
 	struct crop_spec spec = {
-	        .rule = (enum crop_rule)seed_between(random, CROP_RANDOM_RESIZED, CROP_RESIZE),
-	        .out_width_px = random_length(random, 5000),
-	        .out_height_px = random_length(random, 5000),
-	        .scale_min = random_unit(random),
-	        .ratio_min = exp(random_unit(random) * 20 - 10),
-	        .hflip = random_unit(random),
-	        .seed = seed_next(random),
+		.rule = (enum crop_rule)seed_between(random, CROP_RANDOM_RESIZED, CROP_RESIZE),
+		.out_width_px = random_length(random, 5000),
+		.out_height_px = random_length(random, 5000),
+		.scale_min = random_unit(random),
+		.ratio_min = exp(random_unit(random) * 20 - 10),
+		.hflip = random_unit(random),
+		.seed = seed_next(random),
 	};
 
 	spec.scale_max = spec.scale_min + random_unit(random);
@@ -115,16 +115,16 @@ static void boxes_of_a_seed_never_change(void **state)
 		struct box box;
 		bool flipped;
 	} known[] = {
-	        {500, 375, 0, {69, 15, 353, 296}, false},
-	        {500, 375, 123456789012, {236, 120, 203, 154}, true},
-	        {375, 500, 0, {10, 38, 353, 296}, false},
-	        {375, 500, 123456789012, {137, 187, 203, 154}, true},
-	        {4000, 3000, 0, {553, 119, 2822, 2370}, false},
-	        {4000, 3000, 123456789012, {1885, 958, 1627, 1230}, true},
-	        {100, 100, 0, {9, 6, 81, 68}, false},
-	        {64, 1000, 0, {0, 457, 64, 85}, false},
-	        {33, 7, 0, {22, 0, 7, 6}, false},
-	        {33, 7, 123456789012, {21, 1, 7, 5}, true},
+		{500, 375, 0, {69, 15, 353, 296}, false},
+		{500, 375, 123456789012, {236, 120, 203, 154}, true},
+		{375, 500, 0, {10, 38, 353, 296}, false},
+		{375, 500, 123456789012, {137, 187, 203, 154}, true},
+		{4000, 3000, 0, {553, 119, 2822, 2370}, false},
+		{4000, 3000, 123456789012, {1885, 958, 1627, 1230}, true},
+		{100, 100, 0, {9, 6, 81, 68}, false},
+		{64, 1000, 0, {0, 457, 64, 85}, false},
+		{33, 7, 0, {22, 0, 7, 6}, false},
+		{33, 7, 123456789012, {21, 1, 7, 5}, true},
 	};
 	struct crop_spec spec = usual_spec(CROP_RANDOM_RESIZED);
 	struct crop_view view;
@@ -146,8 +146,8 @@ static void pictures_of_extreme_shape_get_the_central_fallback(void **state)
 		uint32_t width, height;
 		struct box box;
 	} known[] = {
-	        {1, 65535, {0, 32767, 1, 1}},    {65535, 1, {32767, 0, 1, 1}}, {1000, 100, {433, 0, 133, 100}},
-	        {100, 1000, {0, 433, 100, 133}}, {2, 65535, {0, 32766, 2, 3}}, {1, 1, {0, 0, 1, 1}},
+		{1, 65535, {0, 32767, 1, 1}},    {65535, 1, {32767, 0, 1, 1}}, {1000, 100, {433, 0, 133, 100}},
+		{100, 1000, {0, 433, 100, 133}}, {2, 65535, {0, 32766, 2, 3}}, {1, 1, {0, 0, 1, 1}},
 	};
 	struct crop_spec spec = usual_spec(CROP_RANDOM_RESIZED);
 	struct crop_view view;
@@ -284,12 +284,12 @@ static void a_random_box_of_a_small_picture_is_the_largest_of_the_shape(void **s
 	static const struct {
 		uint32_t out_width, out_height, width, height, box_width, box_height;
 	} known[] = {
-	        {224, 224, 100, 80, 80, 80},    {224, 224, 500, 80, 80, 80},
-	        {320, 240, 200, 200, 200, 150}, {320, 240, 100, 1000, 100, 75},
-	        {320, 240, 330, 60, 80, 60},    {240, 320, 60, 200, 60, 80},
-	        {1000, 1, 10, 10, 10, 1},       {1, 1000, 10, 10, 1, 10},
-	        {224, 224, 1, 65535, 1, 1},     {3, 2, 2, 2, 2, 1},
-	        {224, 224, 224, 224, 224, 224},
+		{224, 224, 100, 80, 80, 80},    {224, 224, 500, 80, 80, 80},
+		{320, 240, 200, 200, 200, 150}, {320, 240, 100, 1000, 100, 75},
+		{320, 240, 330, 60, 80, 60},    {240, 320, 60, 200, 60, 80},
+		{1000, 1, 10, 10, 10, 1},       {1, 1000, 10, 10, 1, 10},
+		{224, 224, 1, 65535, 1, 1},     {3, 2, 2, 2, 2, 1},
+		{224, 224, 224, 224, 224, 224},
 	};
 
 	(void)state;
@@ -316,18 +316,18 @@ static void center_follows_torchvision(void **state)
 		uint32_t virtual_width, virtual_height, window_x, window_y;
 		struct box box;
 	} known[] = {
-	        {500, 375, 256, 224, 224, 341, 256, 58, 16, {85, 23, 329, 329}},
-	        {375, 500, 256, 224, 224, 256, 341, 16, 58, {23, 85, 329, 329}},
-	        {333, 500, 256, 224, 224, 256, 384, 16, 80, {20, 104, 293, 292}},
-	        {500, 500, 256, 224, 224, 256, 256, 16, 16, {31, 31, 438, 438}},
-	        {257, 256, 256, 224, 224, 257, 256, 16, 16, {16, 16, 224, 224}},
-	        {640, 427, 255, 224, 224, 382, 255, 79, 16, {132, 26, 376, 376}},
-	        {640, 427, 257, 224, 160, 385, 257, 80, 48, {132, 79, 374, 267}},
-	        {224, 224, 224, 224, 224, 224, 224, 0, 0, {0, 0, 224, 224}},
-	        {1, 65535, 256, 224, 224, 256, 16776960, 16, 8388368, {0, 32767, 1, 1}},
-	        {65535, 1, 256, 224, 224, 16776960, 256, 8388368, 16, {32767, 0, 1, 1}},
-	        {1023, 769, 232, 224, 224, 308, 232, 42, 4, {139, 13, 745, 743}},
-	        {3, 2, 37, 32, 31, 55, 37, 12, 3, {0, 0, 3, 2}},
+		{500, 375, 256, 224, 224, 341, 256, 58, 16, {85, 23, 329, 329}},
+		{375, 500, 256, 224, 224, 256, 341, 16, 58, {23, 85, 329, 329}},
+		{333, 500, 256, 224, 224, 256, 384, 16, 80, {20, 104, 293, 292}},
+		{500, 500, 256, 224, 224, 256, 256, 16, 16, {31, 31, 438, 438}},
+		{257, 256, 256, 224, 224, 257, 256, 16, 16, {16, 16, 224, 224}},
+		{640, 427, 255, 224, 224, 382, 255, 79, 16, {132, 26, 376, 376}},
+		{640, 427, 257, 224, 160, 385, 257, 80, 48, {132, 79, 374, 267}},
+		{224, 224, 224, 224, 224, 224, 224, 0, 0, {0, 0, 224, 224}},
+		{1, 65535, 256, 224, 224, 256, 16776960, 16, 8388368, {0, 32767, 1, 1}},
+		{65535, 1, 256, 224, 224, 16776960, 256, 8388368, 16, {32767, 0, 1, 1}},
+		{1023, 769, 232, 224, 224, 308, 232, 42, 4, {139, 13, 745, 743}},
+		{3, 2, 37, 32, 31, 55, 37, 12, 3, {0, 0, 3, 2}},
 	};
 
 	(void)state;
@@ -502,23 +502,23 @@ static void boxes_do_not_depend_on_thread_or_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(every_view_stays_inside_the_picture),
-	        cmocka_unit_test(boxes_of_a_seed_never_change),
-	        cmocka_unit_test(pictures_of_extreme_shape_get_the_central_fallback),
-	        cmocka_unit_test(tries_that_cannot_succeed_end_with_the_whole_picture),
-	        cmocka_unit_test(a_fallback_side_is_never_rounded_to_0),
-	        cmocka_unit_test(absurd_ratios_are_survived),
-	        cmocka_unit_test(area_ratio_and_place_are_distributed_as_promised),
-	        cmocka_unit_test(a_random_box_comes_equally_often_at_every_place),
-	        cmocka_unit_test(a_random_box_of_a_small_picture_is_the_largest_of_the_shape),
-	        cmocka_unit_test(center_follows_torchvision),
-	        cmocka_unit_test(center_of_an_endless_strip_is_squeezed_into_an_int),
-	        cmocka_unit_test(resize_takes_the_whole_picture),
-	        cmocka_unit_test(pictures_are_mirrored_as_often_as_asked),
-	        cmocka_unit_test(the_smallest_number_drawn_mirrors_at_any_probability_but_0),
-	        cmocka_unit_test(mirroring_is_independent_of_rule_and_box),
-	        cmocka_unit_test(seed_epoch_and_sample_each_change_the_box),
-	        cmocka_unit_test(boxes_do_not_depend_on_thread_or_order),
+		cmocka_unit_test(every_view_stays_inside_the_picture),
+		cmocka_unit_test(boxes_of_a_seed_never_change),
+		cmocka_unit_test(pictures_of_extreme_shape_get_the_central_fallback),
+		cmocka_unit_test(tries_that_cannot_succeed_end_with_the_whole_picture),
+		cmocka_unit_test(a_fallback_side_is_never_rounded_to_0),
+		cmocka_unit_test(absurd_ratios_are_survived),
+		cmocka_unit_test(area_ratio_and_place_are_distributed_as_promised),
+		cmocka_unit_test(a_random_box_comes_equally_often_at_every_place),
+		cmocka_unit_test(a_random_box_of_a_small_picture_is_the_largest_of_the_shape),
+		cmocka_unit_test(center_follows_torchvision),
+		cmocka_unit_test(center_of_an_endless_strip_is_squeezed_into_an_int),
+		cmocka_unit_test(resize_takes_the_whole_picture),
+		cmocka_unit_test(pictures_are_mirrored_as_often_as_asked),
+		cmocka_unit_test(the_smallest_number_drawn_mirrors_at_any_probability_but_0),
+		cmocka_unit_test(mirroring_is_independent_of_rule_and_box),
+		cmocka_unit_test(seed_epoch_and_sample_each_change_the_box),
+		cmocka_unit_test(boxes_do_not_depend_on_thread_or_order),
 	};
 
 	return cmocka_run_group_tests_name("crop", tests, NULL, NULL);

@@ -170,9 +170,9 @@ static void samples_are_sorted_by_directory_and_then_by_name(void **state)
 	                                    "c/X.jpg",      "c/x /a.jpg",   "c/x!/a.jpg", "c/x.d/a.jpg", "c/x0/a.jpg"};
 	static const char *const classes[] = {"c"};
 	static const struct expected_sample samples[] = {
-	        {"c/X.jpg", 0},     {"c/x-1.jpg", 0},   {"c/x.jpg", 0},      {"c/x0.jpg", 0},     {"c/z.jpg", 0},
-	        {"c/x/a.jpg", 0},   {"c/x/z.jpg", 0},   {"c/x /a.jpg", 0},   {"c/x!/a.jpg", 0},   {"c/x-1/b.jpg", 0},
-	        {"c/x.d/a.jpg", 0}, {"c/x/y/a.jpg", 0}, {"c/x/y-/a.jpg", 0}, {"c/x/y0/a.jpg", 0}, {"c/x0/a.jpg", 0}};
+		{"c/X.jpg", 0},     {"c/x-1.jpg", 0},   {"c/x.jpg", 0},      {"c/x0.jpg", 0},     {"c/z.jpg", 0},
+		{"c/x/a.jpg", 0},   {"c/x/z.jpg", 0},   {"c/x /a.jpg", 0},   {"c/x!/a.jpg", 0},   {"c/x-1/b.jpg", 0},
+		{"c/x.d/a.jpg", 0}, {"c/x/y/a.jpg", 0}, {"c/x/y-/a.jpg", 0}, {"c/x/y0/a.jpg", 0}, {"c/x0/a.jpg", 0}};
 
 	(void)state;
 	make_files(files, COUNT(files));
@@ -199,7 +199,7 @@ static void a_folder_without_sub_folders_is_flat(void **state)
 {
 	static const char *const files[] = {"b.jpg", "a.png", "B.jpg", "notes.txt", "10.jpg", "9.jpg"};
 	static const struct expected_sample samples[] = {
-	        {"10.jpg", -1}, {"9.jpg", -1}, {"B.jpg", -1}, {"a.png", -1}, {"b.jpg", -1}};
+		{"10.jpg", -1}, {"9.jpg", -1}, {"B.jpg", -1}, {"a.png", -1}, {"b.jpg", -1}};
 
 	(void)state;
 	make_files(files, COUNT(files));
@@ -545,28 +545,28 @@ static void nobody_can_change_the_catalog(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        tree_test(classes_are_the_sub_folders_in_bytewise_order),
-	        tree_test(samples_are_sorted_by_directory_and_then_by_name),
-	        tree_test(images_are_known_by_their_extension_in_any_case),
-	        tree_test(a_folder_without_sub_folders_is_flat),
-	        tree_test(images_beside_class_folders_are_strays),
-	        tree_test(names_are_bytes),
-	        tree_test(links_are_followed_and_dangling_ones_keep_their_number),
-	        tree_test(two_links_to_one_folder_are_no_loop),
-	        tree_test(fifos_sockets_and_devices_are_left_out),
-	        tree_test(a_folder_named_like_an_image_is_a_folder),
-	        tree_test(deep_and_wide_trees_are_read_whole),
-	        tree_test(long_names_are_kept_whole),
-	        tree_test(what_is_no_folder_is_refused),
-	        tree_test(a_folder_without_images_is_refused),
-	        tree_test(a_class_without_images_is_refused_by_name),
-	        tree_test(loops_of_links_are_refused_by_name),
-	        tree_test(a_folder_that_may_not_be_read_is_named),
-	        tree_test(a_path_too_long_to_open_is_refused),
-	        tree_test(no_descriptor_is_left_open),
-	        tree_test(samples_open_relative_to_the_root),
-	        tree_test(the_catalog_is_laid_out_as_documented),
-	        tree_test(nobody_can_change_the_catalog),
+		tree_test(classes_are_the_sub_folders_in_bytewise_order),
+		tree_test(samples_are_sorted_by_directory_and_then_by_name),
+		tree_test(images_are_known_by_their_extension_in_any_case),
+		tree_test(a_folder_without_sub_folders_is_flat),
+		tree_test(images_beside_class_folders_are_strays),
+		tree_test(names_are_bytes),
+		tree_test(links_are_followed_and_dangling_ones_keep_their_number),
+		tree_test(two_links_to_one_folder_are_no_loop),
+		tree_test(fifos_sockets_and_devices_are_left_out),
+		tree_test(a_folder_named_like_an_image_is_a_folder),
+		tree_test(deep_and_wide_trees_are_read_whole),
+		tree_test(long_names_are_kept_whole),
+		tree_test(what_is_no_folder_is_refused),
+		tree_test(a_folder_without_images_is_refused),
+		tree_test(a_class_without_images_is_refused_by_name),
+		tree_test(loops_of_links_are_refused_by_name),
+		tree_test(a_folder_that_may_not_be_read_is_named),
+		tree_test(a_path_too_long_to_open_is_refused),
+		tree_test(no_descriptor_is_left_open),
+		tree_test(samples_open_relative_to_the_root),
+		tree_test(the_catalog_is_laid_out_as_documented),
+		tree_test(nobody_can_change_the_catalog),
 	};
 
 	return cmocka_run_group_tests_name("dataset", tests, make_workplace, remove_workplace);

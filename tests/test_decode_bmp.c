@@ -159,9 +159,9 @@ static void masks_tell_where_the_colours_are(void **state)
 	static const struct {
 		uint32_t bits, red, green, blue;
 	} kinds[] = {
-	        {16, 0xf800, 0x7e0, 0x1f},      {16, 0x7c00, 0x3e0, 0x1f},    {24, 0xff0000, 0xff00, 0xff},
-	        {32, 0xff0000, 0xff00, 0xff},   {32, 0xff, 0xff00, 0xff0000}, {32, 0xff000000, 0xff0000, 0xff00},
-	        {32, 0xff000000, 0xff00, 0xff},
+		{16, 0xf800, 0x7e0, 0x1f},      {16, 0x7c00, 0x3e0, 0x1f},    {24, 0xff0000, 0xff00, 0xff},
+		{32, 0xff0000, 0xff00, 0xff},   {32, 0xff, 0xff00, 0xff0000}, {32, 0xff000000, 0xff0000, 0xff00},
+		{32, 0xff000000, 0xff00, 0xff},
 	};
 	static const uint32_t headers[] = {40, 52, 56, 108, 124};
 	struct decoder *decoder = open_decoder();
@@ -195,10 +195,10 @@ static void colours_that_a_short_palette_lacks_are_black(void **state)
 static void a_pixel_offset_that_is_missing_or_forgets_the_palette_is_mended(void **state)
 {
 	static const struct recipe recipes[] = {
-	        {.header_bytes = 40, .bits = 8},
-	        {.header_bytes = 40, .bits = 24},
-	        {.header_bytes = 40, .bits = 32, .compression = BITFIELDS, .red = 0xff, .green = 0xff00, .blue = 0xff0000},
-	        {.header_bytes = 124, .bits = 32, .compression = BITFIELDS, .red = 0xff, .green = 0xff00, .blue = 0xff0000},
+		{.header_bytes = 40, .bits = 8},
+		{.header_bytes = 40, .bits = 24},
+		{.header_bytes = 40, .bits = 32, .compression = BITFIELDS, .red = 0xff, .green = 0xff00, .blue = 0xff0000},
+		{.header_bytes = 124, .bits = 32, .compression = BITFIELDS, .red = 0xff, .green = 0xff00, .blue = 0xff0000},
 	};
 	struct decoder *decoder = open_decoder();
 
@@ -249,7 +249,7 @@ static void only_the_rows_of_the_region_need_be_there(void **state)
 	for (int top_row_first = 0; top_row_first < 2; top_row_first++) {
 		struct picture rgb;
 		struct file file =
-		        encode(&(struct recipe){.header_bytes = 40, .bits = 24, .top_row_first = top_row_first}, 30, 20, &rgb);
+			encode(&(struct recipe){.header_bytes = 40, .bits = 24, .top_row_first = top_row_first}, 30, 20, &rgb);
 		struct image_info info = probe_ok(decoder, file);
 		struct decode_want want = {{0, top_row_first ? 0 : 10, 30, 10}, 3, 8};
 		struct file half = file_copy(file.bytes, file.byte_count - 92 * 10 - 2); /* ten rows and the eleventh's padding */
@@ -277,9 +277,9 @@ static void a_file_cut_in_its_header_is_truncated(void **state)
 	struct decoder *decoder = open_decoder();
 	struct picture rgb;
 	struct file file = encode(
-	        &(struct recipe){
-	                .header_bytes = 40, .bits = 32, .compression = BITFIELDS, .red = 0xff, .green = 0xff00, .blue = 0xff0000},
-	        10, 10, &rgb);
+		&(struct recipe){
+			.header_bytes = 40, .bits = 32, .compression = BITFIELDS, .red = 0xff, .green = 0xff00, .blue = 0xff0000},
+		10, 10, &rgb);
 
 	(void)state;
 	for (size_t byte_count = 2; byte_count < 14 + 40 + 12; byte_count++) {
@@ -300,21 +300,21 @@ static void hostile_headers_are_refused(void **state)
 		uint32_t value;
 		enum item_status expected;
 	} changes[] = {
-	        {14, 41, ITEM_UNSUPPORTED}, /* size of the info header */
-	        {18, 0, ITEM_CORRUPT},      /* width */
-	        {18, 0xffffffff, ITEM_CORRUPT},
-	        {18, 0x80000000, ITEM_CORRUPT},
-	        {18, 0x7fffffff, ITEM_TOO_LARGE},
-	        {22, 0, ITEM_CORRUPT},            /* height */
-	        {22, 0x80000000, ITEM_TOO_LARGE}, /* INT32_MIN */
-	        {22, 0x7fffffff, ITEM_TOO_LARGE},
-	        {28, 2, ITEM_UNSUPPORTED}, /* bits */
-	        {28, 0, ITEM_UNSUPPORTED},
-	        {28, 64, ITEM_UNSUPPORTED},
-	        {30, RLE8, ITEM_UNSUPPORTED}, /* compression */
-	        {30, RLE4, ITEM_UNSUPPORTED},
-	        {30, 4, ITEM_UNSUPPORTED},
-	        {30, 0xffffffff, ITEM_UNSUPPORTED},
+		{14, 41, ITEM_UNSUPPORTED}, /* size of the info header */
+		{18, 0, ITEM_CORRUPT},      /* width */
+		{18, 0xffffffff, ITEM_CORRUPT},
+		{18, 0x80000000, ITEM_CORRUPT},
+		{18, 0x7fffffff, ITEM_TOO_LARGE},
+		{22, 0, ITEM_CORRUPT},            /* height */
+		{22, 0x80000000, ITEM_TOO_LARGE}, /* INT32_MIN */
+		{22, 0x7fffffff, ITEM_TOO_LARGE},
+		{28, 2, ITEM_UNSUPPORTED}, /* bits */
+		{28, 0, ITEM_UNSUPPORTED},
+		{28, 64, ITEM_UNSUPPORTED},
+		{30, RLE8, ITEM_UNSUPPORTED}, /* compression */
+		{30, RLE4, ITEM_UNSUPPORTED},
+		{30, 4, ITEM_UNSUPPORTED},
+		{30, 0xffffffff, ITEM_UNSUPPORTED},
 	};
 	struct decoder *decoder = open_decoder();
 
@@ -337,7 +337,7 @@ static void hostile_headers_are_refused(void **state)
 static void masks_that_are_no_bytes_are_unsupported(void **state)
 {
 	static const uint32_t masks[][4] = {
-	        {16, 0xf00, 0xf0, 0xf}, {32, 0x3ff00000, 0xffc00, 0x3ff}, {24, 0xff000000, 0xff00, 0xff}};
+		{16, 0xf00, 0xf0, 0xf}, {32, 0x3ff00000, 0xffc00, 0x3ff}, {24, 0xff000000, 0xff00, 0xff}};
 	struct decoder *decoder = open_decoder();
 
 	(void)state;
@@ -406,7 +406,7 @@ static void random_headers_never_crash_nor_leave_pixels(void **state)
 			file.bytes[2 + check_below(52)] = (uint8_t)(check_random() & 1 ? 255 : check_random());
 
 		struct file cut =
-		        file_copy(file.bytes, file.byte_count - (check_below(3) ? 0 : check_below((uint32_t)file.byte_count)));
+			file_copy(file.bytes, file.byte_count - (check_below(3) ? 0 : check_below((uint32_t)file.byte_count)));
 
 		if (decode_probe(decoder, cut.bytes, cut.byte_count, &info) == ITEM_OK)
 			(void)decode_whole(decoder, cut, &info);
@@ -420,17 +420,17 @@ static void random_headers_never_crash_nor_leave_pixels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_region_equals_the_crop_of_what_was_written),
-	        cmocka_unit_test(masks_tell_where_the_colours_are),
-	        cmocka_unit_test(colours_that_a_short_palette_lacks_are_black),
-	        cmocka_unit_test(a_pixel_offset_that_is_missing_or_forgets_the_palette_is_mended),
-	        cmocka_unit_test(the_palette_of_gray_pictures_may_be_short),
-	        cmocka_unit_test(only_the_rows_of_the_region_need_be_there),
-	        cmocka_unit_test(a_file_cut_in_its_header_is_truncated),
-	        cmocka_unit_test(hostile_headers_are_refused),
-	        cmocka_unit_test(masks_that_are_no_bytes_are_unsupported),
-	        cmocka_unit_test(offsets_past_the_end_are_truncated),
-	        cmocka_unit_test(random_headers_never_crash_nor_leave_pixels),
+		cmocka_unit_test(a_region_equals_the_crop_of_what_was_written),
+		cmocka_unit_test(masks_tell_where_the_colours_are),
+		cmocka_unit_test(colours_that_a_short_palette_lacks_are_black),
+		cmocka_unit_test(a_pixel_offset_that_is_missing_or_forgets_the_palette_is_mended),
+		cmocka_unit_test(the_palette_of_gray_pictures_may_be_short),
+		cmocka_unit_test(only_the_rows_of_the_region_need_be_there),
+		cmocka_unit_test(a_file_cut_in_its_header_is_truncated),
+		cmocka_unit_test(hostile_headers_are_refused),
+		cmocka_unit_test(masks_that_are_no_bytes_are_unsupported),
+		cmocka_unit_test(offsets_past_the_end_are_truncated),
+		cmocka_unit_test(random_headers_never_crash_nor_leave_pixels),
 	};
 
 	check_state = seed_of_test("test_decode_bmp");

@@ -79,14 +79,14 @@ static void check_recipe(struct decoder *decoder, const struct jpeg_recipe *reci
 static struct jpeg_recipe random_recipe(J_COLOR_SPACE stored, int across, int down)
 {
 	return (struct jpeg_recipe){
-	        .width_px = 1 + check_below(140),
-	        .height_px = 1 + check_below(140),
-	        .stored = stored,
-	        .across = across,
-	        .down = down,
-	        .progressive = check_random() & 1,
-	        .restart_mcus = check_below(3) ? 0 : 1 + check_below(9),
-	        .orientation = (uint8_t)check_below(9),
+		.width_px = 1 + check_below(140),
+		.height_px = 1 + check_below(140),
+		.stored = stored,
+		.across = across,
+		.down = down,
+		.progressive = check_random() & 1,
+		.restart_mcus = check_below(3) ? 0 : 1 + check_below(9),
+		.orientation = (uint8_t)check_below(9),
 	};
 }
 
@@ -96,8 +96,8 @@ static void a_region_equals_the_crop_of_a_plain_decode(void **state)
 		J_COLOR_SPACE stored;
 		int across, down;
 	} kinds[] = {
-	        {JCS_YCbCr, 1, 1}, {JCS_YCbCr, 2, 1}, {JCS_YCbCr, 1, 2}, {JCS_YCbCr, 2, 2}, {JCS_YCbCr, 4, 1},
-	        {JCS_YCbCr, 4, 2}, {JCS_RGB, 1, 1},   {JCS_CMYK, 1, 1},  {JCS_YCCK, 1, 1},  {JCS_GRAYSCALE, 1, 1},
+		{JCS_YCbCr, 1, 1}, {JCS_YCbCr, 2, 1}, {JCS_YCbCr, 1, 2}, {JCS_YCbCr, 2, 2}, {JCS_YCbCr, 4, 1},
+		{JCS_YCbCr, 4, 2}, {JCS_RGB, 1, 1},   {JCS_CMYK, 1, 1},  {JCS_YCCK, 1, 1},  {JCS_GRAYSCALE, 1, 1},
 	};
 	struct decoder *decoder = open_decoder();
 
@@ -120,7 +120,7 @@ static void a_reduced_region_equals_the_crop_of_a_reduced_decode(void **state)
 	for (unsigned eighths = 1; eighths <= 7; eighths++) {
 		for (int round = 0; round < 4; round++) {
 			struct jpeg_recipe recipe =
-			        random_recipe(round == 3 ? JCS_GRAYSCALE : JCS_YCbCr, round == 3 ? 1 : 1 + round % 2, 1);
+				random_recipe(round == 3 ? JCS_GRAYSCALE : JCS_YCbCr, round == 3 ? 1 : 1 + round % 2, 1);
 
 			check_recipe(decoder, &recipe, eighths);
 		}
@@ -288,7 +288,7 @@ static void kinds_that_are_not_read_are_unsupported(void **state)
 	struct file two_components = jpeg_encode(&(struct jpeg_recipe){.width_px = 20, .height_px = 20, .stored = JCS_UNKNOWN});
 	struct file twelve_bits = jpeg_encode(&baseline), lossless = jpeg_encode(&baseline), no_height = jpeg_encode(&baseline);
 	struct file many_scans = jpeg_encode(
-	        &(struct jpeg_recipe){.width_px = 64, .height_px = 64, .stored = JCS_YCbCr, .scan_per_coefficient = true});
+		&(struct jpeg_recipe){.width_px = 64, .height_px = 64, .stored = JCS_YCbCr, .scan_per_coefficient = true});
 	struct image_info info;
 
 	(void)state;
@@ -363,12 +363,12 @@ static void a_file_that_changed_since_the_probe_is_corrupt(void **state)
 static void regions_outside_of_the_picture_are_refused(void **state)
 {
 	static const struct decode_want wants[] = {
-	        {{0, 0, 161, 120}, 3, 8}, {{0, 0, 160, 121}, 3, 8},
-	        {{160, 0, 1, 1}, 3, 8},   {{-1, 0, 10, 10}, 3, 8},
-	        {{0, -1, 10, 10}, 3, 8},  {{0, 0, 0, 10}, 3, 8},
-	        {{0, 0, 10, -10}, 3, 8},  {{INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX}, 3, 8},
-	        {{0, 0, 81, 60}, 3, 4},   {{0, 0, 10, 10}, 2, 8},
-	        {{0, 0, 10, 10}, 3, 0},   {{0, 0, 10, 10}, 3, 9},
+		{{0, 0, 161, 120}, 3, 8}, {{0, 0, 160, 121}, 3, 8},
+		{{160, 0, 1, 1}, 3, 8},   {{-1, 0, 10, 10}, 3, 8},
+		{{0, -1, 10, 10}, 3, 8},  {{0, 0, 0, 10}, 3, 8},
+		{{0, 0, 10, -10}, 3, 8},  {{INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX}, 3, 8},
+		{{0, 0, 81, 60}, 3, 4},   {{0, 0, 10, 10}, 2, 8},
+		{{0, 0, 10, 10}, 3, 0},   {{0, 0, 10, 10}, 3, 9},
 	};
 	struct decoder *decoder = open_decoder();
 	struct file file = jpeg_encode(&baseline);
@@ -412,20 +412,20 @@ static void nothing_is_ever_printed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_region_equals_the_crop_of_a_plain_decode),
-	        cmocka_unit_test(a_reduced_region_equals_the_crop_of_a_reduced_decode),
-	        cmocka_unit_test(a_file_cut_anywhere_is_truncated),
-	        cmocka_unit_test(an_end_marker_before_the_last_row_is_no_end),
-	        cmocka_unit_test(rows_above_the_damage_are_still_read),
-	        cmocka_unit_test(a_wrong_restart_marker_is_corrupt),
-	        cmocka_unit_test(junk_that_harms_no_pixel_is_no_failure),
-	        cmocka_unit_test(flipped_bits_never_crash_nor_leave_pixels),
-	        cmocka_unit_test(tables_of_the_last_picture_are_not_lent_to_the_next),
-	        cmocka_unit_test(kinds_that_are_not_read_are_unsupported),
-	        cmocka_unit_test(sizes_are_limited_from_the_header),
-	        cmocka_unit_test(a_file_that_changed_since_the_probe_is_corrupt),
-	        cmocka_unit_test(regions_outside_of_the_picture_are_refused),
-	        cmocka_unit_test(nothing_is_ever_printed),
+		cmocka_unit_test(a_region_equals_the_crop_of_a_plain_decode),
+		cmocka_unit_test(a_reduced_region_equals_the_crop_of_a_reduced_decode),
+		cmocka_unit_test(a_file_cut_anywhere_is_truncated),
+		cmocka_unit_test(an_end_marker_before_the_last_row_is_no_end),
+		cmocka_unit_test(rows_above_the_damage_are_still_read),
+		cmocka_unit_test(a_wrong_restart_marker_is_corrupt),
+		cmocka_unit_test(junk_that_harms_no_pixel_is_no_failure),
+		cmocka_unit_test(flipped_bits_never_crash_nor_leave_pixels),
+		cmocka_unit_test(tables_of_the_last_picture_are_not_lent_to_the_next),
+		cmocka_unit_test(kinds_that_are_not_read_are_unsupported),
+		cmocka_unit_test(sizes_are_limited_from_the_header),
+		cmocka_unit_test(a_file_that_changed_since_the_probe_is_corrupt),
+		cmocka_unit_test(regions_outside_of_the_picture_are_refused),
+		cmocka_unit_test(nothing_is_ever_printed),
 	};
 
 	check_state = seed_of_test("test_decode_jpeg");

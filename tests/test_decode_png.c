@@ -187,8 +187,8 @@ static void a_region_equals_the_crop_of_what_was_written(void **state)
 	static const struct {
 		int color_type, least_bits, most_bits;
 	} kinds[] = {
-	        {PNG_COLOR_TYPE_GRAY, 1, 16},       {PNG_COLOR_TYPE_RGB, 8, 16},       {PNG_COLOR_TYPE_PALETTE, 1, 8},
-	        {PNG_COLOR_TYPE_GRAY_ALPHA, 8, 16}, {PNG_COLOR_TYPE_RGB_ALPHA, 8, 16},
+		{PNG_COLOR_TYPE_GRAY, 1, 16},       {PNG_COLOR_TYPE_RGB, 8, 16},       {PNG_COLOR_TYPE_PALETTE, 1, 8},
+		{PNG_COLOR_TYPE_GRAY_ALPHA, 8, 16}, {PNG_COLOR_TYPE_RGB_ALPHA, 8, 16},
 	};
 	struct decoder *decoder = open_decoder();
 
@@ -415,7 +415,7 @@ static void flipped_bits_never_crash_nor_leave_pixels(void **state)
 
 		for (int i = 0; i < 3; i++)
 			file.bytes[SIGNATURE_BYTES + check_below((uint32_t)file.byte_count - SIGNATURE_BYTES)] ^=
-			        (uint8_t)(1u << check_below(8));
+				(uint8_t)(1u << check_below(8));
 		(void)decode_probe(decoder, file.bytes, file.byte_count, &info);
 		failures += decode_whole(decoder, file, &info) != ITEM_OK;
 		free(file.bytes);
@@ -428,16 +428,16 @@ static void flipped_bits_never_crash_nor_leave_pixels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_region_equals_the_crop_of_what_was_written),
-	        cmocka_unit_test(a_file_cut_before_its_last_row_is_truncated),
-	        cmocka_unit_test(an_end_chunk_before_the_last_row_is_truncated),
-	        cmocka_unit_test(rows_above_the_damage_are_still_read),
-	        cmocka_unit_test(damaged_pixels_and_headers_are_corrupt),
-	        cmocka_unit_test(ancillary_chunks_are_skipped_whatever_they_hold),
-	        cmocka_unit_test(orientation_comes_from_exif_before_or_after_the_pixels),
-	        cmocka_unit_test(sizes_are_limited_from_the_header),
-	        cmocka_unit_test(a_png_has_no_reduced_size),
-	        cmocka_unit_test(flipped_bits_never_crash_nor_leave_pixels),
+		cmocka_unit_test(a_region_equals_the_crop_of_what_was_written),
+		cmocka_unit_test(a_file_cut_before_its_last_row_is_truncated),
+		cmocka_unit_test(an_end_chunk_before_the_last_row_is_truncated),
+		cmocka_unit_test(rows_above_the_damage_are_still_read),
+		cmocka_unit_test(damaged_pixels_and_headers_are_corrupt),
+		cmocka_unit_test(ancillary_chunks_are_skipped_whatever_they_hold),
+		cmocka_unit_test(orientation_comes_from_exif_before_or_after_the_pixels),
+		cmocka_unit_test(sizes_are_limited_from_the_header),
+		cmocka_unit_test(a_png_has_no_reduced_size),
+		cmocka_unit_test(flipped_bits_never_crash_nor_leave_pixels),
 	};
 
 	check_state = seed_of_test("test_decode_png");

@@ -134,12 +134,12 @@ static void random_bytes_give_1_to_8(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(orientation_is_read_in_both_byte_orders),
-	        cmocka_unit_test(anything_but_1_to_8_is_1),
-	        cmocka_unit_test(the_last_of_several_entries_counts),
-	        cmocka_unit_test(a_block_cut_short_gives_what_it_still_has),
-	        cmocka_unit_test(hostile_offsets_and_counts_stay_inside),
-	        cmocka_unit_test(random_bytes_give_1_to_8),
+		cmocka_unit_test(orientation_is_read_in_both_byte_orders),
+		cmocka_unit_test(anything_but_1_to_8_is_1),
+		cmocka_unit_test(the_last_of_several_entries_counts),
+		cmocka_unit_test(a_block_cut_short_gives_what_it_still_has),
+		cmocka_unit_test(hostile_offsets_and_counts_stay_inside),
+		cmocka_unit_test(random_bytes_give_1_to_8),
 	};
 
 	check_state = seed_of_test("test_exif");

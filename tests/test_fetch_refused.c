@@ -20,10 +20,10 @@
 static bool refuse_system_call(uint32_t number, uint32_t error)
 {
 	struct sock_filter instructions[] = {
-	        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-	        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-	        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = {.len = sizeof instructions / sizeof *instructions, .filter = instructions};
 
@@ -239,11 +239,11 @@ static int set_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(auto_takes_io_uring_where_it_works),
-	        cmocka_unit_test(auto_takes_threads_when_setup_is_refused),
-	        cmocka_unit_test(auto_takes_threads_when_only_registering_is_refused),
-	        cmocka_unit_test(auto_takes_threads_when_only_entering_is_refused),
-	        cmocka_unit_test(a_ring_that_breaks_later_ends_every_file),
+		cmocka_unit_test(auto_takes_io_uring_where_it_works),
+		cmocka_unit_test(auto_takes_threads_when_setup_is_refused),
+		cmocka_unit_test(auto_takes_threads_when_only_registering_is_refused),
+		cmocka_unit_test(auto_takes_threads_when_only_entering_is_refused),
+		cmocka_unit_test(a_ring_that_breaks_later_ends_every_file),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, rig_tear_down);

@@ -342,16 +342,16 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        ON_BOTH(short_reads_are_not_the_end),
-	        ON_BOTH(late_reads_reach_no_other_buffer),
-	        ON_BOTH(late_opens_reach_no_other_buffer),
-	        ON_BOTH(stuck_files_do_not_take_room_from_others),
-	        ON_BOTH(when_everything_is_stuck_files_fail_at_once_until_it_is_not),
-	        ON_BOTH(many_hung_files_end_though_few_are_started_at_once),
-	        ON_BOTH(closing_waits_for_no_hung_file),
-	        cmocka_unit_test(the_ring_keeps_the_buffer_of_a_hung_read_until_it_ends),
-	        cmocka_unit_test(the_ring_stays_usable_whatever_number_of_reads_hangs),
-	        cmocka_unit_test(the_ring_closes_while_reads_and_opens_hang),
+		ON_BOTH(short_reads_are_not_the_end),
+		ON_BOTH(late_reads_reach_no_other_buffer),
+		ON_BOTH(late_opens_reach_no_other_buffer),
+		ON_BOTH(stuck_files_do_not_take_room_from_others),
+		ON_BOTH(when_everything_is_stuck_files_fail_at_once_until_it_is_not),
+		ON_BOTH(many_hung_files_end_though_few_are_started_at_once),
+		ON_BOTH(closing_waits_for_no_hung_file),
+		cmocka_unit_test(the_ring_keeps_the_buffer_of_a_hung_read_until_it_ends),
+		cmocka_unit_test(the_ring_stays_usable_whatever_number_of_reads_hangs),
+		cmocka_unit_test(the_ring_closes_while_reads_and_opens_hang),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -10,8 +10,14 @@
 
 #include "shmring/layout.h"
 
-#define OFFSET(type, member) {#type "." #member, offsetof(struct type, member)}
-#define SIZE(type)           {"sizeof " #type, sizeof(struct type)}
+#define OFFSET(type, member)                                                                                                       \
+	{                                                                                                                          \
+#type "." #member, offsetof(struct type, member)                                                                   \
+	}
+#define SIZE(type)                                                                                                                 \
+	{                                                                                                                          \
+		"sizeof " #type, sizeof(struct type)                                                                               \
+	}
 
 static const struct {
 	const char *what;
@@ -55,7 +61,8 @@ static void the_layout_equals_its_golden_file(void **state)
 	FILE *golden;
 
 	(void)state;
-	snprintf(path, sizeof path, "%s/layout.golden", getenv("CROPRING_TEST_DATA") ? getenv("CROPRING_TEST_DATA") : CROPRING_TEST_DATA);
+	snprintf(path, sizeof path, "%s/layout.golden",
+	         getenv("CROPRING_TEST_DATA") ? getenv("CROPRING_TEST_DATA") : CROPRING_TEST_DATA);
 	golden = fopen(path, "r");
 	assert_non_null(golden);
 	assert_non_null(fgets(line, sizeof line, golden));

@@ -334,19 +334,19 @@ static void substitutes_of_huge_orders_stay_in_range(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(every_epoch_is_a_permutation),
-	        cmocka_unit_test(huge_orders_stay_in_range_and_never_repeat),
-	        cmocka_unit_test(few_samples_come_in_all_orders_equally_often),
-	        cmocka_unit_test(every_sample_comes_equally_often_at_every_position),
-	        cmocka_unit_test(neighbours_of_an_epoch_are_unrelated),
-	        cmocka_unit_test(no_two_epochs_or_seeds_are_alike),
-	        cmocka_unit_test(all_64_bits_of_the_seed_matter),
-	        cmocka_unit_test(without_shuffle_positions_are_samples),
-	        cmocka_unit_test(order_of_a_seed_never_changes),
-	        cmocka_unit_test(substitutes_are_all_other_samples_before_one_comes_twice),
-	        cmocka_unit_test(substitutes_are_spread_over_all_samples),
-	        cmocka_unit_test(an_only_sample_is_its_own_substitute),
-	        cmocka_unit_test(substitutes_of_huge_orders_stay_in_range),
+		cmocka_unit_test(every_epoch_is_a_permutation),
+		cmocka_unit_test(huge_orders_stay_in_range_and_never_repeat),
+		cmocka_unit_test(few_samples_come_in_all_orders_equally_often),
+		cmocka_unit_test(every_sample_comes_equally_often_at_every_position),
+		cmocka_unit_test(neighbours_of_an_epoch_are_unrelated),
+		cmocka_unit_test(no_two_epochs_or_seeds_are_alike),
+		cmocka_unit_test(all_64_bits_of_the_seed_matter),
+		cmocka_unit_test(without_shuffle_positions_are_samples),
+		cmocka_unit_test(order_of_a_seed_never_changes),
+		cmocka_unit_test(substitutes_are_all_other_samples_before_one_comes_twice),
+		cmocka_unit_test(substitutes_are_spread_over_all_samples),
+		cmocka_unit_test(an_only_sample_is_its_own_substitute),
+		cmocka_unit_test(substitutes_of_huge_orders_stay_in_range),
 	};
 
 	return cmocka_run_group_tests_name("order", tests, NULL, NULL);

@@ -166,10 +166,10 @@ static void a_box_finds_its_pixels_in_the_stored_picture(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(each_pixel_goes_where_the_standard_puts_its_row_and_column),
-	        cmocka_unit_test(a_phone_held_upright_is_turned_clockwise),
-	        cmocka_unit_test(only_5_to_8_swap_the_axes),
-	        cmocka_unit_test(a_box_finds_its_pixels_in_the_stored_picture),
+		cmocka_unit_test(each_pixel_goes_where_the_standard_puts_its_row_and_column),
+		cmocka_unit_test(a_phone_held_upright_is_turned_clockwise),
+		cmocka_unit_test(only_5_to_8_swap_the_axes),
+		cmocka_unit_test(a_box_finds_its_pixels_in_the_stored_picture),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,11 +22,11 @@ static void philox_gives_the_known_answers(void **state)
 		uint32_t counter[4], key[2];
 		struct philox_words answer;
 	} known[] = {
-	        {{0, 0, 0, 0}, {0, 0}, {{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}}},
-	        {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+		{{0, 0, 0, 0}, {0, 0}, {{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}}},
+		{{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
 	         {0xffffffff, 0xffffffff},
 	         {{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}}},
-	        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+		{{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
 	         {0xa4093822, 0x299f31d0},
 	         {{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}},
 	};
@@ -49,14 +49,14 @@ static void draw_lays_out_its_counter_as_documented(void **state)
 static void every_argument_of_a_draw_matters(void **state)
 {
 	struct philox_words draws[] = {
-	        philox_draw(1, 1, 1, PHILOX_CROP, 1),
-	        philox_draw(2, 1, 1, PHILOX_CROP, 1),
-	        philox_draw(1 | UINT64_C(1) << 32, 1, 1, PHILOX_CROP, 1),
-	        philox_draw(1, 2, 1, PHILOX_CROP, 1),
-	        philox_draw(1, 1, 2, PHILOX_CROP, 1),
-	        philox_draw(1, 1, 1 | UINT64_C(1) << 32, PHILOX_CROP, 1),
-	        philox_draw(1, 1, 1, PHILOX_FLIP, 1),
-	        philox_draw(1, 1, 1, PHILOX_CROP, 2),
+		philox_draw(1, 1, 1, PHILOX_CROP, 1),
+		philox_draw(2, 1, 1, PHILOX_CROP, 1),
+		philox_draw(1 | UINT64_C(1) << 32, 1, 1, PHILOX_CROP, 1),
+		philox_draw(1, 2, 1, PHILOX_CROP, 1),
+		philox_draw(1, 1, 2, PHILOX_CROP, 1),
+		philox_draw(1, 1, 1 | UINT64_C(1) << 32, PHILOX_CROP, 1),
+		philox_draw(1, 1, 1, PHILOX_FLIP, 1),
+		philox_draw(1, 1, 1, PHILOX_CROP, 2),
 	};
 
 	(void)state;
@@ -94,11 +94,11 @@ static void below_reaches_every_value_and_never_its_bound(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(philox_gives_the_known_answers),
-	        cmocka_unit_test(draw_lays_out_its_counter_as_documented),
-	        cmocka_unit_test(every_argument_of_a_draw_matters),
-	        cmocka_unit_test(unit_begins_at_0_and_ends_before_1),
-	        cmocka_unit_test(below_reaches_every_value_and_never_its_bound),
+		cmocka_unit_test(philox_gives_the_known_answers),
+		cmocka_unit_test(draw_lays_out_its_counter_as_documented),
+		cmocka_unit_test(every_argument_of_a_draw_matters),
+		cmocka_unit_test(unit_begins_at_0_and_ends_before_1),
+		cmocka_unit_test(below_reaches_every_value_and_never_its_bound),
 	};
 
 	return cmocka_run_group_tests_name("philox", tests, NULL, NULL);

@@ -92,22 +92,22 @@ static void round_goes_to_the_nearest_and_halves_to_even(void **state)
 		double x;
 		uint64_t rounded;
 	} cases[] = {
-	        {0, 0},
-	        {0.49999999999999994, 0},
-	        {0.5, 0},
-	        {0.5000000000000001, 1},
-	        {1, 1},
-	        {1.5, 2},
-	        {2.5, 2},
-	        {3.5, 4},
-	        {65534.5, 65534},
-	        {65535.5, 65536},
-	        {4503599627370495.5, 4503599627370496},
-	        {4503599627370497, 4503599627370497},
-	        {9007199254740991, 9007199254740991},
-	        {9007199254740992, 9007199254740992},
-	        {1e300, 9007199254740992},
-	        {INFINITY, 9007199254740992},
+		{0, 0},
+		{0.49999999999999994, 0},
+		{0.5, 0},
+		{0.5000000000000001, 1},
+		{1, 1},
+		{1.5, 2},
+		{2.5, 2},
+		{3.5, 4},
+		{65534.5, 65534},
+		{65535.5, 65536},
+		{4503599627370495.5, 4503599627370496},
+		{4503599627370497, 4503599627370497},
+		{9007199254740991, 9007199254740991},
+		{9007199254740992, 9007199254740992},
+		{1e300, 9007199254740992},
+		{INFINITY, 9007199254740992},
 	};
 
 	(void)state;
@@ -118,11 +118,11 @@ static void round_goes_to_the_nearest_and_halves_to_even(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(exp_is_within_2_ulp),
-	        cmocka_unit_test(log_is_within_2_ulp),
-	        cmocka_unit_test(ends_of_the_range_are_handled),
-	        cmocka_unit_test(bits_are_these_on_every_machine),
-	        cmocka_unit_test(round_goes_to_the_nearest_and_halves_to_even),
+		cmocka_unit_test(exp_is_within_2_ulp),
+		cmocka_unit_test(log_is_within_2_ulp),
+		cmocka_unit_test(ends_of_the_range_are_handled),
+		cmocka_unit_test(bits_are_these_on_every_machine),
+		cmocka_unit_test(round_goes_to_the_nearest_and_halves_to_even),
 	};
 
 	return cmocka_run_group_tests_name("portable", tests, NULL, NULL);

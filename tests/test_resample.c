@@ -170,23 +170,23 @@ static const struct {
 	uint32_t channels;
 	struct resample_axis x, y; /* in_px, in0, in1, virtual_px, first, out_px */
 } golden[] = {
-        {"down", 3, {97, 0, 97, 32, 0, 32}, {83, 0, 83, 32, 0, 32}},
-        {"up", 1, {45, 0, 45, 286, 0, 286}, {49, 0, 49, 186, 0, 186}},
-        {"an integer box", 3, {120, 11, 101, 64, 0, 64}, {90, 7, 79, 40, 0, 40}},
-        {"a fractional box", 1, {120, 10.2, 54.6, 37, 0, 37}, {90, 1.3, 44.5, 36, 0, 36}},
-        {"a centre crop", 3, {150, 0, 150, 96, 16, 64}, {100, 0, 100, 64, 0, 64}},
-        {"the vertical pass first", 3, {40, 0, 40, 64, 0, 64}, {300, 0, 300, 64, 0, 64}},
-        {"a window", 3, {300, 0, 300, 33, 5, 17}, {40, 0, 40, 120, 60, 31}},
+	{"down", 3, {97, 0, 97, 32, 0, 32}, {83, 0, 83, 32, 0, 32}},
+	{"up", 1, {45, 0, 45, 286, 0, 286}, {49, 0, 49, 186, 0, 186}},
+	{"an integer box", 3, {120, 11, 101, 64, 0, 64}, {90, 7, 79, 40, 0, 40}},
+	{"a fractional box", 1, {120, 10.2, 54.6, 37, 0, 37}, {90, 1.3, 44.5, 36, 0, 36}},
+	{"a centre crop", 3, {150, 0, 150, 96, 16, 64}, {100, 0, 100, 64, 0, 64}},
+	{"the vertical pass first", 3, {40, 0, 40, 64, 0, 64}, {300, 0, 300, 64, 0, 64}},
+	{"a window", 3, {300, 0, 300, 33, 5, 17}, {40, 0, 40, 120, 60, 31}},
 };
 
 static const uint64_t golden_hashes[][FILTERS] = {
-        {0x093586570650fa1d, 0x128c8e72ca70243d, 0x963297cbb70fcab3, 0x72b1b14c272d245e, 0x7609d0db5b5fcc2c, 0x34969f9e3ff14283},
-        {0x7b980b014de41791, 0x7b980b014de41791, 0xe9a2b8ac2eebfdda, 0x0417e7f2990568c3, 0x232e50780b86cdba, 0x8af7bb4524ea8b88},
-        {0xd7f0ccb041107261, 0xd7145cdd7fd5f15b, 0x17628316cd3da17b, 0x87f666b8230e84f7, 0xf38ef96e91da7ee7, 0x58447be5e01f7b21},
-        {0xd87d469e687a3e5a, 0xec711cfa3fa95270, 0x8f54c745c2607f99, 0xd18f9d8696dba695, 0x8a291510bc121814, 0x7e758b2d30ef9799},
-        {0xb9b2d4e3477ba6bb, 0xd12961051d4a26ae, 0x4998e0091c392495, 0x3dda6e9945ae36b8, 0xf876ce318fca7e8e, 0xb28738b3eb05e16e},
-        {0x9cb3f7f075953fe5, 0x10d49f870320f544, 0xd472b45a9c4b9207, 0x4efcd56b74ebbf43, 0x1c8c9fa18dcd8d9a, 0x4ea35570eca69f27},
-        {0xde30c0d49e5d18bc, 0xdc1818f1a33918d5, 0xdd88a6614c66bd36, 0x0f12ed6e527f87d4, 0x71ef558845d79cb9, 0xe806b787cbb395e5},
+	{0x093586570650fa1d, 0x128c8e72ca70243d, 0x963297cbb70fcab3, 0x72b1b14c272d245e, 0x7609d0db5b5fcc2c, 0x34969f9e3ff14283},
+	{0x7b980b014de41791, 0x7b980b014de41791, 0xe9a2b8ac2eebfdda, 0x0417e7f2990568c3, 0x232e50780b86cdba, 0x8af7bb4524ea8b88},
+	{0xd7f0ccb041107261, 0xd7145cdd7fd5f15b, 0x17628316cd3da17b, 0x87f666b8230e84f7, 0xf38ef96e91da7ee7, 0x58447be5e01f7b21},
+	{0xd87d469e687a3e5a, 0xec711cfa3fa95270, 0x8f54c745c2607f99, 0xd18f9d8696dba695, 0x8a291510bc121814, 0x7e758b2d30ef9799},
+	{0xb9b2d4e3477ba6bb, 0xd12961051d4a26ae, 0x4998e0091c392495, 0x3dda6e9945ae36b8, 0xf876ce318fca7e8e, 0xb28738b3eb05e16e},
+	{0x9cb3f7f075953fe5, 0x10d49f870320f544, 0xd472b45a9c4b9207, 0x4efcd56b74ebbf43, 0x1c8c9fa18dcd8d9a, 0x4ea35570eca69f27},
+	{0xde30c0d49e5d18bc, 0xdc1818f1a33918d5, 0xdd88a6614c66bd36, 0x0f12ed6e527f87d4, 0x71ef558845d79cb9, 0xe806b787cbb395e5},
 };
 
 static void results_equal_pillow(void **state)
@@ -212,11 +212,11 @@ static void the_vertical_pass_goes_first_when_the_height_loses_over_twice_the_pi
 		uint32_t in_width_px, in_height_px, out_width_px, out_height_px;
 		bool vertical_first;
 	} sizes[] = {
-	        {100, 200, 50, 99, true},   /* 50 columns go, and 101 rows */
-	        {100, 200, 50, 100, false}, /* 100 rows */
-	        {50, 60, 80, 59, true},     /* wider, and a little lower */
-	        {50, 60, 80, 61, false},    /* wider and higher */
-	        {90, 60, 40, 80, false},
+		{100, 200, 50, 99, true},   /* 50 columns go, and 101 rows */
+		{100, 200, 50, 100, false}, /* 100 rows */
+		{50, 60, 80, 59, true},     /* wider, and a little lower */
+		{50, 60, 80, 61, false},    /* wider and higher */
+		{90, 60, 40, 80, false},
 	};
 
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -283,7 +283,7 @@ static void nothing_outside_the_extent_is_read(void **state)
 		struct pixels noise = make_noise(random_between(1, 120), random_between(1, 120), random_between(0, 1) ? 3 : 1);
 		struct resample_axis x = random_axis(noise.width_px), y = random_axis(noise.height_px);
 		struct pixels expected = resize(*state, filter, x, y, &noise),
-		              got = make_pixels(x.out_px, y.out_px, noise.channels);
+			      got = make_pixels(x.out_px, y.out_px, noise.channels);
 		uint32_t x0, x1, y0, y1, left_px, top_px;
 
 		resample_extent(filter, &x, &x0, &x1);
@@ -299,7 +299,7 @@ static void nothing_outside_the_extent_is_read(void **state)
 			                    noise.channels);
 			copy_part(&noise, x0, x1, y0, y1, &source, left_px, top_px);
 			assert_int_equal(
-			        resampler_run(*state, filter, &x, &y, &source, left_px, top_px, got.data, got.stride_bytes), 0);
+				resampler_run(*state, filter, &x, &y, &source, left_px, top_px, got.data, got.stride_bytes), 0);
 			assert_same_pixels(&expected, &got);
 			memset(got.data, 0, got.stride_bytes * got.height_px);
 			free(source.data);
@@ -317,13 +317,13 @@ static void extents_are_as_wide_as_the_filter_reaches(void **state)
 		struct resample_axis axis;
 		uint32_t begin, end;
 	} cases[] = {
-	        {RESAMPLE_BOX, {100, 0, 100, 10, 4, 2}, 40, 60},      /* ten pixels each */
-	        {RESAMPLE_BILINEAR, {100, 0, 100, 10, 4, 2}, 35, 65}, /* centres 45 and 55, reach 10 */
-	        {RESAMPLE_BICUBIC, {100, 0, 100, 10, 4, 2}, 25, 75},  /* reach 20 */
-	        {RESAMPLE_LANCZOS, {100, 0, 100, 10, 4, 2}, 15, 85},  /* reach 30 */
-	        {RESAMPLE_LANCZOS, {100, 0, 100, 10, 0, 1}, 0, 35},   /* cut off at the edge */
-	        {RESAMPLE_NEAREST, {100, 0, 100, 10, 4, 2}, 45, 56},
-	        {RESAMPLE_LANCZOS, {100, 20, 80, 60, 10, 30}, 30, 60}, /* the same size: a copy */
+		{RESAMPLE_BOX, {100, 0, 100, 10, 4, 2}, 40, 60},      /* ten pixels each */
+		{RESAMPLE_BILINEAR, {100, 0, 100, 10, 4, 2}, 35, 65}, /* centres 45 and 55, reach 10 */
+		{RESAMPLE_BICUBIC, {100, 0, 100, 10, 4, 2}, 25, 75},  /* reach 20 */
+		{RESAMPLE_LANCZOS, {100, 0, 100, 10, 4, 2}, 15, 85},  /* reach 30 */
+		{RESAMPLE_LANCZOS, {100, 0, 100, 10, 0, 1}, 0, 35},   /* cut off at the edge */
+		{RESAMPLE_NEAREST, {100, 0, 100, 10, 4, 2}, 45, 56},
+		{RESAMPLE_LANCZOS, {100, 20, 80, 60, 10, 30}, 30, 60}, /* the same size: a copy */
 	};
 
 	(void)state;
@@ -339,7 +339,7 @@ static void extents_are_as_wide_as_the_filter_reaches(void **state)
 static void bytes_between_the_output_rows_are_left_alone(void **state)
 {
 	static const uint32_t in_px[][2] = {
-	        {40, 40}, {40, 30}, {30, 40}, {30, 30}}; /* to 30 x 30: two passes, one, the other, none */
+		{40, 40}, {40, 30}, {30, 40}, {30, 30}}; /* to 30 x 30: two passes, one, the other, none */
 
 	for (size_t i = 0; i < sizeof in_px / sizeof *in_px; i++) {
 		for (int filter = 0; filter < FILTERS; filter++) {
@@ -421,8 +421,8 @@ static void overshoot_is_clamped_to_black_and_white(void **state)
 static void an_earlier_call_does_not_show_in_a_later_one(void **state)
 {
 	static const struct resample_axis axes[] = {
-	        {60, 5, 41, 30, 3, 27}, {42, 5, 41, 30, 3, 27}, {42, 6, 41, 30, 3, 27}, {42, 6, 40, 30, 3, 27},
-	        {42, 6, 40, 33, 3, 27}, {42, 6, 40, 33, 2, 27}, {42, 6, 40, 33, 2, 29}, {42, 4, 40, 33, 2, 29},
+		{60, 5, 41, 30, 3, 27}, {42, 5, 41, 30, 3, 27}, {42, 6, 41, 30, 3, 27}, {42, 6, 40, 30, 3, 27},
+		{42, 6, 40, 33, 3, 27}, {42, 6, 40, 33, 2, 27}, {42, 6, 40, 33, 2, 29}, {42, 4, 40, 33, 2, 29},
 	};
 	struct pixels noise = make_noise(60, 60, 3);
 
@@ -489,18 +489,18 @@ int main(void)
 {
 	const char *given = getenv("CROPRING_TEST_SEED");
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(results_equal_pillow),
-	        cmocka_unit_test(the_vertical_pass_goes_first_when_the_height_loses_over_twice_the_pixels),
-	        cmocka_unit_test(a_window_is_a_crop_of_the_whole_result),
-	        cmocka_unit_test(nothing_outside_the_extent_is_read),
-	        cmocka_unit_test(extents_are_as_wide_as_the_filter_reaches),
-	        cmocka_unit_test(bytes_between_the_output_rows_are_left_alone),
-	        cmocka_unit_test(a_box_of_the_output_size_is_copied),
-	        cmocka_unit_test(a_plain_surface_stays_plain),
-	        cmocka_unit_test(overshoot_is_clamped_to_black_and_white),
-	        cmocka_unit_test(an_earlier_call_does_not_show_in_a_later_one),
-	        cmocka_unit_test(sizes_that_overflow_are_refused),
-	        cmocka_unit_test(a_resampler_outlives_a_shortage_of_memory),
+		cmocka_unit_test(results_equal_pillow),
+		cmocka_unit_test(the_vertical_pass_goes_first_when_the_height_loses_over_twice_the_pixels),
+		cmocka_unit_test(a_window_is_a_crop_of_the_whole_result),
+		cmocka_unit_test(nothing_outside_the_extent_is_read),
+		cmocka_unit_test(extents_are_as_wide_as_the_filter_reaches),
+		cmocka_unit_test(bytes_between_the_output_rows_are_left_alone),
+		cmocka_unit_test(a_box_of_the_output_size_is_copied),
+		cmocka_unit_test(a_plain_surface_stays_plain),
+		cmocka_unit_test(overshoot_is_clamped_to_black_and_white),
+		cmocka_unit_test(an_earlier_call_does_not_show_in_a_later_one),
+		cmocka_unit_test(sizes_that_overflow_are_refused),
+		cmocka_unit_test(a_resampler_outlives_a_shortage_of_memory),
 	};
 
 	if (given)

@@ -49,12 +49,12 @@ static void tally_epoch(struct schedule schedule, uint32_t epoch, struct tally *
 static struct schedule random_schedule(uint64_t *random, enum schedule_tail tail)
 {
 	struct schedule schedule = {
-	        .sample_count = seed_between(random, 1, COUNT_MAX),
-	        .batch_size = (uint32_t)seed_between(random, 1, 40),
-	        .world_size = (uint32_t)seed_between(random, 1, 9),
-	        .tail = tail,
-	        .first_epoch = (uint32_t)seed_between(random, 0, 5),
-	        .epochs = 2,
+		.sample_count = seed_between(random, 1, COUNT_MAX),
+		.batch_size = (uint32_t)seed_between(random, 1, 40),
+		.world_size = (uint32_t)seed_between(random, 1, 9),
+		.tail = tail,
+		.first_epoch = (uint32_t)seed_between(random, 0, 5),
+		.epochs = 2,
 	};
 
 	if (seed_next(random) % 2)
@@ -177,7 +177,7 @@ static void a_short_step_is_dealt_out_row_by_row(void **state)
 static void batches_come_in_order_and_then_it_is_over(void **state)
 {
 	const struct schedule schedule = {
-	        .sample_count = 10, .batch_size = 3, .world_size = 1, .first_epoch = 4, .epochs = 2, .start_sample = 2};
+		.sample_count = 10, .batch_size = 3, .world_size = 1, .first_epoch = 4, .epochs = 2, .start_sample = 2};
 	static const struct schedule_cursor expected[] = {{4, 0}, {4, 1}, {5, 0}, {5, 1}, {5, 2}};
 	struct schedule_cursor cursor, now = {0, 0};
 
@@ -197,7 +197,7 @@ static void batches_come_in_order_and_then_it_is_over(void **state)
 static void a_first_epoch_without_a_batch_is_skipped(void **state)
 {
 	struct schedule schedule = {
-	        .sample_count = 10, .batch_size = 4, .world_size = 1, .first_epoch = 7, .epochs = 2, .start_sample = 8};
+		.sample_count = 10, .batch_size = 4, .world_size = 1, .first_epoch = 7, .epochs = 2, .start_sample = 8};
 	struct schedule_cursor cursor, now;
 
 	(void)state;
@@ -255,13 +255,13 @@ static void a_schedule_without_any_batch_ends_at_once(void **state)
 static void nothing_overflows_at_the_largest_sizes(void **state)
 {
 	struct schedule schedule = {
-	        .sample_count = UINT64_C(1) << 40,
-	        .batch_size = UINT32_MAX,
-	        .rank = UINT32_MAX - 1,
-	        .world_size = UINT32_MAX,
-	        .tail = TAIL_PAD,
-	        .epochs = 1,
-	        .start_sample = (UINT64_C(1) << 40) - 1,
+		.sample_count = UINT64_C(1) << 40,
+		.batch_size = UINT32_MAX,
+		.rank = UINT32_MAX - 1,
+		.world_size = UINT32_MAX,
+		.tail = TAIL_PAD,
+		.epochs = 1,
+		.start_sample = (UINT64_C(1) << 40) - 1,
 	};
 	uint64_t last_offset = (uint64_t)(UINT32_MAX - 1) * UINT32_MAX + UINT32_MAX - 1;
 	bool padding;
@@ -292,16 +292,16 @@ static void nothing_overflows_at_the_largest_sizes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(drop_hands_out_whole_steps_once),
-	        cmocka_unit_test(pad_hands_out_all_once_and_fills_from_the_start),
-	        cmocka_unit_test(partial_hands_out_all_once),
-	        cmocka_unit_test(the_global_order_does_not_depend_on_the_world_size),
-	        cmocka_unit_test(a_short_step_is_dealt_out_row_by_row),
-	        cmocka_unit_test(batches_come_in_order_and_then_it_is_over),
-	        cmocka_unit_test(a_first_epoch_without_a_batch_is_skipped),
-	        cmocka_unit_test(epochs_without_end_go_on_beyond_their_number),
-	        cmocka_unit_test(a_schedule_without_any_batch_ends_at_once),
-	        cmocka_unit_test(nothing_overflows_at_the_largest_sizes),
+		cmocka_unit_test(drop_hands_out_whole_steps_once),
+		cmocka_unit_test(pad_hands_out_all_once_and_fills_from_the_start),
+		cmocka_unit_test(partial_hands_out_all_once),
+		cmocka_unit_test(the_global_order_does_not_depend_on_the_world_size),
+		cmocka_unit_test(a_short_step_is_dealt_out_row_by_row),
+		cmocka_unit_test(batches_come_in_order_and_then_it_is_over),
+		cmocka_unit_test(a_first_epoch_without_a_batch_is_skipped),
+		cmocka_unit_test(epochs_without_end_go_on_beyond_their_number),
+		cmocka_unit_test(a_schedule_without_any_batch_ends_at_once),
+		cmocka_unit_test(nothing_overflows_at_the_largest_sizes),
 	};
 
 	return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);

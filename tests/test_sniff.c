@@ -80,10 +80,10 @@ static void the_decoder_names_the_format_that_it_does_not_read(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(the_three_formats_are_known_by_their_magic),
-	        cmocka_unit_test(other_image_formats_have_a_name),
-	        cmocka_unit_test(what_only_resembles_a_format_is_unknown),
-	        cmocka_unit_test(the_decoder_names_the_format_that_it_does_not_read),
+		cmocka_unit_test(the_three_formats_are_known_by_their_magic),
+		cmocka_unit_test(other_image_formats_have_a_name),
+		cmocka_unit_test(what_only_resembles_a_format_is_unknown),
+		cmocka_unit_test(the_decoder_names_the_format_that_it_does_not_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

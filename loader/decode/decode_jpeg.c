@@ -177,13 +177,13 @@ static void open_codec(struct decode_jpeg *jpeg)
 	jpeg->progress.progress_monitor = on_progress;
 	jpeg->codec.progress = &jpeg->progress;
 	jpeg->source = (struct jpeg_source_mgr){
-	        .next_input_byte = jpeg->bytes,
-	        .bytes_in_buffer = jpeg->byte_count,
-	        .init_source = on_source_start_or_end,
-	        .fill_input_buffer = on_source_empty,
-	        .skip_input_data = on_source_skip,
-	        .resync_to_restart = jpeg_resync_to_restart,
-	        .term_source = on_source_start_or_end,
+		.next_input_byte = jpeg->bytes,
+		.bytes_in_buffer = jpeg->byte_count,
+		.init_source = on_source_start_or_end,
+		.fill_input_buffer = on_source_empty,
+		.skip_input_data = on_source_skip,
+		.resync_to_restart = jpeg_resync_to_restart,
+		.term_source = on_source_start_or_end,
 	};
 	jpeg->codec.src = &jpeg->source;
 	jpeg->orientation = 1;
@@ -295,7 +295,7 @@ enum item_status decode_jpeg_region(struct workspace *workspace, const uint8_t *
                                     const struct image_info *info, const struct decode_want *want, struct pixels *out)
 {
 	struct decode_jpeg jpeg = {
-	        .bytes = bytes, .byte_count = byte_count, .workspace = workspace, .probed = info, .want = want, .out = out};
+		.bytes = bytes, .byte_count = byte_count, .workspace = workspace, .probed = info, .want = want, .out = out};
 
 	return attempt(&jpeg, read_region);
 }

@@ -257,7 +257,7 @@ enum item_status decode_png_region(struct workspace *workspace, const uint8_t *b
                                    const struct image_info *info, const struct decode_want *want, struct pixels *out)
 {
 	struct decode_png png = {
-	        .next = bytes, .left_bytes = byte_count, .workspace = workspace, .probed = info, .want = want, .out = out};
+		.next = bytes, .left_bytes = byte_count, .workspace = workspace, .probed = info, .want = want, .out = out};
 
 	return attempt(&png, read_region);
 }

@@ -86,11 +86,11 @@ static inline enum item_status workspace_reserve_region(struct workspace *worksp
 
 	if (status == ITEM_OK)
 		*out = (struct pixels){
-		        .data = workspace->pixels.data,
-		        .stride_bytes = stride_bytes,
-		        .width_px = (uint32_t)want->region.width,
-		        .height_px = (uint32_t)want->region.height,
-		        .channels = want->channels,
+			.data = workspace->pixels.data,
+			.stride_bytes = stride_bytes,
+			.width_px = (uint32_t)want->region.width,
+			.height_px = (uint32_t)want->region.height,
+			.channels = want->channels,
 		};
 	return status;
 }

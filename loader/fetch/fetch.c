@@ -254,9 +254,9 @@ static void give_up(struct fetch *fetch, struct fetch_slot *slot, struct fetch_r
 	atomic_store_explicit(&slot->abandoned, true, memory_order_relaxed);
 	remove_active(fetch, slot);
 	*result = (struct fetch_result){
-	        .tag = slot->tag,
-	        .status = held_up_by ? ITEM_UNREADABLE : ITEM_TIMEOUT, /* "too many open files" says more than "timeout" */
-	        .error = held_up_by,
+		.tag = slot->tag,
+		.status = held_up_by ? ITEM_UNREADABLE : ITEM_TIMEOUT, /* "too many open files" says more than "timeout" */
+		.error = held_up_by,
 	};
 	slot->engine->ops->abandon(slot->engine, slot);
 }

@@ -31,7 +31,7 @@ struct fetch_job {
 /* The bytes of a file.  Whoever holds the result gives the buffer back with fetch_return(). */
 struct fetch_buffer {
 	uint8_t *data;
-	size_t byte_count;    /* what the file held */
+	size_t byte_count; /* what the file held */
 	size_t capacity_bytes;
 	struct fetch_buffer *next; /* for fetch's own list of free ones */
 };
@@ -57,7 +57,7 @@ int fetch_open(struct fetch **fetch, const struct fetch_config *config, struct e
  */
 void fetch_close(struct fetch *fetch);
 
-const char *fetch_backend_name(const struct fetch *fetch);   /* "uring" or "pread" */
+const char *fetch_backend_name(const struct fetch *fetch);    /* "uring" or "pread" */
 const char *fetch_fallback_reason(const struct fetch *fetch); /* "" or one clause */
 
 /* Room for another job? */

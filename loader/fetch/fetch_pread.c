@@ -288,12 +288,12 @@ static void close_pool(struct fetch_engine *engine)
 }
 
 static const struct fetch_engine_ops pread_ops = {
-        .name = "pread",
-        .start = start,
-        .next = next,
-        .abandon = abandon,
-        .wake = wake,
-        .close = close_pool,
+	.name = "pread",
+	.start = start,
+	.next = next,
+	.abandon = abandon,
+	.wake = wake,
+	.close = close_pool,
 };
 
 int fetch_pread_open(struct fetch_engine **engine, uint32_t depth, struct buffers *buffers, struct fetch_engine *listener,

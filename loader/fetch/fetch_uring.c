@@ -446,12 +446,12 @@ static void close_ring(struct fetch_engine *engine)
 }
 
 static const struct fetch_engine_ops uring_ops = {
-        .name = "uring",
-        .start = start,
-        .next = next,
-        .abandon = abandon,
-        .wake = wake,
-        .close = close_ring,
+	.name = "uring",
+	.start = start,
+	.next = next,
+	.abandon = abandon,
+	.wake = wake,
+	.close = close_ring,
 };
 
 int fetch_uring_open(struct fetch_engine **engine, uint32_t depth, struct buffers *buffers, struct err *err)

@@ -151,9 +151,9 @@ void crop_choose(const struct crop_spec *spec, uint32_t epoch, uint64_t sample, 
 	assert(spec->out_width_px >= 1 && spec->out_height_px >= 1);
 
 	*view = (struct crop_view){
-	        .virtual_width_px = spec->out_width_px,
-	        .virtual_height_px = spec->out_height_px,
-	        .flipped = draw_flip(spec, epoch, sample),
+		.virtual_width_px = spec->out_width_px,
+		.virtual_height_px = spec->out_height_px,
+		.flipped = draw_flip(spec, epoch, sample),
 	};
 	switch (spec->rule) {
 	case CROP_RANDOM_RESIZED:

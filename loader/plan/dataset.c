@@ -86,9 +86,9 @@ static void write_catalog(void *memory, const struct catalog_header *header, str
 static int make_catalog(struct dataset *dataset, struct scan *scan, const char *folder)
 {
 	struct catalog_header header = {
-	        .sample_count = scan->sample_count,
-	        .class_count = scan->class_count,
-	        .text_bytes = names_bytes(scan, folder) + scan->paths_bytes,
+		.sample_count = scan->sample_count,
+		.class_count = scan->class_count,
+		.text_bytes = names_bytes(scan, folder) + scan->paths_bytes,
 	};
 	size_t byte_count = catalog_bytes(&header);
 

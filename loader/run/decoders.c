@@ -81,8 +81,8 @@ static void fail_row(struct pipeline *pipeline, struct item *item, enum item_sta
 		item->status |= (uint8_t)status;
 	}
 	if (pipeline->options->on_error == ON_ERROR_STOP) {
-		pipeline_change_state(pipeline, PIPELINE_BAD_DATA, "%s/%s: %s (%s); stopped by --on-error stop", dataset_folder(pipeline->dataset), path,
-		             reason, item_status_name(status));
+		pipeline_change_state(pipeline, PIPELINE_BAD_DATA, "%s/%s: %s (%s); stopped by --on-error stop",
+		                      dataset_folder(pipeline->dataset), path, reason, item_status_name(status));
 		return; /* the row stays open: its batch is never published */
 	}
 	if (pipeline->options->on_error == ON_ERROR_ZERO || item->attempt == MAX_SUBSTITUTES) {
@@ -108,7 +108,8 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 		fail_row(pipeline, item, status, fetch_reason(pipeline, item, text, sizeof text));
 		return;
 	}
-	status = renderer_run(renderer, item->buffer->data, item->buffer->byte_count, item->batch->epoch, item->sample, &row, &times);
+	status = renderer_run(renderer, item->buffer->data, item->buffer->byte_count, item->batch->epoch, item->sample, &row,
+	                      &times);
 	fetch_return(pipeline->fetch, item->buffer);
 	item->buffer = NULL;
 	shmring_counter_add(pipeline->producer, STATS_DECODE_NS, times.decode_ns);

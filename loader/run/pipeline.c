@@ -159,8 +159,8 @@ int pipeline_start(struct pipeline **out, const struct options *options, const s
 	pipeline->producer = producer;
 	pipeline->thread_count = threads;
 	pipeline->event_fd = event_fd;
-	pipeline->order = (struct order){
-		.sample_count = dataset_sample_count(dataset), .seed = options->seed, .shuffle = options->shuffle};
+	pipeline->order =
+		(struct order){.sample_count = dataset_sample_count(dataset), .seed = options->seed, .shuffle = options->shuffle};
 	pipeline_schedule(options, dataset_sample_count(dataset), &pipeline->schedule);
 	render_spec_init(&pipeline->render, options);
 	pthread_mutex_init(&pipeline->state_lock, NULL);

@@ -14,7 +14,16 @@
 #include "loader/plan/schedule.h"
 
 /* The fields of a slot, in the order of pipeline_fields(). */
-enum pipeline_field { FIELD_IMAGES, FIELD_LABELS, FIELD_INDEX, FIELD_BOX, FIELD_SOURCE_SIZE, FIELD_FLIPPED, FIELD_STATUS, FIELD_COUNT };
+enum pipeline_field {
+	FIELD_IMAGES,
+	FIELD_LABELS,
+	FIELD_INDEX,
+	FIELD_BOX,
+	FIELD_SOURCE_SIZE,
+	FIELD_FLIPPED,
+	FIELD_STATUS,
+	FIELD_COUNT
+};
 
 /* Describes a slot for these options. */
 void pipeline_fields(const struct options *options, struct shmring_field fields[FIELD_COUNT]);

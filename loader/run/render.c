@@ -56,7 +56,8 @@ void render_spec_init(struct render_spec *spec, const struct options *options)
 		.filter = options->resample,
 		.fidelity = options->fidelity,
 		.orientation = options->orientation,
-		.image_bytes = (size_t)options->width_px * options->height_px * options->channels * convert_dtype_bytes(options->dtype),
+		.image_bytes =
+			(size_t)options->width_px * options->height_px * options->channels * convert_dtype_bytes(options->dtype),
 		.max_pixels = options->max_pixels,
 	};
 	converter_init(&spec->converter, &convert);
@@ -153,19 +154,19 @@ static void choose_cut(const struct render_spec *spec, uint32_t epoch, uint64_t 
 	crop_choose(&spec->crop, epoch, sample, cut->width_px, cut->height_px, &cut->view);
 
 	cut->scale_eighths = choose_scale_eighths(spec, &cut->info, view);
-	cut->x = make_axis(view->resized.x, view->resized.width, cut->width_px, x_mirrored, cut->scale_eighths, view->virtual_width_px,
-	                    view->window_x, out->width_px);
-	cut->y = make_axis(view->resized.y, view->resized.height, cut->height_px, y_mirrored, cut->scale_eighths, view->virtual_height_px,
-	                    view->window_y, out->height_px);
+	cut->x = make_axis(view->resized.x, view->resized.width, cut->width_px, x_mirrored, cut->scale_eighths,
+	                   view->virtual_width_px, view->window_x, out->width_px);
+	cut->y = make_axis(view->resized.y, view->resized.height, cut->height_px, y_mirrored, cut->scale_eighths,
+	                   view->virtual_height_px, view->window_y, out->height_px);
 	cut->origin_x = cut->scale_eighths == 8 ? (uint32_t)view->resized.x : 0;
 	cut->origin_y = cut->scale_eighths == 8 ? (uint32_t)view->resized.y : 0;
 
 	resample_extent(spec->filter, &cut->x, &left, &right);
 	resample_extent(spec->filter, &cut->y, &top, &bottom);
 	cut->region = (struct box){.x = (int32_t)(cut->origin_x + left),
-	                            .y = (int32_t)(cut->origin_y + top),
-	                            .width = (int32_t)(right - left),
-	                            .height = (int32_t)(bottom - top)};
+	                           .y = (int32_t)(cut->origin_y + top),
+	                           .width = (int32_t)(right - left),
+	                           .height = (int32_t)(bottom - top)};
 }
 
 static enum item_status turn_upright(struct renderer *renderer, const struct cut *cut, struct pixels *region)
@@ -194,7 +195,7 @@ static enum item_status turn_upright(struct renderer *renderer, const struct cut
 }
 
 static enum item_status decode_cut(struct renderer *renderer, const struct cut *cut, const uint8_t *bytes, size_t byte_count,
-                                       struct pixels *region)
+                                   struct pixels *region)
 {
 	struct decode_want want = {
 		.region = orient_box_to_stored(cut->orientation, cut->region,

@@ -38,7 +38,7 @@ struct service {
 	int signal_fd, event_fd;
 	uint64_t first_reader_ns; /* 0: none yet */
 	uint64_t tick_count;
-	bool complete;            /* every batch is published */
+	bool complete; /* every batch is published */
 };
 
 /* ------------------------------------------------------------------ set-up */
@@ -104,7 +104,8 @@ static void count_expected(const struct schedule *schedule, struct stats_scope *
 		if (batches == 0)
 			continue;
 		scope->expected_batches += times * batches;
-		scope->expected_images += times * ((batches - 1) * schedule->batch_size + schedule_rows(schedule, epoch, batches - 1));
+		scope->expected_images +=
+			times * ((batches - 1) * schedule->batch_size + schedule_rows(schedule, epoch, batches - 1));
 	}
 }
 
@@ -123,12 +124,13 @@ static int set_up_dataset(struct service *service, struct err *err)
 		log_write(LOG_WARNING, "%s: %llu images lie beside the class folders and are left out", options->source,
 		          (unsigned long long)dataset_stray_count(service->dataset));
 	if (options->start_sample >= sample_count)
-		return err_fail(err, -EINVAL, "--start-sample %llu: %s has only %llu samples", (unsigned long long)options->start_sample,
-		                options->source, (unsigned long long)sample_count);
+		return err_fail(err, -EINVAL, "--start-sample %llu: %s has only %llu samples",
+		                (unsigned long long)options->start_sample, options->source, (unsigned long long)sample_count);
 	pipeline_schedule(options, sample_count, &schedule);
 	if (schedule_batches(&schedule, options->start_epoch) == 0 && schedule_batches(&schedule, options->start_epoch + 1) == 0)
 		return err_fail(err, -EINVAL,
-		                "%llu samples do not fill one batch of %u on each of %u ranks: use a smaller --batch-size, or --tail partial",
+		                "%llu samples do not fill one batch of %u on each of %u ranks: use a smaller --batch-size, or "
+		                "--tail partial",
 		                (unsigned long long)sample_count, options->batch_size, options->world_size);
 	service->scope.epoch = options->start_epoch;
 	count_expected(&schedule, &service->scope);
@@ -219,9 +221,10 @@ static int set_up_pipeline(struct service *service, struct err *err)
 	shmring_counter_set(service->producer, STATS_THREADS, service->threads);
 	shmring_counter_set(service->producer, STATS_URING, strcmp(pipeline_io_name(service->pipeline), "uring") == 0);
 	shmring_counter_set(service->producer, STATS_MEMFD, strcmp(shmring_segment_name(service->producer), "memfd") == 0);
-	log_write(service->chatter, "%s: %llu images in %u classes; %u decode threads, %u files in flight by %s", service->options.source,
-	          (unsigned long long)dataset_sample_count(service->dataset), dataset_class_count(service->dataset), service->threads,
-	          service->options.io_depth, pipeline_io_name(service->pipeline));
+	log_write(service->chatter, "%s: %llu images in %u classes; %u decode threads, %u files in flight by %s",
+	          service->options.source, (unsigned long long)dataset_sample_count(service->dataset),
+	          dataset_class_count(service->dataset), service->threads, service->options.io_depth,
+	          pipeline_io_name(service->pipeline));
 	return 0;
 }
 

@@ -96,14 +96,15 @@ void stats_progress_line(const struct shmring_producer *producer, const struct s
 	char done[32], expected[32], of[48] = "";
 
 	if (seconds <= 0) {
-		snprintf(line, line_bytes, "ring %s is ready, waiting for a reader: cropring.attach(\"%s\")", scope->ring, scope->ring);
+		snprintf(line, line_bytes, "ring %s is ready, waiting for a reader: cropring.attach(\"%s\")", scope->ring,
+		         scope->ring);
 		return;
 	}
 	if (scope->expected_images > 0)
 		snprintf(of, sizeof of, " of %s", with_commas(scope->expected_images, expected));
 	snprintf(line, line_bytes, "epoch %u  %s%s images  %.0f images/s  %.1f MB/s read  %u of %u batches ready", scope->epoch,
-	         with_commas(images, done), of, ratio((double)images, seconds), ratio(counter(producer, STATS_BYTES_READ) / 1e6, seconds),
-	         shmring_ready_count(producer), scope->slot_count);
+	         with_commas(images, done), of, ratio((double)images, seconds),
+	         ratio(counter(producer, STATS_BYTES_READ) / 1e6, seconds), shmring_ready_count(producer), scope->slot_count);
 }
 
 static void log_bad_samples(const struct shmring_producer *producer)
@@ -130,8 +131,9 @@ void stats_log_summary(const struct shmring_producer *producer, enum log_level l
 	char image_text[32], batch_text[32];
 
 	log_write(level, "%s images in %s batches, %.1f s: %.0f images/s, %.1f MB/s read, %.2f ms of CPU per image",
-	          with_commas((uint64_t)images, image_text), with_commas(shmring_counter_value(producer, STATS_BATCHES), batch_text),
-	          elapsed_ns / 1e9, ratio(images * 1e9, elapsed_ns), ratio(counter(producer, STATS_BYTES_READ) * 1e3, elapsed_ns),
+	          with_commas((uint64_t)images, image_text),
+	          with_commas(shmring_counter_value(producer, STATS_BATCHES), batch_text), elapsed_ns / 1e9,
+	          ratio(images * 1e9, elapsed_ns), ratio(counter(producer, STATS_BYTES_READ) * 1e3, elapsed_ns),
 	          ratio(counter(producer, STATS_CPU_NS) / 1e6, images));
 	log_write(level, "the reader waited %.0f %% of the time, the loader %.0f %%",
 	          100 * ratio(counter(producer, STATS_READER_WAIT_NS), elapsed_ns),

@@ -43,7 +43,7 @@ void stats_sample(struct shmring_producer *producer, uint64_t first_reader_ns);
 struct stats_scope {
 	const char *ring;
 	uint64_t expected_batches; /* 0: endless, or none */
-	uint64_t expected_images; /* 0: endless */
+	uint64_t expected_images;  /* 0: endless */
 	uint32_t slot_count;
 	uint32_t epoch;
 };

@@ -60,9 +60,9 @@ static const struct {
 	double (*value)(double distance);
 	double support;
 } filters[] = {
-        [RESAMPLE_BOX] = {box_value, 0.5},         [RESAMPLE_BILINEAR] = {bilinear_value, 1.0},
-        [RESAMPLE_HAMMING] = {hamming_value, 1.0}, [RESAMPLE_BICUBIC] = {bicubic_value, 2.0},
-        [RESAMPLE_LANCZOS] = {lanczos_value, 3.0},
+	[RESAMPLE_BOX] = {box_value, 0.5},         [RESAMPLE_BILINEAR] = {bilinear_value, 1.0},
+	[RESAMPLE_HAMMING] = {hamming_value, 1.0}, [RESAMPLE_BICUBIC] = {bicubic_value, 2.0},
+	[RESAMPLE_LANCZOS] = {lanczos_value, 3.0},
 };
 
 /* An axis in the numbers that every formula below starts from.  Pillow takes boxes as float32: so does this. */

@@ -17,13 +17,13 @@ struct turn {
 static struct turn turn_of(uint8_t orientation)
 {
 	static const struct turn turns[9] = {
-	        [2] = {.mirror_x = true},
-	        [3] = {.mirror_x = true, .mirror_y = true},
-	        [4] = {.mirror_y = true},
-	        [5] = {.swap_axes = true},
-	        [6] = {.swap_axes = true, .mirror_y = true},
-	        [7] = {.swap_axes = true, .mirror_x = true, .mirror_y = true},
-	        [8] = {.swap_axes = true, .mirror_x = true},
+		[2] = {.mirror_x = true},
+		[3] = {.mirror_x = true, .mirror_y = true},
+		[4] = {.mirror_y = true},
+		[5] = {.swap_axes = true},
+		[6] = {.swap_axes = true, .mirror_y = true},
+		[7] = {.swap_axes = true, .mirror_x = true, .mirror_y = true},
+		[8] = {.swap_axes = true, .mirror_x = true},
 	};
 
 	return turns[orientation < 9 ? orientation : 1]; /* what no standard defines is upright, as in Pillow */

@@ -195,7 +195,7 @@ static void pick_nearest(const struct resampler *resampler, const uint8_t *in, s
 	const struct axis_span *columns = resampler->x.spans, *rows = resampler->y.spans;
 	uint32_t width_px = resampler->x.axis.out_px;
 	uint32_t wide =
-	        0; /* columns from the left that may be copied as 4 bytes: neither side of the copy is the last of its row */
+		0; /* columns from the left that may be copied as 4 bytes: neither side of the copy is the last of its row */
 
 	while (wide + 1 < width_px && columns[wide].first + 1 < resampler->x.end - resampler->x.begin)
 		wide++;
