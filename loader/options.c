@@ -309,6 +309,27 @@ static int set_all(struct options *options, const struct command_line *line, str
 	return 0;
 }
 
+/* A flag on the command line that could not change anything is a mistake; a variable may be meant for other runs. */
+static int check_idle_flags(const struct command_line *line, const struct options *options, struct err *err)
+{
+	static const struct {
+		size_t flag;
+		enum crop_rule crop;
+		const char *needs;
+	} tied[] = {
+		{OPTION_SCALE, CROP_RANDOM_RESIZED, "random-resized"},
+		{OPTION_RATIO, CROP_RANDOM_RESIZED, "random-resized"},
+		{OPTION_SHORT_SIDE, CROP_CENTER, "center"},
+	};
+
+	for (size_t i = 0; i < sizeof tied / sizeof tied[0]; i++) {
+		if (line->text[tied[i].flag] && options->crop != tied[i].crop)
+			return err_fail(err, -EINVAL, "--%s is for --crop %s only; leave it out, or choose that crop",
+			                options_flags[tied[i].flag].name, tied[i].needs);
+	}
+	return 0;
+}
+
 static int check_together(struct options *options, struct err *err)
 {
 	uint32_t larger_px = options->height_px > options->width_px ? options->height_px : options->width_px;
@@ -319,6 +340,9 @@ static int check_together(struct options *options, struct err *err)
 	if (options->normalise && options->dtype == CONVERT_UINT8)
 		return err_fail(err, -EINVAL,
 		                "--mean and --std need --dtype float32 or float16; with uint8, pixels stay as they are");
+	if (options->socket_path && !strchr(options->socket_path, '/'))
+		return err_fail(err, -EINVAL, "--socket %s: a path with a '/' is expected, such as ./%s", options->socket_path,
+		                options->socket_path);
 	if (!options->short_side_px) /* to the nearest pixel: 256 for 224, 342 for 299 */
 		options->short_side_px = (larger_px * 8 + 3) / 7;
 	if (options->crop == CROP_CENTER && options->short_side_px < larger_px)
@@ -363,5 +387,6 @@ int options_parse(struct options *options, int argc, char **argv, struct err *er
 	if (!line.source || !*line.source)
 		return err_fail(err, -EINVAL, "no SOURCE was given: name a folder of images");
 	options->source = line.source;
-	return check_together(options, err);
+	code = check_idle_flags(&line, options, err);
+	return code ? code : check_together(options, err);
 }

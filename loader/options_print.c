@@ -39,7 +39,7 @@ static const char help_tail[] =
 	"  CROPRING_BATCH_SIZE=64 or CROPRING_SHUFFLE=no.  Flags win over variables; an empty one is none.\n"
 	"\n"
 	"Exit codes:\n"
-	"  0      every batch was handed out\n"
+	"  0      done\n"
 	"  1      failed\n"
 	"  2      a flag, a variable or SOURCE is missing or wrong\n"
 	"  3      bad data under --on-error stop\n"

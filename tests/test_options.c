@@ -169,7 +169,7 @@ static void short_side_follows_the_larger_side(void **state)
 		{"--size 112x224 p", 256},
 		{"--size 224x96 p", 256},
 		{"--size 8192 p", 9362},
-		{"--short-side 232 p", 232},
+		{"--crop center --short-side 232 p", 232},
 	};
 	struct options options;
 
@@ -326,7 +326,15 @@ static void flags_that_contradict_each_other_are_refused(void **state)
 	assert_refused("--crop center --short-side 223 p",
 	               "--short-side 223 is smaller than the 224x224 of --size; raise it to 224 or more");
 	assert_int_equal(parse(&options, "--crop center --short-side 224 p"), 0);
-	assert_int_equal(parse(&options, "--short-side 100 p"), 0); /* not looked at by other rules */
+	assert_refused("--short-side 100 p", "--short-side is for --crop center only; leave it out, or choose that crop");
+	assert_refused("--crop center --scale 0.5,1 p",
+	               "--scale is for --crop random-resized only; leave it out, or choose that crop");
+	assert_refused("--ratio 0.5,1 --crop resize p",
+	               "--ratio is for --crop random-resized only; leave it out, or choose that crop");
+	setenv("CROPRING_SCALE", "0.5,1", 1); /* a variable may be meant for other runs */
+	assert_int_equal(parse(&options, "--crop center p"), 0);
+	unsetenv("CROPRING_SCALE");
+	assert_refused("--socket here p", "--socket here: a path with a '/' is expected, such as ./here");
 }
 
 static void the_parents_socket_is_known_whatever_else_is_wrong(void **state)

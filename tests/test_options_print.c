@@ -90,7 +90,7 @@ static void every_flag_works_by_argv_and_by_variable(void **state)
 	(void)state;
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct options_flag *flag = &options_flags[i];
-		const char *value = i == OPTION_WORLD_SIZE ? "9" : another_value(flag);
+		const char *value = i == OPTION_WORLD_SIZE ? "9" : i == OPTION_SOCKET ? "./s" : another_value(flag);
 		struct options usual, by_argv, by_variable;
 		char words[300];
 
@@ -98,6 +98,7 @@ static void every_flag_works_by_argv_and_by_variable(void **state)
 			continue;
 		setenv("CROPRING_WORLD_SIZE", "1048576", 1); /* so that each of the others may stand alone */
 		setenv("CROPRING_DTYPE", "float32", 1);
+		setenv("CROPRING_CROP", i == OPTION_SHORT_SIDE ? "center" : "random-resized", 1);
 		assert_int_equal(parse(&usual, "p"), 0);
 
 		if (flag->value)

@@ -25,9 +25,13 @@ setup_run() {
 }
 
 setup_packages() {
-	local missing="" package as_root=""
+	local missing="" installed package as_root=""
+	installed=" $(dpkg-query -W -f='${Package}:${db:Status-Status} ' $build_packages "$@" 2>/dev/null || true)"
 	for package in $build_packages "$@"; do
-		dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+		case $installed in
+		*" $package:installed "*) ;;
+		*) missing="$missing $package" ;;
+		esac
 	done
 	[ -n "$missing" ] || return 0
 	if [ "$(id -u)" -ne 0 ]; then
@@ -44,10 +48,11 @@ setup_packages() {
 
 setup_python() {
 	local extra=$1 stamp=.venv/installed-$1
-	if [ ! -x .venv/bin/python ]; then
+	if [ ! -e .venv/made ]; then # also after a run that was interrupted
 		setup_say "making the Python environment .venv"
-		setup_run /usr/bin/python3 -m venv .venv
+		setup_run /usr/bin/python3 -m venv --clear .venv
 		setup_run .venv/bin/pip install --disable-pip-version-check 'scikit-build-core>=1.0'
+		touch .venv/made
 	fi
 	if [ ! -e "$stamp" ] ||
 	   [ -n "$(find base shmring loader bindings CMakeLists.txt pyproject.toml -newer "$stamp" -print -quit)" ]; then

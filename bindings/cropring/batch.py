@@ -52,6 +52,9 @@ class Batch:
         self._arrays: dict[str, NDArray[Any]] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
+        """The array of that name, first axis B; `KeyError` if the ring has none."""
+        if not isinstance(name, str):
+            raise TypeError(f"a batch is indexed by the names of its arrays, such as batch['images'], not by {name!r}")
         array = self._arrays.get(name)
         if array is None:
             array = self._arrays[name] = np.asarray(self._lease.view(name))

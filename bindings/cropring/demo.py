@@ -102,32 +102,37 @@ def contact_sheet(batch: Batch, loader: Loader) -> Image.Image:
 
 def with_progress(loader: Loader, quiet: bool) -> Iterator[Batch]:
     """The batches of one epoch, with a line that tells how far it is."""
-    style = "{desc}{percentage:3.0f} % |{bar:24}| {n:,} of {total:,} images, {rate_fmt}{postfix}"
+    style = "{percentage:3.0f} % |{bar:10}| {n:,} images, {rate_fmt}{postfix}"  # 80 columns at a million
     begin = time.perf_counter()
-    with tqdm(total=len(loader.dataset), unit=" images", bar_format=style, disable=quiet, mininterval=0.05) as line:
+    with tqdm(total=len(loader.dataset), unit="", bar_format=style, disable=quiet, mininterval=0.05, dynamic_ncols=True) as line:
         for batch in loader:
             yield batch
             stats = loader.stats()
             megabytes = stats["bytes_read"] / 1e6 / (time.perf_counter() - begin)
-            line.set_postfix_str(f"{megabytes:.1f} MB/s read, {stats['slots_ready']} of {stats['slots']} batches ready", refresh=False)
+            line.set_postfix_str(f"{megabytes:.0f} MB/s read, {stats['slots_ready']}/{stats['slots']} batches ready", refresh=False)
             line.update(len(batch))
+
+
+def counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def summary(loader: Loader, stats: dict[str, int], batches: int, elapsed_s: float) -> list[tuple[str, str]]:
     """What there is to tell about the epoch, as (heading, text)."""
     images = len(loader.dataset)
     reader_share, loader_share = (min(1.0, stats[name] / 1e9 / elapsed_s) for name in ("reader_wait_ns", "loader_wait_ns"))
-    classes = f", {len(loader.classes)} classes" if loader.classes else ""
+    classes = f", {counted(len(loader.classes), 'class', 'classes')}" if loader.classes else ""
     io = "io_uring" if stats["uring"] else "threads"
     lines = [
-        ("images", f"{images:,} in {batches:,} batches{classes}"),
+        ("images", f"{images:,} in {counted(batches, 'batch', 'batches')}{classes}"),
         ("speed", f"{images / elapsed_s:,.0f} images/s, {stats['bytes_read'] / 1e6 / elapsed_s:,.1f} MB/s read, in {elapsed_s:.2f} s"),
         ("work", f"{stats['cpu_ns'] / 1e6 / images:.2f} ms of CPU per image; {stats['threads']} decode threads, files read by {io}"),
         ("waiting", f"this loop, which only takes batches, {reader_share:.0%} of the time; the loader {loader_share:.0%}"),
     ]
     if stats["bad_samples"]:
-        reasons = [f"{count} {name.removeprefix('status_')}" for name, count in stats.items() if name.startswith("status_") and count]
-        lines.append(("bad", f"{stats['bad_samples']:,} of {images:,} samples, others took their places ({', '.join(reasons).replace('_', ' ')})"))
+        failed = {name.removeprefix("status_"): count for name, count in stats.items() if name.startswith("status_") and count}
+        reasons = ", ".join(f"{count} {name}" for name, count in failed.items() if name != "ok").replace("_", " ")
+        lines.append(("bad", f"{stats['bad_samples']:,} of {images:,} samples, others took their places (files that failed: {reasons})"))
     return lines
 
 
@@ -149,8 +154,8 @@ def run() -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="write the picture and say nothing")
     arguments = parser.parse_args()
 
+    begin = time.perf_counter()  # the worker's start and the scan of the folder are part of it
     with Loader(arguments.folder, batch_size=BATCH_SIZE, size=SIZE_PX, epochs=1, tail="partial", quiet=arguments.quiet) as loader:
-        begin = time.perf_counter()
         batches = 0
         for batch in with_progress(loader, arguments.quiet):
             batches += 1

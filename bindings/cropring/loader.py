@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import os
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ._ring import Lease
 from .batch import Batch
@@ -17,8 +21,8 @@ from .errors import CropringError, WorkerDied
 from .reader import ring_stats
 from .worker import Worker
 
-# What decides which samples stand in which batch is always said on the worker's command line; of the other flags those that
-# differ from their default, so that CROPRING_<FLAG> in the environment can set the rest, as for `cropring serve`.
+# What decides which samples stand in which batch is always said on the worker's command line, because a restart changes it; of
+# the other flags those that differ from their default.
 _ALWAYS_SAID = {"batch_size", "epochs", "start_epoch", "seed", "shuffle", "tail", "start_sample", "rank", "world_size"}
 
 
@@ -136,13 +140,15 @@ class Loader:
             if threads not in (0, num_workers):
                 raise ValueError(f"threads={threads} and num_workers={num_workers}: they are two names for one number")
             flags["threads"] = num_workers
+        flags = {name: _checked(name, value) for name, value in flags.items()}
         self._flags = {name: value for name, value in flags.items() if name in _ALWAYS_SAID or value != _DEFAULTS[name]}
         self._source = os.path.expanduser(os.fspath(source))
-        self.batch_size = batch_size
+        self.batch_size: int = flags["batch_size"]
         self.batch_sampler = None
         self._closed_stats: dict[str, int] | None = None
         self._owner_pid = os.getpid()
 
+        start_epoch = flags["start_epoch"]
         self._next_epoch = start_epoch  # of the next loop
         self._stream_epoch = start_epoch  # of the batch that the worker hands out next,
         self._stream_batch = 0  # and its number within that epoch
@@ -261,7 +267,7 @@ class Loader:
         return self.dataset.paths
 
     @property
-    def labels(self) -> Any:
+    def labels(self) -> NDArray[np.int32]:
         """(N,) int32, the label of each sample; read-only.  `targets` is another name for it."""
         return self.dataset.targets
 
@@ -271,8 +277,8 @@ class Loader:
         """Counters since the worker's start, or the last ones of a closed loader.
 
         `images`, `batches`, `bytes_read`, `bad_samples` and `status_...` count; names in `_ns` are nanoseconds: `cpu_ns` of the
-        worker, `reader_wait_ns` and `loader_wait_ns` that each side waited for the other, `elapsed_ns` since the first batch was
-        asked for; `slots`, `slots_held` (by arrays of this process) and `slots_ready` describe the ring now.
+        worker, `reader_wait_ns` and `loader_wait_ns` that each side waited for the other, `elapsed_ns` since the worker began;
+        `status_...` count files by how they ended, substitutes included; `slots`, `slots_held` (by arrays of this process) and `slots_ready` describe the ring now.
         """
         if self._worker is not None:
             return ring_stats(self._worker.ring)
@@ -299,6 +305,24 @@ class Loader:
 
 
 _DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(Loader).parameters.items()}
+
+
+def _checked(name: str, value: Any) -> Any:
+    """The value as the worker's command line will show it; `TypeError` names the keyword."""
+    default = _DEFAULTS[name]
+    try:
+        if name in ("mean", "std") and value is not None:
+            return tuple(float(part) for part in value) if hasattr(value, "__iter__") else float(value)
+        if isinstance(default, bool):
+            return bool(value)
+        if isinstance(default, int) and name != "size":
+            return int(operator.index(value))
+        if isinstance(default, float):
+            return float(value)
+    except TypeError:
+        kind = "numbers are" if name in ("mean", "std") else "a number is" if isinstance(default, float) else "a whole number is"
+        raise TypeError(f"{name}={value!r}: {kind} expected") from None
+    return value
 
 
 class _Epoch(Iterator[Batch]):

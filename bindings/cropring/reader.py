@@ -64,7 +64,7 @@ class Reader(Iterator[Batch]):
         self.close()
 
 
-def attach(name: str | os.PathLike[str], timeout: float | None = None, *, wait: float = 0.0) -> Reader:
+def attach(name: str | os.PathLike[str], *, timeout: float | None = None, wait: float = 0.0) -> Reader:
     """Joins the ring `name`, which `cropring serve --ring NAME` runs.
 
     Parameters
@@ -82,7 +82,11 @@ def attach(name: str | os.PathLike[str], timeout: float | None = None, *, wait: 
         There is no such ring, or it has all its readers.
     LayoutMismatch
         The worker is of an incompatible version.
+    TimeoutError
+        Not here, but from the loop: no batch came within `timeout`.
     """
+    if not os.fspath(name):
+        raise ValueError("name: the name of a ring is expected, as `cropring list` shows them, not an empty one")
     deadline = time.monotonic() + wait
     while True:
         try:

@@ -48,9 +48,16 @@ class Worker:
         self._owner_pid = os.getpid()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
+            # What a Loader does is what its keywords say: CROPRING_ variables are for the command.
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("CROPRING_")}
             command = [executable(), "serve", *arguments(flags), f"--reader-fd={theirs.fileno()}", "--", source]
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
             )
             theirs.close()  # or a worker that dies would never be noticed
             try:

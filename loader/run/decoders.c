@@ -114,10 +114,12 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 	item->buffer = NULL;
 	shmring_counter_add(pipeline->producer, STATS_DECODE_NS, times.decode_ns);
 	shmring_counter_add(pipeline->producer, STATS_SHAPE_NS, times.shape_ns);
-	if (status == ITEM_OK)
+	if (status == ITEM_OK) {
+		shmring_counter_add(pipeline->producer, STATS_STATUS_0 + ITEM_OK, 1);
 		finish_row(pipeline, item);
-	else
+	} else {
 		fail_row(pipeline, item, status, renderer_reason(renderer));
+	}
 }
 
 void *decoder_run(void *argument)

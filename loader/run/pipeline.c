@@ -167,6 +167,8 @@ int pipeline_start(struct pipeline **out, const struct options *options, const s
 	queue_open(&pipeline->to_fetch);
 	queue_open(&pipeline->to_decode);
 	atomic_init(&pipeline->open_count, 1);
+	pipeline->start_ns = clock_now_ns();
+	atomic_init(&pipeline->idle_since_ns, pipeline->start_ns);
 
 	rc = allocate(pipeline, options->slots);
 	if (rc < 0) {
@@ -189,10 +191,15 @@ fail:
 	return rc;
 }
 
-void pipeline_reader_joined(struct pipeline *pipeline)
+uint64_t pipeline_reader_joined(struct pipeline *pipeline)
 {
-	/* relaxed: a number for people */
-	atomic_store_explicit(&pipeline->reader_since_ns, clock_now_ns(), memory_order_relaxed);
+	uint64_t now_ns = clock_now_ns(), worked_until_ns = now_ns;
+
+	/* relaxed: numbers for people */
+	if (atomic_load_explicit(&pipeline->rows_in_flight, memory_order_relaxed) == 0)
+		worked_until_ns = atomic_load_explicit(&pipeline->idle_since_ns, memory_order_relaxed);
+	atomic_store_explicit(&pipeline->reader_since_ns, now_ns, memory_order_relaxed); /* relaxed: as above */
+	return worked_until_ns - pipeline->start_ns;
 }
 
 uint32_t pipeline_epoch(const struct pipeline *pipeline)

@@ -50,8 +50,11 @@ int pipeline_start(struct pipeline **pipeline, const struct options *options, co
 /* The state, and the sentence that goes with PIPELINE_BAD_DATA and PIPELINE_FAILED. */
 enum pipeline_state pipeline_state(struct pipeline *pipeline, const char **text);
 
-/* A reader is there: from now on it counts as waiting when there is nothing to do. */
-void pipeline_reader_joined(struct pipeline *pipeline);
+/*
+ * The first reader is there: from now on it counts as waiting when there is nothing to do.  Returns for how many nanoseconds there
+ * was something to do before.
+ */
+uint64_t pipeline_reader_joined(struct pipeline *pipeline);
 
 /* The epoch that is being planned, for the progress line. */
 uint32_t pipeline_epoch(const struct pipeline *pipeline);

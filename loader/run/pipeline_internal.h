@@ -35,10 +35,11 @@ struct pipeline {
 	uint32_t thread_count, running_count; /* running_count: threads that were started, planner and fetcher first */
 	pthread_t *threads;
 	_Atomic bool stopping;
-	_Atomic bool fetcher_starved;     /* it waits for the decoders to catch up */
-	_Atomic uint32_t open_count;      /* claimed batches that are not committed, and 1 for the planner until it is through */
-	_Atomic uint64_t rows_in_flight;  /* planned, not finished */
-	_Atomic uint64_t idle_since_ns;   /* when rows_in_flight last fell to 0 */
+	_Atomic bool fetcher_starved;    /* it waits for the decoders to catch up */
+	_Atomic uint32_t open_count;     /* claimed batches that are not committed, and 1 for the planner until it is through */
+	_Atomic uint64_t rows_in_flight; /* planned, not finished */
+	_Atomic uint64_t idle_since_ns;  /* when rows_in_flight last fell to 0 */
+	uint64_t start_ns;
 	_Atomic uint64_t reader_since_ns; /* when the first reader joined; 0: none yet */
 	_Atomic uint32_t epoch;
 

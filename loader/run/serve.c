@@ -36,7 +36,7 @@ struct service {
 	struct pipeline *pipeline;
 	struct stats_scope scope;
 	int signal_fd, event_fd;
-	uint64_t first_reader_ns; /* 0: none yet */
+	uint64_t counting_since_ns; /* for rates: the first reader's coming, less the work done before; 0: no reader yet */
 	uint64_t tick_count;
 	bool complete; /* every batch is published */
 };
@@ -281,6 +281,7 @@ static int end_by_signal(struct service *service)
 	if (read(service->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
 		return -1; /* somebody else's wake-up */
 	/* A second signal, while we clean up, ends us at once: without the socket file nothing is left that has a name. */
+	log_progress("");
 	shmring_door_shut(service->producer);
 	signal((int)info.ssi_signo, SIG_DFL);
 	sigfillset(&all);
@@ -298,6 +299,7 @@ static int end_by_departure(struct service *service, enum shmring_event how, int
 	uint32_t untaken;
 	char text[160];
 
+	log_progress("");
 	pipeline_stop(service->pipeline);
 	service->pipeline = NULL;
 	/* It may have taken the last batch and left before we heard that this was the last. */
@@ -319,9 +321,8 @@ static int step_door(struct service *service)
 
 	switch (shmring_door_step(service->producer, &pid)) {
 	case SHMRING_JOINED:
-		if (service->first_reader_ns == 0)
-			service->first_reader_ns = clock_now_ns();
-		pipeline_reader_joined(service->pipeline);
+		if (service->counting_since_ns == 0)
+			service->counting_since_ns = clock_now_ns() - pipeline_reader_joined(service->pipeline);
 		log_write(LOG_DEBUG, "reader joined: process %d", pid);
 		return -1;
 	case SHMRING_LEFT:
@@ -334,46 +335,35 @@ static int step_door(struct service *service)
 	return -1;
 }
 
-static int end_by_corruption(struct service *service)
+static int end_by_failure(struct service *service, int code, const char *text)
 {
-	const char *text = "the ring's slot words were overwritten by another process";
+	char kept[512];
 
-	log_write(LOG_ERROR, "%s", text);
-	end_stream(service, SHMRING_FAILED, text);
-	return EXIT_FAILED;
+	log_progress("");
+	snprintf(kept, sizeof kept, "%s", text); /* the text may go with the pipeline */
+	log_write(LOG_ERROR, "%s", kept);
+	end_stream(service, SHMRING_FAILED, kept);
+	return code;
 }
 
 /* -1: go on. */
 static int step_pipeline(struct service *service)
 {
+	bool parent_is_to_join = service->options.reader_fd >= 0 && service->counting_since_ns == 0;
 	const char *text;
+	enum pipeline_state state = pipeline_state(service->pipeline, &text);
 
+	/* Whatever the end is, the process that started us hears of it through the ring, after the batches before it. */
+	if (state == PIPELINE_RUNNING || parent_is_to_join)
+		return -1;
+	if (state != PIPELINE_DONE)
+		return end_by_failure(service, state == PIPELINE_BAD_DATA ? EXIT_BAD_DATA : EXIT_FAILED, text);
 	if (!service->complete) {
-		switch (pipeline_state(service->pipeline, &text)) {
-		case PIPELINE_RUNNING:
-			return -1;
-		case PIPELINE_DONE:
-			service->complete = true;
-			shmring_finish(service->producer, SHMRING_COMPLETE, NULL);
-			break;
-		case PIPELINE_BAD_DATA:
-		case PIPELINE_FAILED: {
-			int code = pipeline_state(service->pipeline, &text) == PIPELINE_BAD_DATA ? EXIT_BAD_DATA : EXIT_FAILED;
-			char kept[512];
-
-			snprintf(kept, sizeof kept, "%s", text); /* the text goes with the pipeline */
-			log_write(LOG_ERROR, "%s", kept);
-			end_stream(service, SHMRING_FAILED, kept);
-			if (service->first_reader_ns == 0 && service->options.reader_fd >= 0)
-				shmring_door_refuse(service->options.reader_fd, -EIO, kept); /* it has not even joined */
-			return code;
-		}
-		}
+		service->complete = true;
+		shmring_finish(service->producer, SHMRING_COMPLETE, NULL);
 	}
 	if (shmring_audit(service->producer) < 0)
-		return end_by_corruption(service);
-	if (service->options.reader_fd >= 0 && service->first_reader_ns == 0)
-		return -1; /* our parent has yet to join, be it only to hear that there was nothing */
+		return end_by_failure(service, EXIT_FAILED, "the ring's slot words were overwritten by another process");
 	/* Batches that were taken are the reader's: its mapping outlives us. */
 	return shmring_ready_count(service->producer) == 0 ? EXIT_DONE : -1;
 }
@@ -382,7 +372,7 @@ static void show_progress(struct service *service)
 {
 	char line[256];
 
-	stats_sample(service->producer, service->first_reader_ns);
+	stats_sample(service->producer, service->counting_since_ns);
 	if (++service->tick_count % TICKS_PER_FLUSH == 0)
 		log_flush();
 	if (!log_has_terminal() || service->options.reader_fd >= 0)
@@ -412,8 +402,8 @@ static int watch(struct service *service)
 			code = step_door(service);
 		if (code < 0)
 			code = step_pipeline(service);
-		if (service->complete)
-			source[PIPELINE].fd = -1; /* it said all it had to say */
+		if (source[PIPELINE].revents)
+			source[PIPELINE].fd = -1; /* it changes its state once */
 		if (code < 0 && clock_now_ns() >= next_tick_ns) {
 			show_progress(service);
 			next_tick_ns = clock_now_ns() + TICK_MS * UINT64_C(1000000);
@@ -427,8 +417,9 @@ static int sum_up(struct service *service, int code)
 {
 	struct err err;
 
-	stats_sample(service->producer, service->first_reader_ns);
-	if (service->first_reader_ns > 0)
+	log_progress("");
+	stats_sample(service->producer, service->counting_since_ns);
+	if (service->counting_since_ns > 0)
 		stats_log_summary(service->producer, service->chatter);
 	if (service->options.stats_path &&
 	    stats_write_file(service->producer, &service->scope, service->options.stats_path, &err) < 0) {

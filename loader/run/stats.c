@@ -55,12 +55,12 @@ static uint64_t process_cpu_ns(void)
 	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000u;
 }
 
-void stats_sample(struct shmring_producer *producer, uint64_t first_reader_ns)
+void stats_sample(struct shmring_producer *producer, uint64_t counting_since_ns)
 {
 	shmring_counter_set(producer, STATS_CPU_NS, process_cpu_ns());
 	shmring_counter_set(producer, STATS_READER_WAIT_NS, shmring_reader_wait_ns(producer));
-	if (first_reader_ns > 0)
-		shmring_counter_set(producer, STATS_ELAPSED_NS, clock_now_ns() - first_reader_ns);
+	if (counting_since_ns > 0)
+		shmring_counter_set(producer, STATS_ELAPSED_NS, clock_now_ns() - counting_since_ns);
 }
 
 static double counter(const struct shmring_producer *producer, enum stats_counter which)
@@ -71,6 +71,12 @@ static double counter(const struct shmring_producer *producer, enum stats_counte
 static double ratio(double part, double whole)
 {
 	return whole > 0 ? part / whole : 0;
+}
+
+/* "1 batch", "2 batches". */
+static const char *plural(uint64_t count, const char *one, const char *many)
+{
+	return count == 1 ? one : many;
 }
 
 /* 1234567 -> "1,234,567". */
@@ -121,8 +127,9 @@ static void log_bad_samples(const struct shmring_producer *producer)
 			used += (size_t)snprintf(text + used, sizeof text - used, "%s%llu %s", used > 0 ? ", " : "",
 			                         (unsigned long long)value, item_status_name((enum item_status)status));
 	}
-	log_write(LOG_WARNING, "%s rows had a bad sample (files that failed: %s)",
-	          with_commas(shmring_counter_value(producer, STATS_BAD_SAMPLES), count), text);
+	log_write(LOG_WARNING, "%s %s had a bad sample (files that failed: %s)",
+	          with_commas(shmring_counter_value(producer, STATS_BAD_SAMPLES), count),
+	          plural(shmring_counter_value(producer, STATS_BAD_SAMPLES), "row", "rows"), text);
 }
 
 void stats_log_summary(const struct shmring_producer *producer, enum log_level level)
@@ -130,9 +137,10 @@ void stats_log_summary(const struct shmring_producer *producer, enum log_level l
 	double elapsed_ns = counter(producer, STATS_ELAPSED_NS), images = counter(producer, STATS_IMAGES);
 	char image_text[32], batch_text[32];
 
-	log_write(level, "%s images in %s batches, %.1f s: %.0f images/s, %.1f MB/s read, %.2f ms of CPU per image",
-	          with_commas((uint64_t)images, image_text),
-	          with_commas(shmring_counter_value(producer, STATS_BATCHES), batch_text), elapsed_ns / 1e9,
+	log_write(level, "%s %s in %s %s, %.2f s: %.0f images/s, %.1f MB/s read, %.2f ms of CPU per image",
+	          with_commas((uint64_t)images, image_text), plural((uint64_t)images, "image", "images"),
+	          with_commas(shmring_counter_value(producer, STATS_BATCHES), batch_text),
+	          plural(shmring_counter_value(producer, STATS_BATCHES), "batch", "batches"), elapsed_ns / 1e9,
 	          ratio(images * 1e9, elapsed_ns), ratio(counter(producer, STATS_BYTES_READ) * 1e3, elapsed_ns),
 	          ratio(counter(producer, STATS_CPU_NS) / 1e6, images));
 	log_write(level, "the reader waited %.0f %% of the time, the loader %.0f %%",
@@ -164,7 +172,9 @@ int stats_check_path(const char *path, struct err *err)
 	char folder[4096] = ".";
 	struct stat status;
 
-	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
+	if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+		return err_fail(err, -EINVAL, "--stats %s: this is a folder; name a file", path);
+	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
 		return access(path, W_OK) == 0 ? 0 : err_fail(err, -EINVAL, "--stats %s: %s", path, strerror(errno));
 	if (slash && slash - path >= (ptrdiff_t)sizeof folder)
 		return err_fail(err, -EINVAL, "--stats: a path of %zu characters is too long", strlen(path));
@@ -177,8 +187,13 @@ int stats_check_path(const char *path, struct err *err)
 
 static int dump(json_t *object, const char *path)
 {
-	errno = 0;
-	if (json_dump_file(object, path, JSON_INDENT(2)) == 0)
+	FILE *file = fopen(path, "we");
+	bool written;
+
+	if (!file)
+		return -errno;
+	written = json_dumpf(object, file, JSON_INDENT(2)) == 0 && fputc('\n', file) != EOF;
+	if (fclose(file) == 0 && written)
 		return 0;
 	return errno ? -errno : -EIO;
 }

@@ -25,19 +25,19 @@ enum stats_counter {
 	STATS_DECODE_NS,      /* summed over the decode threads */
 	STATS_SHAPE_NS,
 	STATS_CPU_NS,     /* user and system time of the worker */
-	STATS_ELAPSED_NS, /* since the first reader joined */
+	STATS_ELAPSED_NS, /* since the start of work, less what the full ring waited for its first reader */
 	STATS_THREADS,    /* decode threads */
 	STATS_URING,      /* 1: io_uring, 0: pread */
 	STATS_MEMFD,      /* 1: the segment is a memfd, 0: POSIX shared memory */
-	STATS_STATUS_0,   /* failures by status: STATS_STATUS_0 + enum item_status */
+	STATS_STATUS_0,   /* files by how they ended: STATS_STATUS_0 + enum item_status */
 	STATS_COUNTER_COUNT = STATS_STATUS_0 + ITEM_STATUS_COUNT,
 };
 
 /* "images", "batches", ..., "status_missing", ...: in the order of the enum, for shmring_config. */
 const char *const *stats_counter_names(void);
 
-/* Brings the counters that are sampled (CPU, elapsed, reader's wait) up to date; first_reader_ns 0: no reader yet. */
-void stats_sample(struct shmring_producer *producer, uint64_t first_reader_ns);
+/* Brings the counters that are sampled (CPU, elapsed, reader's wait) up to date; counting_since_ns 0: no reader yet. */
+void stats_sample(struct shmring_producer *producer, uint64_t counting_since_ns);
 
 /* What the lines below need to know beside the counters. */
 struct stats_scope {

@@ -15,7 +15,7 @@ Serve = Callable[..., Server]
 
 
 def attach(server: Server, timeout: float | None = None) -> cropring.Reader:
-    return cropring.attach(server.name, timeout, wait=WATCHDOG_S)
+    return cropring.attach(server.name, timeout=timeout, wait=WATCHDOG_S)
 
 
 def test_a_reader_sees_every_batch_and_then_the_end(serve: Serve, photos: Path) -> None:

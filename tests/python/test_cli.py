@@ -32,7 +32,7 @@ def test_the_entry_point_keeps_pid_and_exit_status(photos: Path) -> None:
             with cropring.attach(f"test-pid-{os.getpid()}", wait=WATCHDOG_S) as reader:
                 assert reader._ring.producer_pid == child.pid
                 child.send_signal(signal.SIGTERM)
-                assert child.wait(WATCHDOG_S) in (143, -signal.SIGTERM)
+                assert child.wait(WATCHDOG_S) == 128 + signal.SIGTERM  # its own exit, not the signal's default
         finally:
             child.kill()
 
@@ -123,14 +123,13 @@ def test_quiet_means_silence(serve: Serve) -> None:
     assert server.process.stderr.read() == "" and server.process.stdout.read() == ""
 
 
-def test_the_stats_file_is_whole_at_every_moment(serve: Serve, tmp_path: Path) -> None:
+def test_the_stats_file_is_there_at_the_end_and_nothing_else(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "stats.json"
+    path.write_text("of an earlier run")
     server = serve("--epochs=3", f"--stats={path}")
     with cropring.attach(server.name, wait=WATCHDOG_S) as reader:
         for _ in reader:
-            if path.exists():
-                json.loads(path.read_text())
-            time.sleep(0.01)
+            assert path.read_text() == "of an earlier run"
         batches = reader.stats()["batches"]
     assert server.wait() == 0
     stats = json.loads(path.read_text())

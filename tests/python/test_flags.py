@@ -84,7 +84,7 @@ def test_keywords_become_words_of_the_command_line() -> None:
 def test_every_keyword_reaches_the_worker(load: Callable[..., cropring.Loader], tmp_path: Path) -> None:
     unusual = {
         "batch_size": 3, "epochs": 2, "start_epoch": 1, "seed": 2**64 - 1, "shuffle": False, "tail": "pad", "start_sample": 2, "rank": 1,
-        "world_size": 2, "size": (20, 30), "crop": "center", "short_side": 40, "scale": (0.5, 0.75), "ratio": (0.9, 1.1), "hflip": 0.25,
+        "world_size": 2, "size": (20, 30), "crop": "center", "short_side": 40, "scale": (0.08, 1), "ratio": (0.75, 1.3333), "hflip": 0.25,
         "resample": "lanczos", "fidelity": "fast", "orientation": "exif", "channels": 1, "dtype": "float16", "layout": "nchw", "mean": 0.5,
         "std": 0.25, "ring": "test-flags", "socket": tmp_path / "door", "slots": 5, "segment": "memfd", "share": "broadcast", "readers": 1,
         "threads": 3, "cpus": "0", "nice": 1, "io": "pread", "io_depth": 7, "on_error": "zero", "max_pixels": 10**8,
@@ -94,8 +94,9 @@ def test_every_keyword_reaches_the_worker(load: Callable[..., cropring.Loader], 
     loader = load(**unusual)
     words = loader._worker.process.args
     for name, value in unusual.items():
-        if name not in ("readers", "verbose"):  # these stay at their defaults
+        if name not in ("readers", "verbose", "scale", "ratio"):  # these stay at their defaults; the last two are for another crop
             assert arguments({name: value})[0] in words, name
+    assert {"--scale=0.5,0.75", "--ratio=0.9,1.1"} <= set(load(scale=(0.5, 0.75), ratio=(0.9, 1.1))._worker.process.args)
     batch = next(iter(loader))
     assert batch.images.shape == (3, 1, 20, 30) and batch.epoch == 1
     stats = loader.stats()

@@ -241,11 +241,25 @@ def test_num_workers_is_another_name_for_threads(load: Load) -> None:
         load(threads=2, num_workers=3)
 
 
-def test_the_environment_sets_what_the_call_leaves_open(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_for_the_command_do_not_reach_a_loader(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROPRING_THREADS", "5")
-    monkeypatch.setenv("CROPRING_BATCH_SIZE", "9")
-    loader = load(threads=0)
-    assert loader.stats()["threads"] == 5 and len(next(iter(loader))) == 4
+    monkeypatch.setenv("CROPRING_SIZE", "9")
+    monkeypatch.setenv("CROPRING_HFLIP", "1")
+    loader = load(threads=1, size=224)
+    batch = next(iter(loader))
+    assert loader.stats()["threads"] == 1 and batch.images.shape == (4, 224, 224, 3)
+
+
+def test_values_of_the_wrong_kind_are_named(load: Load) -> None:
+    for flags in ({"threads": None}, {"seed": None}, {"epochs": None}, {"batch_size": "8"}, {"hflip": [1]}, {"mean": [None]}):
+        with pytest.raises(TypeError, match=f"^{next(iter(flags))}=.* expected$"):
+            load(**flags)
+
+
+def test_numpy_numbers_and_truth_values_are_taken(load: Load) -> None:
+    loader = load(batch_size=np.int64(3), shuffle=1, quiet=0, dtype="float32", mean=np.array([0.5, 0.5, 0.5]), std=np.float32(0.5), hflip=True)
+    batch = next(iter(loader))
+    assert len(batch) == 3 and batch.flipped.all() and batch.images.min() >= -1
 
 
 def test_stats_count_what_was_done(load: Load, photos: Path) -> None:
@@ -258,6 +272,7 @@ def test_stats_count_what_was_done(load: Load, photos: Path) -> None:
     assert 0 < stats["bytes_read"] <= sum(os.path.getsize(path) for path in loader.paths)
     assert stats["decode_ns"] > 0 and stats["shape_ns"] > 0 and stats["reader_wait_ns"] > 0
     assert {"loader_wait_ns", "cpu_ns", "elapsed_ns", "status_missing", "status_corrupt"} <= stats.keys()
+    assert stats["status_ok"] >= stats["images"]
     assert (stats["slots"], stats["slots_held"]) == (3, 1)
     loader.close()
     assert loader.stats() == stats | {"cpu_ns": loader.stats()["cpu_ns"], "elapsed_ns": loader.stats()["elapsed_ns"]}

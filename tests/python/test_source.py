@@ -70,6 +70,10 @@ def test_links_in_the_documents_lead_somewhere() -> None:
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
+def test_the_readme_has_no_gaps() -> None:
+    assert not re.findall(r"\b[A-Z]+_(?:OUTPUT|TABLE|CLAIM|ERROR)\b", (ROOT / "README.md").read_text())
+
+
 def test_shell_scripts_parse() -> None:
     for script in ("demo", "check", ".ci/run", "tools/setup.sh", "bench/run"):
         subprocess.run(["bash", "-n", ROOT / script], check=True)
