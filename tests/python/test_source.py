@@ -70,6 +70,15 @@ def test_links_in_the_documents_lead_somewhere() -> None:
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
+def test_every_sample_photograph_has_its_origin_and_licence() -> None:
+    photos = sorted(path for path in (ROOT / "tests/data/photos").rglob("*") if path.is_file())
+    rows = (ROOT / "tests/data/PHOTOS.md").read_text()
+    assert len(photos) >= 30 and len({path.parent for path in photos}) >= 3
+    assert sum(path.stat().st_size for path in photos) < 3_000_000
+    for path in photos:
+        assert f"| {path.parent.name}/{path.name} |" in rows, path.name
+
+
 def test_the_readme_has_no_gaps() -> None:
     assert not re.findall(r"\b[A-Z]+_(?:OUTPUT|TABLE|CLAIM|ERROR)\b", (ROOT / "README.md").read_text())
 
