@@ -100,16 +100,16 @@ def contact_sheet(batch: Batch, loader: Loader) -> Image.Image:
 # ---------------------------------------------------------------- the run
 
 
-def with_progress(loader: Loader, quiet: bool) -> Iterator[Batch]:
-    """The batches of one epoch, with a line that tells how far it is."""
-    style = "{percentage:3.0f} % |{bar:10}| {n:,} images, {rate_fmt}{postfix}"  # 80 columns at a million
-    begin = time.perf_counter()
-    with tqdm(total=len(loader.dataset), unit="", bar_format=style, disable=quiet, mininterval=0.05, dynamic_ncols=True) as line:
+def with_progress(loader: Loader, quiet: bool, begin: float) -> Iterator[Batch]:
+    """The batches of one epoch, with a line that tells how far it is; rates count from `begin`."""
+    style = "{percentage:3.0f} % |{bar:5}| {n:,} images{postfix}"  # 80 columns at a hundred thousand
+    with tqdm(total=len(loader.dataset), bar_format=style, disable=quiet, mininterval=0.05, dynamic_ncols=True) as line:
         for batch in loader:
             yield batch
             stats = loader.stats()
-            megabytes = stats["bytes_read"] / 1e6 / (time.perf_counter() - begin)
-            line.set_postfix_str(f"{megabytes:.0f} MB/s read, {stats['slots_ready']}/{stats['slots']} batches ready", refresh=False)
+            elapsed_s = time.perf_counter() - begin
+            rates = f"{(line.n + len(batch)) / elapsed_s:,.0f} images/s, {stats['bytes_read'] / 1e6 / elapsed_s:,.0f} MB/s read"
+            line.set_postfix_str(f"{rates}, {stats['slots_ready']}/{stats['slots']} batches ready", refresh=False)
             line.update(len(batch))
 
 
@@ -157,7 +157,7 @@ def run() -> None:
     begin = time.perf_counter()  # the worker's start and the scan of the folder are part of it
     with Loader(arguments.folder, batch_size=BATCH_SIZE, size=SIZE_PX, epochs=1, tail="partial", quiet=arguments.quiet) as loader:
         batches = 0
-        for batch in with_progress(loader, arguments.quiet):
+        for batch in with_progress(loader, arguments.quiet, begin):
             batches += 1
             if batches == 1:
                 first = batch  # keeps its slot; the ring has others
