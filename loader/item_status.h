@@ -12,7 +12,7 @@
 enum item_status {
 	ITEM_OK = 0,
 	ITEM_MISSING = 1,      /* no such file: it vanished after the scan */
-	ITEM_UNREADABLE = 2,   /* permission denied, I/O error, not a regular file */
+	ITEM_UNREADABLE = 2,   /* permission denied, I/O error, a directory */
 	ITEM_EMPTY = 3,        /* 0 bytes */
 	ITEM_TOO_LARGE = 4,    /* over --max-file-bytes or --max-pixels */
 	ITEM_NOT_AN_IMAGE = 5, /* starts like no format that is read here */

@@ -1,4 +1,7 @@
-/* test_log.c - lines on stderr, seen through pipes, a full pipe, a closed pipe, a full device and a terminal. */
+/*
+ * test_log.c - lines on stderr, seen through pipes, a full pipe, a closed pipe, a full device and a terminal.
+ * Just over 500 lines: each kind of stderr needs its own few lines of set-up, and they share one fixture.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

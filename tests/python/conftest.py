@@ -73,7 +73,7 @@ def nothing_is_left_over() -> Iterator[None]:
     gc.collect()
 
     def left_over() -> list[set[int] | set[str]]:
-        return [now - then for now, then in zip((children(), ring_names(), shared_memory()), before)]
+        return [after - earlier for after, earlier in zip((children(), ring_names(), shared_memory()), before)]
 
     eventually(lambda: not any(left_over()), f"children, rings and shared memory gone, but {left_over()} are there")
 
