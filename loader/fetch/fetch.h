@@ -1,8 +1,9 @@
 /*
  * fetch.h - stage 2 of 5: file names in, their bytes in memory out, many files in flight.
  *
- * Two back ends with the same results (but for one, see fetch_slot.h): io_uring (openat, read, close on direct descriptors) and a pool of threads that do the
- * same with plain system calls.  One thread submits and collects; any thread may give buffers back and wake the collector.
+ * Two back ends with the same results (but for one, see fetch_slot.h): io_uring (openat, read, close on direct descriptors) and a
+ * pool of threads that do the same with plain system calls.  One thread submits and collects; any thread may give buffers back and
+ * wake the collector.
  */
 #ifndef CROPRING_FETCH_H
 #define CROPRING_FETCH_H
