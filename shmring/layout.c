@@ -25,12 +25,15 @@ uint32_t layout_fingerprint(void)
 		offsetof(struct layout_header, counter_name),
 		sizeof(struct layout_slot),
 		offsetof(struct layout_slot, row_count),
+		offsetof(struct layout_slot, redelivered),
 		sizeof(struct layout_bells),
 		offsetof(struct layout_bells, end),
 		offsetof(struct layout_bells, reader),
 		sizeof(struct layout_reader),
 		offsetof(struct layout_reader, wait_ns),
+		offsetof(struct layout_reader, pid),
 		sizeof(struct layout_log),
+		sizeof(struct layout_notes),
 		sizeof(sem_t),
 		__BYTE_ORDER__,
 	};
@@ -126,7 +129,7 @@ int layout_check(const struct layout_header *header, uint64_t actual_bytes, stru
 		                "on both sides",
 		                header->fingerprint, layout_fingerprint());
 	if (header->field_count > SHMRING_MAX_FIELDS || header->counter_count > SHMRING_MAX_COUNTERS ||
-	    header->share > SHMRING_BROADCAST || memchr(header->name, '\0', sizeof header->name) == NULL)
+	    header->share > SHMRING_BROADCAST || header->reader_limit < 1 || header->reader_limit > LAYOUT_MAX_READERS || memchr(header->name, '\0', sizeof header->name) == NULL)
 		return err_fail(err, -EPROTO, "the ring's header holds impossible numbers");
 	memcpy(fields, header->field, sizeof fields);
 	if (layout_measure(fields, header->field_count, header->slot_count, &slot_stride_bytes, &segment_bytes, NULL) < 0 ||

@@ -7,7 +7,8 @@
  *   2      8192     4096    struct layout_bells                     bells and end: see the fields
  *   3      12288    4096    struct layout_counters                  producer
  *   4, 5   16384    8192    struct layout_log                       producer
- *   6 ...  24576    slot_stride_bytes each, slot_count of them      producer while FILLING, the holder while HELD
+ *   6, 7   24576    8192    struct layout_notes                     producer
+ *   8 ...  32768    slot_stride_bytes each, slot_count of them      producer while FILLING, the holder while HELD
  *
  * Changing a byte means a new LAYOUT_VERSION, this table, the asserts and tests/data/layout.golden in one commit.
  * Native byte order; sem_t is the C library's, so both sides must use one of the same size (checked by layout_fingerprint()).
@@ -26,11 +27,11 @@
 #define LAYOUT_MAGIC "cropring"
 
 enum {
-	LAYOUT_VERSION = 1,
+	LAYOUT_VERSION = 2,
 	LAYOUT_PAGE_BYTES = 4096,
 	LAYOUT_FIELD_ALIGN_BYTES = 256,
-	LAYOUT_SLOTS_OFFSET = 6 * LAYOUT_PAGE_BYTES,
-	LAYOUT_MAX_READERS = 24, /* one bit each in a slot's word */
+	LAYOUT_SLOTS_OFFSET = 8 * LAYOUT_PAGE_BYTES,
+	LAYOUT_MAX_READERS = SHMRING_MAX_READERS, /* one bit each in a slot's word */
 	LAYOUT_LOG_TEXT_BYTES = 8192 - 8,
 	LAYOUT_END_TEXT_BYTES = 256,
 };
@@ -43,7 +44,8 @@ struct layout_header {
 	int32_t producer_pid; /* for messages only: liveness is a pidfd's business */
 	uint64_t segment_bytes, slot_stride_bytes;
 	char name[SHMRING_NAME_BYTES];
-	uint8_t reserved[176];
+	uint32_t reader_limit;
+	uint8_t reserved[172];
 	struct shmring_field field[SHMRING_MAX_FIELDS];
 	char counter_name[SHMRING_MAX_COUNTERS][32];
 };
@@ -51,25 +53,35 @@ struct layout_header {
 /*
  * The one truth about a slot: sequence:32 | reader mask:24 | seen:1 | state:7, from the high bits down.  Every change of owner is
  * one compare-and-swap or store of this word.
+ *
+ *   state     mask in split    mask in lanes    mask in broadcast, and seen
+ *   FREE      0                0                0
+ *   FILLING   0                0                0
+ *   READY     0                the lane's bit   who has still to read it and give it back; 0: nobody was there, for the next
+ *                                               reader that joins.  seen: at least one has given it back
+ *   HELD      the holder's     the lane's bit   (not used)
  */
 enum layout_state {
 	LAYOUT_FREE = 1,    /* nobody's; the producer may take it */
 	LAYOUT_FILLING = 2, /* the producer's */
-	LAYOUT_READY = 3,   /* published; the first reader to claim it gets it */
+	LAYOUT_READY = 3,   /* published */
 	LAYOUT_HELD = 4,    /* the reader's whose bit is set in the mask */
+	LAYOUT_POISON = 5,  /* the producer found an impossible word somewhere: all are this now */
 };
 
 struct layout_slot {
 	_Atomic uint64_t word;
-	uint32_t epoch, row_count; /* written by the producer before READY */
-	uint8_t reserved[48];
+	uint32_t epoch, row_count; /* producer, before READY */
+	uint32_t redelivered;      /* producer, before READY: 1 when a reader that died had it */
+	uint8_t reserved[44];
 };
 
 struct layout_reader {
 	sem_t bell;               /* rung by the producer after a commit or the end; waited on by the reader */
 	_Atomic uint64_t wait_ns; /* reader */
 	_Atomic uint64_t taken;   /* reader: batches acquired */
-	uint8_t reserved[80];
+	_Atomic int32_t pid;      /* producer, when it lets the reader in: for messages only */
+	uint8_t reserved[76];
 };
 
 struct layout_bells {
@@ -90,6 +102,11 @@ struct layout_log {
 	char text[LAYOUT_LOG_TEXT_BYTES];
 };
 
+/* What each thread of the producer works on, for those who ask after its death. */
+struct layout_notes {
+	_Atomic uint64_t value[SHMRING_MAX_NOTES];
+};
+
 static_assert(sizeof(struct shmring_field) == 64, "field table");
 static_assert(sizeof(struct layout_header) == 256 + 16 * 64 + 64 * 32, "header");
 static_assert(offsetof(struct layout_header, field) == 256, "header");
@@ -100,6 +117,7 @@ static_assert(sizeof(struct layout_reader) == 128, "no two readers share a cache
 static_assert(sizeof(struct layout_bells) <= LAYOUT_PAGE_BYTES, "bells fit their page");
 static_assert(sizeof(struct layout_counters) <= LAYOUT_PAGE_BYTES, "counters fit their page");
 static_assert(sizeof(struct layout_log) == 2 * LAYOUT_PAGE_BYTES, "log");
+static_assert(sizeof(struct layout_notes) == 2 * LAYOUT_PAGE_BYTES, "notes");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "a lock in shared memory would survive its owner");
 
 /* Where the parts lie once a segment is mapped. */
@@ -109,6 +127,7 @@ struct layout_map {
 	struct layout_bells *bells;
 	struct layout_counters *counters;
 	struct layout_log *log;
+	struct layout_notes *notes;
 	uint8_t *slots; /* the first slot's bytes */
 };
 
@@ -122,6 +141,7 @@ static inline struct layout_map layout_map(void *segment)
 		.bells = (struct layout_bells *)(base + 2 * LAYOUT_PAGE_BYTES),
 		.counters = (struct layout_counters *)(base + 3 * LAYOUT_PAGE_BYTES),
 		.log = (struct layout_log *)(base + 4 * LAYOUT_PAGE_BYTES),
+		.notes = (struct layout_notes *)(base + 6 * LAYOUT_PAGE_BYTES),
 		.slots = base + LAYOUT_SLOTS_OFFSET,
 	};
 }

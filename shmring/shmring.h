@@ -1,8 +1,9 @@
 /*
- * shmring.h - one producer process hands whole batches to reader processes through slots in shared memory.
+ * shmring.h - one producer process hands whole batches to up to 24 reader processes through slots in shared memory.
  *
  * A slot is a table of named fields (dtype, shape), described in the segment itself, so that a reader needs no other knowledge.
- * The library knows nothing of images.
+ * The library knows nothing of images.  Any process may be killed at any moment: a reader's batches are offered again, a producer's
+ * readers drain what is ready and then learn of its end.
  *
  * Unless a comment says otherwise: not thread-safe, pointers must not be NULL, int results are 0 or a negative errno, and the
  * library never prints.  Memory layout and slot states: layout.h.
@@ -22,6 +23,8 @@ enum {
 	SHMRING_MAX_COUNTERS = 64,
 	SHMRING_MAX_SLOTS = 64,
 	SHMRING_MIN_SLOTS = 3, /* a `for` loop holds one batch while it asks for the next; the third is being filled */
+	SHMRING_MAX_READERS = 24,
+	SHMRING_MAX_NOTES = 1024,
 	SHMRING_NAME_BYTES = 32,
 };
 
@@ -37,7 +40,13 @@ struct shmring_field {
 };
 
 enum shmring_segment { SHMRING_SEGMENT_AUTO, SHMRING_SEGMENT_SHM, SHMRING_SEGMENT_MEMFD }; /* in the order of --segment */
-enum shmring_share { SHMRING_SPLIT, SHMRING_LANES, SHMRING_BROADCAST };                    /* in the order of --share */
+
+/* Who gets a batch; in the order of --share. */
+enum shmring_share {
+	SHMRING_SPLIT,     /* one reader, whoever asks first */
+	SHMRING_LANES,     /* batch k: reader k mod reader_limit */
+	SHMRING_BROADCAST, /* every reader that had joined when it was published */
+};
 
 /* Why a stream ended. */
 enum shmring_end {
@@ -45,6 +54,7 @@ enum shmring_end {
 	SHMRING_COMPLETE = 1, /* every batch was published */
 	SHMRING_STOPPED = 2,  /* by a signal or because the readers left */
 	SHMRING_FAILED = 3,
+	SHMRING_CORRUPTED = 4, /* someone overwrote the slot words: nothing in the ring can be trusted */
 };
 
 /* ------------------------------------------------------------------ producer */
@@ -54,6 +64,9 @@ struct shmring_config {
 	uint32_t slot_count;
 	enum shmring_segment segment;
 	enum shmring_share share;
+	uint32_t
+		reader_limit; /* readers at once; fewer than slots.  Broadcast: nothing is published before so many have joined once */
+	uint64_t first_batch; /* its number: 0, or where a producer that died left off.  Sequences are its low 32 bits */
 	const struct shmring_field *fields; /* offset_bytes and byte_count are not looked at */
 	uint32_t field_count;
 	const char *const *counter_names; /* at most 31 characters each */
@@ -81,13 +94,13 @@ void shmring_destroy(struct shmring_producer *producer);
 const char *shmring_segment_name(const struct shmring_producer *producer);
 
 /*
- * Takes a free slot for the next batch, waiting up to timeout_ms.  -ETIMEDOUT: try again.  -EPROTO: a slot word was overwritten.
- * -ECANCELED: after shmring_cancel_claims().
+ * Takes a free slot for the next batch, waiting up to timeout_ms.  -ETIMEDOUT: try again.  -EPROTO: a slot word was overwritten, and
+ * the ring is poisoned: every process that looks at it learns so.  -ECANCELED: after shmring_cancel_claims().
  * Threads: one thread claims; any threads fill and commit.
  */
 int shmring_claim(struct shmring_producer *producer, int timeout_ms, struct shmring_slot *slot);
 
-/* -EPROTO when a slot word is not what the readers that were let in can have made of it.  shmring_claim() looks as well.  Any thread. */
+/* -EPROTO, as shmring_claim(), when a slot word is not what the readers that were let in can have made of it.  Any thread. */
 int shmring_audit(struct shmring_producer *producer);
 
 /* No slot is claimed any more; a thread that waits for one is woken.  Any thread. */
@@ -99,11 +112,20 @@ void shmring_commit(struct shmring_producer *producer, const struct shmring_slot
 /* The stream is over: readers drain what is ready, then see the end.  `text` (may be NULL) says why.  Only the first call counts. */
 void shmring_finish(struct shmring_producer *producer, enum shmring_end end, const char *text);
 
-/* Batches published and not yet taken.  Any thread. */
+/* Slots that are READY.  Any thread. */
 uint32_t shmring_ready_count(const struct shmring_producer *producer);
 
-/* Sequence of the next batch to publish = number of batches published, while below 2^32. */
-uint32_t shmring_published(const struct shmring_producer *producer);
+/* Batches published by this producer.  Any thread. */
+uint64_t shmring_published(const struct shmring_producer *producer);
+
+/*
+ * Published batches that no reader has, or, in broadcast, that a reader who is there has not given back; their sequences in
+ * ascending order unless `sequences` is NULL.  Any thread.
+ */
+uint32_t shmring_untaken(const struct shmring_producer *producer, uint32_t sequences[SHMRING_MAX_SLOTS]);
+
+/* Slots held by readers that are there: if one of them dies, they are offered again.  Any thread. */
+uint32_t shmring_held(const struct shmring_producer *producer);
 
 /* Adds to, or sets, a counter that readers see.  Any thread. */
 void shmring_counter_add(struct shmring_producer *producer, uint32_t counter, uint64_t amount);
@@ -116,9 +138,29 @@ uint64_t shmring_reader_wait_ns(const struct shmring_producer *producer);
 /* Keeps a line where readers find it after the producer's death; the oldest make room.  Any thread. */
 void shmring_log(struct shmring_producer *producer, const char *line);
 
+/*
+ * Notes down what a thread of the producer works on, where readers find it after the producer's death.  index < SHMRING_MAX_NOTES.
+ * Any thread, also in a signal handler.
+ */
+void shmring_note(struct shmring_producer *producer, uint32_t index, uint64_t value);
+uint64_t shmring_noted(const struct shmring_producer *producer, uint32_t index);
+
 /* ---------------------------------------------------------------- the door: readers come and go */
 
-enum shmring_event { SHMRING_NOTHING, SHMRING_JOINED, SHMRING_LEFT, SHMRING_DIED };
+enum shmring_event {
+	SHMRING_NOTHING,
+	SHMRING_JOINED,
+	SHMRING_LEFT, /* what it still holds stays its own until it gives it back or dies */
+	SHMRING_DIED, /* what it held is offered again */
+};
+
+/* Whom an event is about. */
+struct shmring_visitor {
+	uint32_t reader;      /* its number in the ring */
+	int32_t pid;          /* for messages only */
+	uint32_t batch_count; /* DIED: batches offered again */
+	bool was_present;     /* DIED: it had not said goodbye */
+};
 
 /*
  * Listens in the abstract namespace under the user's id and the ring's name, and at socket_path as well unless it is NULL.
@@ -135,8 +177,23 @@ int shmring_door_adopt(struct shmring_producer *producer, int socket_fd, struct 
 /* Readable whenever shmring_door_step() has something to do. */
 int shmring_door_fd(const struct shmring_producer *producer);
 
-/* Handles one thing that happened; SHMRING_NOTHING when there is none.  *pid is the reader's, if any.  Never blocks. */
-enum shmring_event shmring_door_step(struct shmring_producer *producer, int32_t *pid);
+/* Handles one thing that happened; SHMRING_NOTHING when there is none.  Never blocks. */
+enum shmring_event shmring_door_step(struct shmring_producer *producer, struct shmring_visitor *visitor);
+
+/* Readers that are there. */
+uint32_t shmring_reader_count(const struct shmring_producer *producer);
+
+/*
+ * Broadcast: the next reader of those that have kept a slot from being used again for limit_ms, while the producer had none; false
+ * when there is none.  Start with *reader = 0; it is the number to go on with.
+ */
+bool shmring_stalled(const struct shmring_producer *producer, uint32_t limit_ms, uint32_t *reader, struct shmring_visitor *visitor);
+
+/*
+ * Fences a reader: kills its process by the pidfd that it gave; once that has ended, shmring_door_step() reports it and its slots
+ * are free.  -EPERM for the process that started the producer, which is left alone.
+ */
+int shmring_expel(struct shmring_producer *producer, uint32_t reader);
 
 /* Tells a reader to be, over an inherited socket, why there will be no ring. */
 void shmring_door_refuse(int socket_fd, int code, const char *text);
@@ -148,30 +205,41 @@ struct shmring_reader;
 /* A borrowed batch. */
 struct shmring_lease {
 	uint32_t slot, sequence, epoch, row_count;
+	bool redelivered; /* a reader that died had it before, and may have used it */
+};
+
+enum { SHMRING_ANY_NUMBER = -1 };
+
+/* How to join. */
+struct shmring_wish {
+	uint32_t
+		hold; /* batches kept while asking for another, 1 for a plain loop; 0: as many as are this reader's share of the slots */
+	int32_t number; /* in the ring, which is the lane under SHMRING_LANES; SHMRING_ANY_NUMBER: the first that is free */
 };
 
 /*
- * Joins the ring `name` of this user (or the one at socket path `name` when it holds a '/').
- * -ENOENT: no such ring (the sentence lists those that run); -EBUSY: it has all its readers; -EPROTO: other version.
+ * Joins the ring `name` of this user (or the one at socket path `name` when it holds a '/').  wish NULL: {0, SHMRING_ANY_NUMBER}.
+ * -ENOENT: no such ring; -EBUSY: all its places, the number, or the slots that the wish needs are taken; -EPROTO: other version.
  */
-int shmring_attach(struct shmring_reader **reader, const char *name, struct err *err);
+int shmring_attach(struct shmring_reader **reader, const char *name, const struct shmring_wish *wish, struct err *err);
 
 /* Joins over a connected socket (takes it over, also on failure), waiting for the producer's answer; -EINTR on a signal. */
-int shmring_attach_fd(struct shmring_reader **reader, int socket_fd, struct err *err);
+int shmring_attach_fd(struct shmring_reader **reader, int socket_fd, const struct shmring_wish *wish, struct err *err);
 
-/* Leaves the ring; leases that are still out keep the mapping, which goes with the last of them. */
+/* Leaves the ring; leases that are still out keep the mapping, which goes with the last of them.  Does nothing in a forked child. */
 void shmring_detach(struct shmring_reader *reader);
 
 /*
  * Borrow the next batch, in batch order, waiting up to timeout_ms (0 = poll, -1 = no limit).  It stays valid until
- * shmring_release(); leases may be given back in any order.
+ * shmring_release(); leases may be given back in any order.  Only a redelivered batch may come later than its successors.
  * -ETIMEDOUT, -EINTR try again; -ENODATA the stream is complete; -EPIPE the producer stopped, failed or died before the end
- * (shmring_end_text() says why); -EDEADLK this reader holds every slot itself; -EPROTO the segment was overwritten.
+ * (shmring_end_text() says why); -EDEADLK this reader holds more than it said it would; -EPROTO the segment was overwritten;
+ * -ECHILD this process is a fork of the one that joined.
  * Threads: one thread acquires, any thread releases.
  */
 int shmring_acquire(struct shmring_reader *reader, int timeout_ms, struct shmring_lease *lease);
 
-/* Gives a batch back.  -ESTALE: it is not this reader's any more. */
+/* Gives a batch back.  -ESTALE: it is not this reader's any more; -ECHILD, as above: nothing is given back. */
 int shmring_release(struct shmring_reader *reader, const struct shmring_lease *lease);
 
 uint32_t shmring_field_count(const struct shmring_reader *reader);
@@ -185,6 +253,9 @@ const char *shmring_name(const struct shmring_reader *reader);
 int32_t shmring_producer_pid(const struct shmring_reader *reader);
 uint32_t shmring_slot_count(const struct shmring_reader *reader);
 uint32_t shmring_held_count(const struct shmring_reader *reader);
+uint32_t shmring_hold(const struct shmring_reader *reader);   /* batches that may be kept while another is asked for */
+uint32_t shmring_number(const struct shmring_reader *reader); /* in the ring; the lane */
+enum shmring_share shmring_share(const struct shmring_reader *reader);
 const void *shmring_mapping(const struct shmring_reader *reader, size_t *byte_count);
 int shmring_catalog_fd(const struct shmring_reader *reader); /* -1: none; the reader's */
 
@@ -193,6 +264,12 @@ const char *shmring_counter_name(const struct shmring_reader *reader, uint32_t c
 uint64_t shmring_counter(const struct shmring_reader *reader, uint32_t counter);
 uint32_t shmring_reader_ready_count(const struct shmring_reader *reader); /* batches ready to be taken */
 uint64_t shmring_own_wait_ns(const struct shmring_reader *reader);        /* time that this reader waited in acquire */
+
+/* Who holds which batches: "reader 0 (process 4711): seq 3, 4; ...", or "nobody"; always NUL-terminated. */
+void shmring_holders(const struct shmring_reader *reader, char *text, size_t text_bytes);
+
+/* What the producer noted down last with this index (shmring_note()); also after its death. */
+uint64_t shmring_note_of(const struct shmring_reader *reader, uint32_t index);
 
 /* Copies the last lines that the producer logged, or its end text; always NUL-terminated.  Work after its death. */
 void shmring_last_lines(const struct shmring_reader *reader, char *text, size_t text_bytes);
@@ -204,8 +281,8 @@ enum shmring_end shmring_end_text(const struct shmring_reader *reader, char *tex
 struct shmring_card {
 	char name[SHMRING_NAME_BYTES];
 	int32_t pid;
-	uint32_t slot_count, ready_count, reader_count, published;
-	uint64_t segment_bytes;
+	uint32_t slot_count, ready_count, reader_count, reader_limit;
+	uint64_t published, segment_bytes;
 	char subject[256];
 };
 

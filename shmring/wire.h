@@ -1,10 +1,10 @@
 /*
  * wire.h - what is said at the door: fixed-size messages over a SEQPACKET socket, descriptors beside them.
  *
- *   reader    -> producer   wire_hello {JOIN} + its own pidfd, or wire_hello {LOOK}
+ *   reader    -> producer   wire_hello {JOIN, wish} + its own pidfd, or wire_hello {LOOK}
  *   producer  -> reader     wire_welcome + segment, producer's pidfd [, catalog]; or wire_welcome with result < 0 and a sentence
  *   producer  -> looker     wire_card
- *   reader    -> producer   wire_hello {LEAVE}; a socket that closes without it belongs to a reader that died
+ *   reader    -> producer   wire_hello {LEAVE, what it still holds}
  */
 #ifndef SHMRING_WIRE_H
 #define SHMRING_WIRE_H
@@ -16,7 +16,7 @@
 
 #include "shmring/shmring.h"
 
-#define WIRE_MAGIC 0x31524f4f44524321u /* "!CRDOOR1" */
+#define WIRE_MAGIC 0x32524f4f44524321u /* "!CRDOOR2" */
 
 enum wire_purpose { WIRE_JOIN = 1, WIRE_LOOK = 2, WIRE_LEAVE = 3 };
 
@@ -26,12 +26,15 @@ struct wire_hello {
 	uint64_t magic;
 	uint32_t fingerprint; /* layout_fingerprint() */
 	uint32_t purpose;
+	struct shmring_wish wish;                  /* JOIN */
+	uint64_t held_slots;                       /* LEAVE: a bit for each slot that is still borrowed, */
+	uint32_t held_sequence[SHMRING_MAX_SLOTS]; /* and the batch in it */
 };
 
 struct wire_welcome {
 	uint64_t magic;
 	int32_t result; /* 0, or a negative errno and `text` */
-	uint32_t reader_id;
+	uint32_t number, hold;
 	char text[512];
 };
 
