@@ -74,21 +74,19 @@ static void raise_worker_died(struct module_state *state, const struct ring *rin
 	Py_XDECREF(lines);
 }
 
-/* Every slot is held, so each has the sequence of the batch that this process borrowed last. */
 static void raise_slots_exhausted(struct module_state *state, const struct ring *ring)
 {
-	uint32_t slot_count = shmring_slot_count(ring->reader);
-	char list[SHMRING_MAX_SLOTS * sizeof "4294967295, "] = "";
-	size_t length = 0;
+	char holders[1024];
 
-	for (uint32_t i = 0; i < slot_count; i++)
-		length += (size_t)snprintf(list + length, sizeof list - length, i > 0 ? ", %u" : "%u", ring->slot_sequence[i]);
-	raise_error(state->slots_exhausted,
-	            PyUnicode_FromFormat(
-			    "all %u slots of ring '%s' are held by arrays of this process (batches with seq %s), so no batch "
-			    "can follow: drop them, keep copies (batch.images.copy()), or ask for more slots",
-			    (unsigned)slot_count, shmring_name(ring->reader), list),
-	            -EDEADLK);
+	shmring_holders(ring->reader, holders, sizeof holders);
+	raise_error(
+		state->slots_exhausted,
+		PyUnicode_FromFormat(
+			"arrays of this process hold %u of the %u slots of ring '%s', and it may hold %u while it asks for another "
+			"batch (held by %s): drop them, keep copies (batch.images.copy()), or ask for more slots",
+			(unsigned)shmring_held_count(ring->reader), (unsigned)shmring_slot_count(ring->reader),
+			shmring_name(ring->reader), (unsigned)shmring_hold(ring->reader), holders),
+		-EDEADLK);
 }
 
 static void raise_acquire_error(struct module_state *state, const struct ring *ring, int code)
@@ -248,6 +246,23 @@ static PyObject *ring_slot_count(struct ring *ring, void *Py_UNUSED(closure))
 	return check_open(ring) < 0 ? NULL : PyLong_FromUnsignedLong(shmring_slot_count(ring->reader));
 }
 
+static PyObject *ring_number(struct ring *ring, void *Py_UNUSED(closure))
+{
+	return check_open(ring) < 0 ? NULL : PyLong_FromUnsignedLong(shmring_number(ring->reader));
+}
+
+static PyObject *ring_hold(struct ring *ring, void *Py_UNUSED(closure))
+{
+	return check_open(ring) < 0 ? NULL : PyLong_FromUnsignedLong(shmring_hold(ring->reader));
+}
+
+static PyObject *ring_share(struct ring *ring, void *Py_UNUSED(closure))
+{
+	static const char *const names[] = {"split", "lanes", "broadcast"};
+
+	return check_open(ring) < 0 ? NULL : PyUnicode_FromString(names[shmring_share(ring->reader)]);
+}
+
 static PyObject *ring_held_count(struct ring *ring, void *Py_UNUSED(closure))
 {
 	return check_open(ring) < 0 ? NULL : PyLong_FromUnsignedLong(shmring_held_count(ring->reader));
@@ -315,18 +330,19 @@ static PyObject *wrap_reader(PyTypeObject *type, struct shmring_reader *reader)
 	return (PyObject *)ring;
 }
 
-static PyObject *ring_attach(PyTypeObject *type, PyObject *name)
+static PyObject *ring_attach(PyTypeObject *type, PyObject *arguments)
 {
+	struct shmring_wish wish = {.number = SHMRING_ANY_NUMBER};
 	struct shmring_reader *reader = NULL;
 	struct err err = {""};
 	PyObject *path;
 	int code;
 
-	if (!PyUnicode_FSConverter(name, &path))
+	if (!PyArg_ParseTuple(arguments, "O&|Ii:attach", PyUnicode_FSConverter, &path, &wish.hold, &wish.number))
 		return NULL;
 	do {
 		Py_BEGIN_ALLOW_THREADS
-		code = shmring_attach(&reader, PyBytes_AsString(path), &err);
+		code = shmring_attach(&reader, PyBytes_AsString(path), &wish, &err);
 		Py_END_ALLOW_THREADS
 	} while (code == -EINTR && PyErr_CheckSignals() == 0);
 	Py_DECREF(path);
@@ -348,7 +364,7 @@ static PyObject *ring_attach_fd(PyTypeObject *type, PyObject *argument)
 	if (socket_fd == -1 && PyErr_Occurred())
 		return NULL;
 	Py_BEGIN_ALLOW_THREADS
-	code = shmring_attach_fd(&reader, (int)socket_fd, &err);
+	code = shmring_attach_fd(&reader, (int)socket_fd, NULL, &err);
 	Py_END_ALLOW_THREADS
 	if (code == 0)
 		return wrap_reader(type, reader);
@@ -358,8 +374,10 @@ static PyObject *ring_attach_fd(PyTypeObject *type, PyObject *argument)
 }
 
 static PyMethodDef ring_methods[] = {
-	{"attach", (PyCFunction)ring_attach, METH_O | METH_CLASS,
-         "attach($type, name, /)\n--\n\nJoins the ring of that name of this user, or the one at a socket path that holds a '/'."},
+	{"attach", (PyCFunction)ring_attach, METH_VARARGS | METH_CLASS,
+         "attach($type, name, hold=0, number=-1, /)\n--\n\nJoins the ring of that name of this user, or the one at a socket path "
+         "that "
+         "holds a '/'.  hold 0: a fair share of the slots; number -1: the first that is free."},
 	{"attach_fd", (PyCFunction)ring_attach_fd, METH_O | METH_CLASS,
          "attach_fd($type, socket_fd, /)\n--\n\nJoins over a connected socket, which it takes over also when it fails."},
 	{"acquire", (PyCFunction)ring_acquire, METH_VARARGS,
@@ -376,6 +394,9 @@ static PyGetSetDef ring_attributes[] = {
 	{"name", (getter)ring_name, NULL, "The ring's name.", NULL},
 	{"producer_pid", (getter)ring_producer_pid, NULL, "The worker's process id.", NULL},
 	{"slot_count", (getter)ring_slot_count, NULL, "Slots in the ring.", NULL},
+	{"number", (getter)ring_number, NULL, "This reader's number in the ring; its lane.", NULL},
+	{"hold", (getter)ring_hold, NULL, "Batches that this reader may hold while it asks for another.", NULL},
+	{"share", (getter)ring_share, NULL, "\"split\", \"lanes\" or \"broadcast\".", NULL},
 	{"held_count", (getter)ring_held_count, NULL, "Slots that this reader holds.", NULL},
 	{"ready_count", (getter)ring_ready_count, NULL, "Batches ready to be taken.", NULL},
 	{"wait_ns", (getter)ring_wait_ns, NULL, "Nanoseconds that this reader waited in acquire().", NULL},

@@ -187,6 +187,11 @@ static PyObject *lease_row_count(struct lease *lease, void *Py_UNUSED(closure))
 	return PyLong_FromUnsignedLong(lease->held.row_count);
 }
 
+static PyObject *lease_redelivered(struct lease *lease, void *Py_UNUSED(closure))
+{
+	return PyBool_FromLong(lease->held.redelivered);
+}
+
 static PyObject *lease_released(struct lease *lease, void *Py_UNUSED(closure))
 {
 	return PyBool_FromLong(lease->released);
@@ -203,6 +208,7 @@ static PyGetSetDef lease_attributes[] = {
 	{"sequence", (getter)lease_sequence, NULL, "Number of the batch in the stream, modulo 2**32.", NULL},
 	{"epoch", (getter)lease_epoch, NULL, "Epoch that the batch belongs to.", NULL},
 	{"row_count", (getter)lease_row_count, NULL, "Samples in the batch.", NULL},
+	{"redelivered", (getter)lease_redelivered, NULL, "True when a reader that died had the batch before.", NULL},
 	{"released", (getter)lease_released, NULL, "True once the slot was given back.", NULL},
 	{NULL, NULL, NULL, NULL, NULL},
 };
@@ -233,6 +239,5 @@ PyObject *lease_new(struct module_state *state, struct ring *ring, const struct 
 	Py_INCREF((PyObject *)ring);
 	lease->ring = ring;
 	lease->held = *held;
-	ring->slot_sequence[held->slot] = held->sequence;
 	return (PyObject *)lease;
 }

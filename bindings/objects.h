@@ -26,7 +26,6 @@ struct ring {
 	bool closed;    /* no more use; the reader lives on until its last lease is released */
 	bool acquiring; /* a thread is inside shmring_acquire(): it detaches when it comes back to a closed ring */
 	bool detached;
-	uint32_t slot_sequence[SHMRING_MAX_SLOTS]; /* the batch that each slot was last borrowed with, for SlotsExhausted */
 };
 
 extern PyType_Spec lease_spec, view_spec;

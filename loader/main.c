@@ -121,16 +121,17 @@ static void print_table(const struct cards *cards)
 
 		width = length > width ? length : width;
 	}
-	printf("%-*s %8s %5s %5s %7s %10s %9s  %s\n", width, "NAME", "PID", "SLOTS", "READY", "READERS", "BATCHES", "SIZE",
+	printf("%-*s %8s %5s %5s %8s %10s %9s  %s\n", width, "NAME", "PID", "SLOTS", "READY", "READERS", "BATCHES", "SIZE",
 	       "SOURCE");
 	for (size_t i = 0; i < cards->count; i++) {
 		const struct shmring_card *card = &cards->card[i];
-		char name[4 * sizeof card->name], subject[4 * sizeof card->subject];
+		char name[4 * sizeof card->name], subject[4 * sizeof card->subject], readers[24];
 
+		snprintf(readers, sizeof readers, "%u of %u", card->reader_count, card->reader_limit);
 		printable_escape(name, sizeof name, card->name);
 		printable_escape(subject, sizeof subject, card->subject);
-		printf("%-*s %8d %5u %5u %7u %10u %6.1f MB  %s\n", width, name, card->pid, card->slot_count, card->ready_count,
-		       card->reader_count, card->published, (double)card->segment_bytes / 1e6, subject);
+		printf("%-*s %8d %5u %5u %8s %10llu %6.1f MB  %s\n", width, name, card->pid, card->slot_count, card->ready_count,
+		       readers, (unsigned long long)card->published, (double)card->segment_bytes / 1e6, subject);
 	}
 }
 
@@ -144,11 +145,12 @@ static void print_cards_json(const struct cards *cards)
 
 		printable_utf8(name, sizeof name, card->name);
 		printable_utf8(subject, sizeof subject, card->subject);
-		json_array_append_new(array, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "name", name, "pid",
+		json_array_append_new(array, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "name", name, "pid",
 		                                       (json_int_t)card->pid, "slots", (json_int_t)card->slot_count, "ready",
 		                                       (json_int_t)card->ready_count, "readers", (json_int_t)card->reader_count,
-		                                       "batches", (json_int_t)card->published, "bytes",
-		                                       (json_int_t)card->segment_bytes, "source", subject));
+		                                       "reader_limit", (json_int_t)card->reader_limit, "batches",
+		                                       (json_int_t)card->published, "bytes", (json_int_t)card->segment_bytes,
+		                                       "source", subject));
 	}
 	json_dumpf(array, stdout, JSON_INDENT(2));
 	putchar('\n');

@@ -340,6 +340,16 @@ static int check_together(struct options *options, struct err *err)
 	if (options->normalise && options->dtype == CONVERT_UINT8)
 		return err_fail(err, -EINVAL,
 		                "--mean and --std need --dtype float32 or float16; with uint8, pixels stay as they are");
+	if (options->slots > 0 && options->slots <= options->readers)
+		return err_fail(
+			err, -EINVAL,
+			"--slots %u is too few for --readers %u: each keeps a batch while it asks for the next, and one is being "
+			"filled; give %u or more",
+			options->slots, options->readers, options->readers + 1);
+	if (options->stalled_reader == STALLED_EXPEL && options->share != SHMRING_BROADCAST)
+		return err_fail(
+			err, -EINVAL,
+			"--stalled-reader expel is for --share broadcast only: otherwise a reader that stops holds up nobody");
 	if (options->socket_path && !strchr(options->socket_path, '/'))
 		return err_fail(err, -EINVAL, "--socket %s: a path with a '/' is expected, such as ./%s", options->socket_path,
 		                options->socket_path);

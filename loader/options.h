@@ -19,6 +19,7 @@
 enum fidelity { FIDELITY_EXACT, FIDELITY_FAST };             /* in the order of --fidelity */
 enum orientation_rule { ORIENTATION_RAW, ORIENTATION_EXIF }; /* in the order of --orientation */
 enum on_error { ON_ERROR_SUBSTITUTE, ON_ERROR_ZERO, ON_ERROR_STOP };
+enum stalled_rule { STALLED_WAIT, STALLED_EXPEL }; /* in the order of --stalled-reader */
 enum log_format { LOG_TEXT, LOG_JSON };
 
 /* Strings point into argv or the environment. */
@@ -54,6 +55,9 @@ struct options {
 	enum shmring_segment segment;
 	enum shmring_share share;
 	uint32_t readers;
+	uint32_t linger_ms;
+	enum stalled_rule stalled_reader;
+	uint32_t stalled_after_ms;
 
 	/* work */
 	uint32_t threads; /* 0: auto */

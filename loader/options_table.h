@@ -70,8 +70,14 @@ FLAG(SEGMENT, "Ring", 0, "segment", CHOICE, segment, "auto", ONE_OF("auto|shm|me
      "keep the ring wherever there is room, in /dev/shm, or in anonymous memory")
 FLAG(SHARE, "Ring", 0, "share", CHOICE, share, "split", ONE_OF("split|lanes|broadcast"), "RULE",
      "each batch to whoever asks first, to the readers in turn, or to every reader")
-FLAG(READERS, "Ring", 0, "readers", U32, readers, "1", BETWEEN("1", "1"), "N",
-     "readers that share the ring; this version serves one")
+FLAG(READERS, "Ring", 0, "readers", U32, readers, "1", BETWEEN("1", "24"), "N",
+     "readers at once; --share lanes: batch k is for reader k mod N; broadcast: the first batch waits until N are there")
+FLAG(LINGER_MS, "Ring", 0, "linger-ms", U32, linger_ms, "0", BETWEEN("0", "86400000"), "MS",
+     "wait so long for another reader when the last one has left or died, before ending")
+FLAG(STALLED_READER, "Ring", 0, "stalled-reader", CHOICE, stalled_reader, "wait", ONE_OF("wait|expel"), "RULE",
+     "--share broadcast: name a reader that holds up the others, or kill its process")
+FLAG(STALLED_AFTER_MS, "Ring", 0, "stalled-after-ms", U32, stalled_after_ms, "5000", BETWEEN("100", "86400000"), "MS",
+     "what counts as holding up: giving nothing back for so long while no slot is free")
 
 FLAG(THREADS, "Work", 'j', "threads", U32, threads, "0", BETWEEN("0", "1024"), "N",
      "threads that decode; 0: what CPU affinity and cgroup quota allow")

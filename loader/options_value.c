@@ -16,14 +16,13 @@ static_assert(offsetof(struct options, width_px) == offsetof(struct options, hei
 static_assert(offsetof(struct options, scale_max) == offsetof(struct options, scale_min) + sizeof(double), "scale");
 static_assert(offsetof(struct options, ratio_max) == offsetof(struct options, ratio_min) + sizeof(double), "ratio");
 
-/* Values that the design knows and this version does not serve; a NULL text stands for every value that is out of range. */
+/* Values that the design knows and this version does not serve. */
 static const struct {
 	enum options_id id;
 	const char *text, *reason;
 } not_served[] = {
 	{OPTION_CROP, "box", "boxes come from a manifest, which this version does not read"},
 	{OPTION_CROP, "window", "windows come with requests, which this version does not take"},
-	{OPTION_READERS, NULL, "this version serves one reader per ring"},
 };
 
 /* Fields are written by memcpy(): enums, signed and unsigned numbers alike, and neighbours together. */
@@ -262,7 +261,7 @@ static int refuse(const struct options *options, const struct options_flag *flag
 
 	describe_wanted(flag, options->channels, wanted, sizeof wanted);
 	for (size_t i = 0; i < sizeof not_served / sizeof not_served[0]; i++)
-		if (flag == &options_flags[not_served[i].id] && (!not_served[i].text || !strcmp(text, not_served[i].text)))
+		if (flag == &options_flags[not_served[i].id] && !strcmp(text, not_served[i].text))
 			reason = not_served[i].reason;
 	return err_fail(err, -EINVAL, "%s: '%.100s' is not %s%s%s", origin, text, wanted, *reason ? ": " : "", reason);
 }

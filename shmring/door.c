@@ -1,36 +1,29 @@
 /*
  * door.c - readers come, leave and die: one socket per reader, and a pidfd that it sent of itself.
  *
- * A pidfd tells when a reader has died: a bare pid can be reused, a socket can be kept open by a forked child.  A socket that
- * closes without a goodbye tells it a moment earlier, for readers without such children.
+ * Only the pidfd tells that a reader has died: a bare pid can be reused, and a socket can be kept open by a forked child, or closed by
+ * a reader that lives and reads on.
  * One thread (the worker's main thread) calls everything here.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shmring/audience.h"
 #include "shmring/listener.h"
-#include "shmring/producer.h"
+#include "shmring/seats.h"
 #include "shmring/slot.h"
-#include "shmring/wire.h"
 
-enum {
-	DOOR_READER_LIMIT = 1, /* several readers need redelivery first; the slot word and the bells have room for 24 */
-	DOOR_PENDING_LIMIT = 32,
-};
+enum { DOOR_PENDING_LIMIT = 32 };
 
 enum door_source { SOURCE_LISTEN, SOURCE_PENDING, SOURCE_READER, SOURCE_PIDFD };
 
 enum { LISTENER_NAME, LISTENER_PATH, LISTENER_COUNT };
-
-struct door_reader {
-	int socket_fd, pidfd; /* -1: no such reader */
-	int32_t pid;
-};
 
 struct door {
 	struct shmring_producer *producer;
@@ -39,7 +32,7 @@ struct door {
 	struct listener listener[LISTENER_COUNT];
 	int pending_fd[DOOR_PENDING_LIMIT]; /* connected, has not said what it wants; -1: free */
 	int adopted_fd;                     /* our parent's, while it is pending; else -1 */
-	struct door_reader reader[DOOR_READER_LIMIT];
+	struct seat reader[LAYOUT_MAX_READERS];
 };
 
 static int watch(struct door *door, int fd, enum door_source source, uint32_t index)
@@ -74,8 +67,8 @@ static int open_door(struct shmring_producer *producer, struct err *err)
 		door->listener[i].fd = -1;
 	for (int i = 0; i < DOOR_PENDING_LIMIT; i++)
 		door->pending_fd[i] = -1;
-	for (int i = 0; i < DOOR_READER_LIMIT; i++)
-		door->reader[i] = (struct door_reader){.socket_fd = -1, .pidfd = -1};
+	for (int i = 0; i < LAYOUT_MAX_READERS; i++)
+		door->reader[i] = (struct seat){.socket_fd = -1, .pidfd = -1};
 	door->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	door->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (door->epoll_fd < 0 || door->spare_fd < 0) {
@@ -110,7 +103,7 @@ void door_close(struct door *door)
 	stop_listening(door);
 	for (int i = 0; i < DOOR_PENDING_LIMIT; i++)
 		unwatch_and_close(door, &door->pending_fd[i]);
-	for (int i = 0; i < DOOR_READER_LIMIT; i++) {
+	for (int i = 0; i < LAYOUT_MAX_READERS; i++) {
 		unwatch_and_close(door, &door->reader[i].socket_fd);
 		unwatch_and_close(door, &door->reader[i].pidfd);
 	}
@@ -174,6 +167,8 @@ int shmring_door_adopt(struct shmring_producer *producer, int socket_fd, struct 
 		return rc;
 	if (wire_check_peer(socket_fd) < 0)
 		return err_fail(err, -EPERM, "--reader-fd %d is no socket of this user", socket_fd);
+	if (fcntl(socket_fd, F_SETFL, O_NONBLOCK) < 0)
+		return err_fail(err, -errno, "--reader-fd %d: %s", socket_fd, strerror(errno));
 	rc = add_pending(producer->door, socket_fd);
 	producer->door->adopted_fd = rc == 0 ? socket_fd : -1;
 	return rc < 0 ? err_fail(err, rc, "--reader-fd %d: %s", socket_fd, strerror(-rc)) : 0;
@@ -221,12 +216,12 @@ static void accept_connection(struct door *door, int listen_fd)
 	(void)add_pending(door, fd); /* which tells the caller if it cannot be served */
 }
 
-static uint32_t reader_count(const struct door *door)
+uint32_t shmring_reader_count(const struct shmring_producer *producer)
 {
 	uint32_t count = 0;
 
-	for (int i = 0; i < DOOR_READER_LIMIT; i++)
-		count += door->reader[i].socket_fd >= 0;
+	for (int i = 0; producer->door && i < LAYOUT_MAX_READERS; i++)
+		count += seat_is_present(&producer->door->reader[i]);
 	return count;
 }
 
@@ -241,81 +236,108 @@ static void show_card(const struct door *door, int socket_fd)
 	card->pid = getpid();
 	card->slot_count = producer->slot_count;
 	card->ready_count = shmring_ready_count(producer);
-	card->reader_count = reader_count(door);
+	card->reader_count = shmring_reader_count(producer);
+	card->reader_limit = producer->reader_limit;
 	card->published = shmring_published(producer);
 	card->segment_bytes = producer->segment_bytes;
 	(void)wire_send(socket_fd, &answer, sizeof answer, NULL, 0); /* a looker that is gone needs no answer */
 }
 
+/* The number is nobody's any more. */
+static uint32_t forget(struct door *door, uint32_t number)
+{
+	struct seat *reader = &door->reader[number];
+	uint32_t offered_again = audience_forget(door->producer, number, reader->has_left);
+
+	unwatch_and_close(door, &reader->socket_fd);
+	unwatch_and_close(door, &reader->pidfd);
+	return offered_again;
+}
+
+/* Those who left and have meanwhile given everything back. */
+static void forget_the_departed(struct door *door)
+{
+	for (uint32_t i = 0; i < LAYOUT_MAX_READERS; i++) {
+		if (door->reader[i].pidfd >= 0 && door->reader[i].has_left && !audience_holds(door->producer, i))
+			(void)forget(door, i);
+	}
+}
+
 /* Takes over both descriptors when it succeeds. */
-static int welcome_reader(struct door *door, uint32_t id, int socket_fd, int pidfd)
+static int welcome_reader(struct door *door, uint32_t number, const struct seat *reader)
 {
 	struct shmring_producer *producer = door->producer;
-	struct wire_welcome welcome = {.magic = WIRE_MAGIC, .reader_id = id};
+	struct wire_welcome welcome = {.magic = WIRE_MAGIC, .number = number, .hold = reader->hold};
 	int fds[WIRE_MAX_FDS] = {[WIRE_FD_SEGMENT] = producer->segment_fd,
 	                         [WIRE_FD_PIDFD] = producer->pidfd,
 	                         [WIRE_FD_CATALOG] = producer->catalog_fd};
-	struct ucred peer = {0};
-	socklen_t peer_bytes = sizeof peer;
 	int rc;
 
-	rc = watch(door, socket_fd, SOURCE_READER, id);
+	rc = watch(door, reader->socket_fd, SOURCE_READER, number);
 	if (rc == 0)
-		rc = watch(door, pidfd, SOURCE_PIDFD, id);
-	/* relaxed: the reader learns from the message below that it may hold slots */
-	atomic_fetch_or_explicit(&producer->admitted_mask, 1u << id, memory_order_relaxed);
-	if (rc == 0)
-		rc = wire_send(socket_fd, &welcome, sizeof welcome, fds, producer->catalog_fd >= 0 ? 3 : 2);
+		rc = watch(door, reader->pidfd, SOURCE_PIDFD, number);
 	if (rc < 0)
 		return rc;
-	(void)getsockopt(socket_fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes); /* the pid is for messages only */
-	door->reader[id] = (struct door_reader){.socket_fd = socket_fd, .pidfd = pidfd, .pid = peer.pid};
+	/* Before it can know: from the first batch that it may expect, it is counted. */
+	audience_join(producer, number, reader->pid);
+	rc = wire_send(reader->socket_fd, &welcome, sizeof welcome, fds, producer->catalog_fd >= 0 ? 3 : 2);
+	if (rc < 0) {
+		(void)audience_forget(producer, number, false);
+		return rc;
+	}
+	door->reader[number] = *reader;
 	return 0;
 }
 
-/* The first free place, or -1. */
-static int free_reader_id(const struct door *door)
+static int32_t pid_of_peer(int socket_fd)
 {
-	for (int id = 0; id < DOOR_READER_LIMIT; id++) {
-		if (door->reader[id].socket_fd < 0)
-			return id;
-	}
-	return -1;
+	struct ucred peer = {0};
+	socklen_t peer_bytes = sizeof peer;
+
+	(void)getsockopt(socket_fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes); /* for messages only */
+	return peer.pid;
 }
 
 /* Admits a reader or refuses it with a sentence.  Takes over both descriptors. */
-static enum shmring_event admit(struct door *door, int socket_fd, int pidfd, uint32_t fingerprint, int32_t *pid)
+static enum shmring_event admit(struct door *door, struct seat *newcomer, const struct wire_hello *hello,
+                                struct shmring_visitor *visitor)
 {
 	const char *name = door->producer->name;
-	int id = free_reader_id(door), rc;
-	char text[256];
+	struct refusal refusal = {0};
+	uint32_t number = 0;
 
-	if (fingerprint != layout_fingerprint()) {
-		rc = -EPROTO;
-		snprintf(text, sizeof text, "ring '%s' runs another version of cropring (layout %08x, the reader has %08x)", name,
-		         layout_fingerprint(), fingerprint);
+	forget_the_departed(door);
+	newcomer->pid = pid_of_peer(newcomer->socket_fd);
+	if (hello->fingerprint != layout_fingerprint()) {
+		refusal.code = -EPROTO;
+		snprintf(refusal.text, sizeof refusal.text,
+		         "ring '%s' runs another version of cropring (layout %08x, the reader has %08x)", name,
+		         layout_fingerprint(), hello->fingerprint);
 	} else if (door->adopted_fd >= 0) {
-		rc = -EBUSY;
-		snprintf(text, sizeof text, "ring '%s' belongs to the process that started it, which has not joined yet", name);
-	} else if (id < 0) {
-		rc = -EBUSY;
-		snprintf(text, sizeof text, "ring '%s' has its reader already (process %d), and this version serves one at a time",
-		         name, door->reader[0].pid);
-	} else {
-		rc = welcome_reader(door, (uint32_t)id, socket_fd, pidfd);
-		snprintf(text, sizeof text, "ring '%s' cannot take the reader in: %s", name, strerror(-rc));
+		refusal.code = -EBUSY;
+		snprintf(refusal.text, sizeof refusal.text,
+		         "ring '%s' belongs to the process that started it, which has not joined yet", name);
 	}
-	if (rc == 0) {
-		*pid = door->reader[id].pid;
+	if (refusal.code == 0)
+		number = seats_choose_number(door->reader, door->producer, hello->wish.number, &refusal);
+	if (refusal.code == 0)
+		newcomer->hold = seats_choose_hold(door->reader, door->producer, hello->wish.hold, &refusal);
+	if (refusal.code == 0) {
+		refusal.code = welcome_reader(door, number, newcomer);
+		snprintf(refusal.text, sizeof refusal.text, "ring '%s' cannot take the reader in: %s", name,
+		         strerror(-refusal.code));
+	}
+	if (refusal.code == 0) {
+		*visitor = (struct shmring_visitor){.reader = number, .pid = newcomer->pid, .is_owner = newcomer->is_owner};
 		return SHMRING_JOINED;
 	}
-	shmring_door_refuse(socket_fd, rc, text);
-	unwatch_and_close(door, &socket_fd);
-	unwatch_and_close(door, &pidfd);
+	shmring_door_refuse(newcomer->socket_fd, refusal.code, refusal.text);
+	unwatch_and_close(door, &newcomer->socket_fd);
+	unwatch_and_close(door, &newcomer->pidfd);
 	return SHMRING_NOTHING;
 }
 
-static enum shmring_event hear_pending(struct door *door, uint32_t index, int32_t *pid)
+static enum shmring_event hear_pending(struct door *door, uint32_t index, struct shmring_visitor *visitor)
 {
 	int socket_fd = door->pending_fd[index];
 	bool adopted = socket_fd == door->adopted_fd;
@@ -330,11 +352,11 @@ static enum shmring_event hear_pending(struct door *door, uint32_t index, int32_
 	if (adopted)
 		door->adopted_fd = -1;
 	if (rc == 0 && hello.magic == WIRE_MAGIC && hello.purpose == WIRE_JOIN && fds[0] >= 0) {
-		int pidfd = fds[0];
+		struct seat newcomer = {.socket_fd = socket_fd, .pidfd = fds[0], .is_owner = adopted};
 
 		fds[0] = -1;
 		wire_close_fds(fds);
-		return admit(door, socket_fd, pidfd, hello.fingerprint, pid);
+		return admit(door, &newcomer, &hello, visitor);
 	}
 	if (rc == 0 && hello.magic == WIRE_MAGIC && hello.purpose == WIRE_LOOK)
 		show_card(door, socket_fd);
@@ -342,41 +364,54 @@ static enum shmring_event hear_pending(struct door *door, uint32_t index, int32_
 		wire_close_fds(fds);
 	close(socket_fd);
 	/* The parent that started us went away before it said a word: as good as a reader that died. */
+	*visitor = (struct shmring_visitor){.reader = LAYOUT_MAX_READERS, .is_owner = adopted};
 	return adopted ? SHMRING_DIED : SHMRING_NOTHING;
 }
 
-static enum shmring_event lose_reader(struct door *door, uint32_t id, enum shmring_event how, int32_t *pid)
+static enum shmring_event hear_reader(struct door *door, uint32_t number, struct shmring_visitor *visitor)
 {
-	struct door_reader *reader = &door->reader[id];
-
-	*pid = reader->pid;
-	unwatch_and_close(door, &reader->socket_fd);
-	unwatch_and_close(door, &reader->pidfd);
-	return how;
-}
-
-static enum shmring_event hear_reader(struct door *door, uint32_t id, int32_t *pid)
-{
+	struct seat *reader = &door->reader[number];
 	int fds[WIRE_MAX_FDS];
 	struct wire_hello hello;
-	int rc = wire_receive(door->reader[id].socket_fd, &hello, sizeof hello, fds);
+	int rc = wire_receive(reader->socket_fd, &hello, sizeof hello, fds);
 
 	if (rc == -EAGAIN || rc == -EINTR)
 		return SHMRING_NOTHING;
 	if (rc == 0)
 		wire_close_fds(fds);
-	if (rc == 0 && hello.magic == WIRE_MAGIC && hello.purpose == WIRE_LEAVE)
-		return lose_reader(door, id, SHMRING_LEFT, pid);
-	return lose_reader(door, id, SHMRING_DIED, pid);
+	unwatch_and_close(door, &reader->socket_fd);
+	if (rc < 0 || hello.magic != WIRE_MAGIC || hello.purpose != WIRE_LEAVE)
+		return SHMRING_NOTHING; /* dead or just rude: its pidfd tells */
+	*visitor = (struct shmring_visitor){.reader = number, .pid = reader->pid, .is_owner = reader->is_owner};
+	reader->has_left = true;
+	audience_leave(door->producer, number, &hello);
+	forget_the_departed(door);
+	return SHMRING_LEFT;
 }
 
-enum shmring_event shmring_door_step(struct shmring_producer *producer, int32_t *pid)
+static enum shmring_event bury(struct door *door, uint32_t number, struct shmring_visitor *visitor)
+{
+	const struct seat *reader = &door->reader[number];
+
+	*visitor = (struct shmring_visitor){
+		.reader = number, .pid = reader->pid, .had_left = reader->has_left, .is_owner = reader->is_owner};
+	/* Its goodbye may lie in the socket, unheard. */
+	if (!reader->has_left && reader->socket_fd >= 0 && hear_reader(door, number, visitor) == SHMRING_LEFT) {
+		if (door->reader[number].pidfd >= 0)
+			(void)forget(door, number);
+		return SHMRING_LEFT;
+	}
+	visitor->batch_count = forget(door, number);
+	return SHMRING_DIED;
+}
+
+enum shmring_event shmring_door_step(struct shmring_producer *producer, struct shmring_visitor *visitor)
 {
 	struct door *door = producer->door;
 	struct epoll_event event;
 	uint32_t index;
 
-	*pid = 0;
+	*visitor = (struct shmring_visitor){0};
 	if (!door || epoll_wait(door->epoll_fd, &event, 1, 0) < 1)
 		return SHMRING_NOTHING;
 	index = (uint32_t)event.data.u64;
@@ -385,11 +420,41 @@ enum shmring_event shmring_door_step(struct shmring_producer *producer, int32_t 
 		accept_connection(door, door->listener[index].fd);
 		return SHMRING_NOTHING;
 	case SOURCE_PENDING:
-		return hear_pending(door, index, pid);
+		return hear_pending(door, index, visitor);
 	case SOURCE_READER:
-		return hear_reader(door, index, pid);
+		return hear_reader(door, index, visitor);
 	case SOURCE_PIDFD:
-		return lose_reader(door, index, SHMRING_DIED, pid);
+		return bury(door, index, visitor);
 	}
 	return SHMRING_NOTHING;
+}
+
+/* ------------------------------------------------------------------ readers that hold up the others */
+
+bool shmring_stalled(const struct shmring_producer *producer, uint32_t limit_ms, uint32_t *reader, struct shmring_visitor *visitor)
+{
+	uint32_t mask = audience_stalled(producer, limit_ms);
+
+	for (; producer->door && *reader < LAYOUT_MAX_READERS; (*reader)++) {
+		const struct seat *stalled = &producer->door->reader[*reader];
+
+		if ((mask >> *reader & 1) == 0 || stalled->pidfd < 0)
+			continue;
+		*visitor = (struct shmring_visitor){
+			.reader = *reader, .pid = stalled->pid, .had_left = stalled->has_left, .is_owner = stalled->is_owner};
+		(*reader)++;
+		return true;
+	}
+	return false;
+}
+
+int shmring_expel(struct shmring_producer *producer, uint32_t reader)
+{
+	const struct seat *stalled = producer->door && reader < LAYOUT_MAX_READERS ? &producer->door->reader[reader] : NULL;
+
+	if (!stalled || stalled->pidfd < 0)
+		return -ESRCH;
+	if (stalled->is_owner)
+		return -EPERM;
+	return syscall(SYS_pidfd_send_signal, stalled->pidfd, SIGKILL, NULL, 0) == 0 ? 0 : -errno;
 }

@@ -129,7 +129,8 @@ int layout_check(const struct layout_header *header, uint64_t actual_bytes, stru
 		                "on both sides",
 		                header->fingerprint, layout_fingerprint());
 	if (header->field_count > SHMRING_MAX_FIELDS || header->counter_count > SHMRING_MAX_COUNTERS ||
-	    header->share > SHMRING_BROADCAST || header->reader_limit < 1 || header->reader_limit > LAYOUT_MAX_READERS || memchr(header->name, '\0', sizeof header->name) == NULL)
+	    header->share > SHMRING_BROADCAST || header->reader_limit < 1 || header->reader_limit > LAYOUT_MAX_READERS ||
+	    memchr(header->name, '\0', sizeof header->name) == NULL)
 		return err_fail(err, -EPROTO, "the ring's header holds impossible numbers");
 	memcpy(fields, header->field, sizeof fields);
 	if (layout_measure(fields, header->field_count, header->slot_count, &slot_stride_bytes, &segment_bytes, NULL) < 0 ||

@@ -1,4 +1,4 @@
-/* producer.c - the writing side of the ring: free slots are claimed, filled, and published in sequence order. */
+/* producer.c - the writing side of the ring: free slots are claimed, filled, and published in the order of their batches. */
 #include "shmring/producer.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shmring/audit.h"
 #include "shmring/bell.h"
 #include "shmring/segment.h"
 #include "shmring/slot.h"
@@ -42,6 +43,7 @@ static void write_header(struct shmring_producer *producer, const struct shmring
 	header->field_count = config->field_count;
 	header->counter_count = config->counter_count;
 	header->share = config->share;
+	header->reader_limit = config->reader_limit;
 	header->producer_pid = getpid();
 	header->segment_bytes = producer->segment_bytes;
 	header->slot_stride_bytes = producer->slot_stride_bytes;
@@ -72,6 +74,12 @@ int shmring_create(struct shmring_producer **out, const struct shmring_config *c
 	rc = check_name(config->name, err);
 	if (rc < 0)
 		return rc;
+	if (config->reader_limit < 1 || config->reader_limit > LAYOUT_MAX_READERS || config->reader_limit >= config->slot_count)
+		return err_fail(
+			err, -EINVAL,
+			"%u readers and %u slots: 1 to %d readers, please, and a slot more than readers, since each keeps a batch "
+			"while it asks for the next",
+			config->reader_limit, config->slot_count, LAYOUT_MAX_READERS);
 	if (config->counter_count > SHMRING_MAX_COUNTERS || config->field_count > SHMRING_MAX_FIELDS)
 		return err_fail(err, -EINVAL, "%u counters and %u fields, at most %d and %d", config->counter_count,
 		                config->field_count, SHMRING_MAX_COUNTERS, SHMRING_MAX_FIELDS);
@@ -81,8 +89,11 @@ int shmring_create(struct shmring_producer **out, const struct shmring_config *c
 	producer->segment_fd = -1;
 	producer->pidfd = -1;
 	producer->catalog_fd = config->catalog_fd;
+	producer->share = config->share;
+	producer->reader_limit = config->reader_limit;
 	producer->slot_count = config->slot_count;
 	producer->field_count = config->field_count;
+	producer->first_batch = producer->next_claim = producer->next_publish = config->first_batch;
 	strncpy(producer->name, config->name, sizeof producer->name - 1);
 	strncpy(producer->subject, config->subject ? config->subject : "", sizeof producer->subject - 1);
 	pthread_mutex_init(&producer->publish_lock, NULL);
@@ -144,52 +155,6 @@ const char *shmring_segment_name(const struct shmring_producer *producer)
 	return producer->segment == SHMRING_SEGMENT_SHM ? "shm" : "memfd";
 }
 
-/* Could the readers that we let in have written this word?  FILLING slots are ours, readers never touch them. */
-static bool word_is_possible(const struct producer_shadow *shadow, uint32_t admitted_mask, uint64_t word)
-{
-	enum layout_state state = slot_state(word);
-	uint32_t mask = slot_mask(word);
-
-	if (slot_sequence(word) != shadow->sequence || slot_seen(word))
-		return false;
-	if (shadow->filling)
-		return state == LAYOUT_FILLING && mask == 0;
-	if (state == LAYOUT_HELD)
-		return (mask & admitted_mask) == mask && __builtin_popcount(mask) == 1;
-	return (state == LAYOUT_FREE || state == LAYOUT_READY) && mask == 0;
-}
-
-/* Looks at every word; a free slot, if there is one, in *free_index, else SLOT_NONE.  Called under the lock. */
-static int audit_words(struct shmring_producer *producer, uint32_t *free_index)
-{
-	/* relaxed: a reader can hold a slot only after it was let in, and that it learns from a socket */
-	uint32_t admitted_mask = atomic_load_explicit(&producer->admitted_mask, memory_order_relaxed);
-
-	*free_index = SLOT_NONE;
-	for (uint32_t i = 0; i < producer->slot_count; i++) {
-		/* [RELEASE] acquire: the reader's last loads from this slot happen before we overwrite it.
-		 * Pairs with the release CAS in shmring_release(). */
-		uint64_t word = atomic_load_explicit(&producer->map.slot[i].word, memory_order_acquire);
-
-		if (!word_is_possible(&producer->shadow[i], admitted_mask, word))
-			return -EPROTO;
-		if (slot_state(word) == LAYOUT_FREE && *free_index == SLOT_NONE)
-			*free_index = i;
-	}
-	return 0;
-}
-
-int shmring_audit(struct shmring_producer *producer)
-{
-	uint32_t free_index;
-	int rc;
-
-	pthread_mutex_lock(&producer->publish_lock);
-	rc = audit_words(producer, &free_index);
-	pthread_mutex_unlock(&producer->publish_lock);
-	return rc;
-}
-
 /* Any free slot will do, so that a reader that keeps one for long holds up nobody. */
 static int claim_free_slot(struct shmring_producer *producer, uint32_t *index)
 {
@@ -200,14 +165,28 @@ static int claim_free_slot(struct shmring_producer *producer, uint32_t *index)
 	if (rc == 0 && *index == SLOT_NONE)
 		rc = -EAGAIN;
 	if (rc == 0) {
-		producer->shadow[*index] = (struct producer_shadow){.sequence = producer->next_claim, .filling = true};
+		uint64_t batch = producer->next_claim++;
+		uint32_t sequence = (uint32_t)batch;
+
+		producer->shadow[*index] = (struct producer_shadow){.sequence = sequence, .batch = batch, .filling = true};
 		/* relaxed: FILLING tells readers nothing; READY will be a release */
-		atomic_store_explicit(&producer->map.slot[*index].word, slot_word(producer->next_claim, 0, LAYOUT_FILLING),
+		atomic_store_explicit(&producer->map.slot[*index].word, slot_word(sequence, 0, LAYOUT_FILLING),
 		                      memory_order_relaxed);
-		producer->next_claim++;
 	}
 	pthread_mutex_unlock(&producer->publish_lock);
 	return rc;
+}
+
+/* When readers began to hold up the producer, for audience_stalled(). */
+static void note_hunger(struct shmring_producer *producer, bool is_starved)
+{
+	/* relaxed: a time, written by the claiming thread alone */
+	uint64_t since_ns = atomic_load_explicit(&producer->starved_since_ns, memory_order_relaxed);
+
+	if (is_starved == (since_ns != 0))
+		return;
+	since_ns = is_starved ? clock_now_ns() : 0;
+	atomic_store_explicit(&producer->starved_since_ns, since_ns, memory_order_relaxed); /* relaxed: as above */
 }
 
 int shmring_claim(struct shmring_producer *producer, int timeout_ms, struct shmring_slot *slot)
@@ -221,6 +200,7 @@ int shmring_claim(struct shmring_producer *producer, int timeout_ms, struct shmr
 		if (atomic_load_explicit(&producer->claims_cancelled, memory_order_relaxed))
 			return -ECANCELED;
 		rc = claim_free_slot(producer, &index);
+		note_hunger(producer, rc == -EAGAIN);
 		if (rc != -EAGAIN)
 			break;
 		if (clock_now_ns() >= deadline_ns)
@@ -243,49 +223,82 @@ void shmring_cancel_claims(struct shmring_producer *producer)
 	bell_ring(&producer->map.bells->producer_bell);
 }
 
-static void ring_readers(struct shmring_producer *producer)
+void producer_ring_readers(struct shmring_producer *producer)
 {
 	for (uint32_t i = 0; i < LAYOUT_MAX_READERS; i++)
 		bell_ring(&producer->map.bells->reader[i].bell);
 }
 
-/* Publishes the next batch in sequence if its slot is done.  Called under the lock. */
-static bool publish_next(struct shmring_producer *producer)
+static uint32_t choose_offered_mask(const struct shmring_producer *producer, uint64_t batch)
 {
-	for (uint32_t i = 0; i < producer->slot_count; i++) {
-		struct producer_shadow *shadow = &producer->shadow[i];
-		struct layout_slot *slot = &producer->map.slot[i];
-
-		if (!shadow->filling || !shadow->done || shadow->sequence != producer->next_publish)
-			continue;
-		slot->epoch = shadow->epoch;
-		slot->row_count = shadow->row_count;
-		shadow->filling = false;
-		shadow->done = false;
-		/* [COMMIT] release: every field of the batch is in memory before a reader sees READY.
-		 * Pairs with the acquire loads in slot_find_lowest_ready() and the acquire CAS in shmring_acquire(). */
-		atomic_store_explicit(&slot->word, slot_word(shadow->sequence, 0, LAYOUT_READY), memory_order_release);
-		producer->next_publish++;
-		return true;
+	switch (producer->share) {
+	case SHMRING_SPLIT:
+		return 0;
+	case SHMRING_LANES:
+		return 1u << (batch % producer->reader_limit);
+	case SHMRING_BROADCAST:
+		return producer->present_mask;
 	}
-	return false;
+	return 0;
+}
+
+static void publish(struct shmring_producer *producer, uint32_t index)
+{
+	struct producer_shadow *shadow = &producer->shadow[index];
+	struct layout_slot *slot = &producer->map.slot[index];
+
+	slot->epoch = shadow->epoch;
+	slot->row_count = shadow->row_count;
+	slot->redelivered = 0;
+	shadow->filling = false;
+	shadow->done = false;
+	shadow->published_ns = clock_now_ns();
+	shadow->offered_mask = choose_offered_mask(producer, shadow->batch);
+	/* [COMMIT] release: every field of the batch is in memory before a reader sees READY.
+	 * Pairs with the acquire loads in slot_find_lowest() and the acquire CAS in shmring_acquire(). */
+	atomic_store_explicit(&slot->word, slot_word(shadow->sequence, shadow->offered_mask, LAYOUT_READY), memory_order_release);
+	producer->next_publish++;
+}
+
+static uint32_t find_due(const struct shmring_producer *producer)
+{
+	if (producer->poisoned || (producer->share == SHMRING_BROADCAST && !producer->audience_met))
+		return SLOT_NONE;
+	for (uint32_t i = 0; i < producer->slot_count; i++) {
+		const struct producer_shadow *shadow = &producer->shadow[i];
+
+		if (shadow->filling && shadow->done && shadow->batch == producer->next_publish)
+			return i;
+	}
+	return SLOT_NONE;
+}
+
+bool producer_publish_due(struct shmring_producer *producer)
+{
+	bool published = false;
+	uint32_t index;
+
+	while ((index = find_due(producer)) != SLOT_NONE) {
+		publish(producer, index);
+		published = true;
+	}
+	return published;
 }
 
 void shmring_commit(struct shmring_producer *producer, const struct shmring_slot *slot, uint32_t epoch, uint32_t row_count)
 {
 	struct producer_shadow *shadow = &producer->shadow[slot->index];
-	bool published = false;
+	bool published;
 
 	pthread_mutex_lock(&producer->publish_lock);
 	assert(shadow->filling && !shadow->done && shadow->sequence == slot->sequence);
 	shadow->epoch = epoch;
 	shadow->row_count = row_count;
 	shadow->done = true;
-	while (publish_next(producer))
-		published = true;
+	published = producer_publish_due(producer);
 	pthread_mutex_unlock(&producer->publish_lock);
 	if (published)
-		ring_readers(producer);
+		producer_ring_readers(producer);
 }
 
 void shmring_finish(struct shmring_producer *producer, enum shmring_end end, const char *text)
@@ -297,11 +310,11 @@ void shmring_finish(struct shmring_producer *producer, enum shmring_end end, con
 	if (atomic_load_explicit(&bells->end, memory_order_relaxed) == SHMRING_RUNNING) {
 		strncpy(bells->end_text, text ? text : "", sizeof bells->end_text - 1);
 		/* [END] release: the last READY words and the text are in memory before a reader sees the end.
-		 * Pairs with the acquire load in shmring_acquire() and shmring_end_text(). */
+		 * Pairs with the acquire loads in shmring_acquire() and shmring_end_text(). */
 		atomic_store_explicit(&bells->end, (uint32_t)end, memory_order_release);
 	}
 	pthread_mutex_unlock(&producer->publish_lock);
-	ring_readers(producer);
+	producer_ring_readers(producer);
 }
 
 uint32_t shmring_ready_count(const struct shmring_producer *producer)
@@ -309,61 +322,13 @@ uint32_t shmring_ready_count(const struct shmring_producer *producer)
 	return slot_count_state(producer->map.slot, producer->slot_count, LAYOUT_READY);
 }
 
-uint32_t shmring_published(const struct shmring_producer *producer)
+uint64_t shmring_published(const struct shmring_producer *producer)
 {
 	pthread_mutex_t *lock = (pthread_mutex_t *)&producer->publish_lock; /* const speaks of the ring, not of its lock */
-	uint32_t published;
+	uint64_t published;
 
 	pthread_mutex_lock(lock);
-	published = producer->next_publish;
+	published = producer->next_publish - producer->first_batch;
 	pthread_mutex_unlock(lock);
 	return published;
-}
-
-void shmring_counter_add(struct shmring_producer *producer, uint32_t counter, uint64_t amount)
-{
-	assert(counter < SHMRING_MAX_COUNTERS);
-	/* relaxed: counters are for people; no memory hangs on them */
-	atomic_fetch_add_explicit(&producer->map.counters->value[counter], amount, memory_order_relaxed);
-}
-
-void shmring_counter_set(struct shmring_producer *producer, uint32_t counter, uint64_t value)
-{
-	assert(counter < SHMRING_MAX_COUNTERS);
-	/* relaxed: as above */
-	atomic_store_explicit(&producer->map.counters->value[counter], value, memory_order_relaxed);
-}
-
-uint64_t shmring_counter_value(const struct shmring_producer *producer, uint32_t counter)
-{
-	assert(counter < SHMRING_MAX_COUNTERS);
-	/* relaxed: as above */
-	return atomic_load_explicit(&producer->map.counters->value[counter], memory_order_relaxed);
-}
-
-uint64_t shmring_reader_wait_ns(const struct shmring_producer *producer)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < LAYOUT_MAX_READERS; i++) {
-		/* relaxed: a number for people */
-		sum += atomic_load_explicit(&producer->map.bells->reader[i].wait_ns, memory_order_relaxed);
-	}
-	return sum;
-}
-
-void shmring_log(struct shmring_producer *producer, const char *line)
-{
-	struct layout_log *log = producer->map.log;
-	size_t line_bytes = strlen(line);
-	uint64_t written;
-
-	pthread_mutex_lock(&producer->publish_lock);
-	/* relaxed: only this process writes it, under this lock */
-	written = atomic_load_explicit(&log->written_bytes, memory_order_relaxed);
-	for (size_t i = 0; i <= line_bytes; i++)
-		log->text[(written + i) % LAYOUT_LOG_TEXT_BYTES] = i < line_bytes ? line[i] : '\n';
-	/* [LOG] release: the line is in memory before its length.  Pairs with the acquire load in shmring_last_lines(). */
-	atomic_store_explicit(&log->written_bytes, written + line_bytes + 1, memory_order_release);
-	pthread_mutex_unlock(&producer->publish_lock);
 }

@@ -1,4 +1,8 @@
-/* producer.h - the producer's private state, shared by producer.c (slots) and door.c (readers). */
+/*
+ * producer.h - the producer's private state, shared by producer.c (slots), audience.c (who gets what), audit.c and door.c (readers).
+ *
+ * Nothing in here is read back from shared memory: what readers write there is a request, checked against this.
+ */
 #ifndef SHMRING_PRODUCER_H
 #define SHMRING_PRODUCER_H
 
@@ -12,6 +16,9 @@ struct door;
 struct producer_shadow {
 	uint32_t sequence;
 	bool filling, done;
+	uint32_t offered_mask; /* of the READY word: its lane, or the readers that the batch was offered to */
+	uint64_t published_ns;
+	uint64_t batch;            /* its number, of which the sequence is the low half */
 	uint32_t epoch, row_count; /* of a finished batch that waits for its turn */
 };
 
@@ -20,21 +27,32 @@ struct shmring_producer {
 	uint64_t segment_bytes, slot_stride_bytes;
 	int segment_fd, pidfd, catalog_fd;
 	enum shmring_segment segment;
-	uint32_t slot_count, field_count;
+	enum shmring_share share;
+	uint32_t slot_count, field_count, reader_limit;
 	uint64_t field_offset_bytes[SHMRING_MAX_FIELDS];
+	uint64_t first_batch;
 	char name[SHMRING_NAME_BYTES], subject[256];
 
-	uint32_t next_claim; /* the claiming thread's */
+	uint64_t next_claim; /* a batch number; the claiming thread's */
 	_Atomic bool claims_cancelled;
-	_Atomic uint32_t admitted_mask; /* bits of the readers that were ever let in; the door's */
+	_Atomic uint64_t starved_since_ns; /* since when the claiming thread has found no free slot; 0: it found one */
 
-	pthread_mutex_t publish_lock; /* guards shadow, next_publish, the end and the log */
-	uint32_t next_publish;
+	pthread_mutex_t publish_lock; /* guards what follows, the end and the log */
+	uint64_t next_publish;
 	struct producer_shadow shadow[SHMRING_MAX_SLOTS];
+	uint32_t present_mask; /* readers that are there */
+	uint32_t known_mask;   /* those, and readers that left and have not given everything back */
+	bool audience_met;     /* broadcast: as many readers as were announced have been there at once */
+	bool poisoned;
 
 	struct door *door; /* NULL until it is opened */
 };
 
 void door_close(struct door *door);
+
+/* Publishes what is due.  Under the lock; true when anything was: then ring the readers, without it. */
+bool producer_publish_due(struct shmring_producer *producer);
+
+void producer_ring_readers(struct shmring_producer *producer);
 
 #endif

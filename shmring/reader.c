@@ -8,19 +8,9 @@
 #include <unistd.h>
 
 #include "shmring/bell.h"
-#include "shmring/layout.h"
+#include "shmring/reader.h"
 #include "shmring/segment.h"
-#include "shmring/slot.h"
 #include "shmring/wire.h"
-
-struct shmring_reader {
-	struct layout_map map;
-	struct layout_header header; /* private copy, checked once: sizes are never read from shared memory again */
-	int socket_fd, pidfd, catalog_fd;
-	uint32_t id;
-	_Atomic uint32_t held_count; /* leases that are out */
-	_Atomic uint32_t references; /* 1 while attached, and 1 per lease */
-};
 
 static void drop_reference(struct shmring_reader *reader)
 {
@@ -39,9 +29,12 @@ static void drop_reference(struct shmring_reader *reader)
 	free(reader);
 }
 
-static int say_hello(int socket_fd)
+static int say_hello(int socket_fd, const struct shmring_wish *wish)
 {
-	struct wire_hello hello = {.magic = WIRE_MAGIC, .fingerprint = layout_fingerprint(), .purpose = WIRE_JOIN};
+	struct wire_hello hello = {.magic = WIRE_MAGIC,
+	                           .fingerprint = layout_fingerprint(),
+	                           .purpose = WIRE_JOIN,
+	                           .wish = wish ? *wish : (struct shmring_wish){.number = SHMRING_ANY_NUMBER}};
 	int own_pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	int rc;
 
@@ -67,7 +60,7 @@ static int await_welcome(int socket_fd, struct wire_welcome *welcome, int fds[WI
 		return err_fail(err, rc, "the worker's answer cannot be read: %s", strerror(-rc));
 	welcome->text[sizeof welcome->text - 1] = '\0';
 	if (welcome->magic != WIRE_MAGIC ||
-	    (welcome->result == 0 && (fds[WIRE_FD_PIDFD] < 0 || welcome->reader_id >= LAYOUT_MAX_READERS)))
+	    (welcome->result == 0 && (fds[WIRE_FD_PIDFD] < 0 || welcome->number >= LAYOUT_MAX_READERS)))
 		rc = err_fail(err, -EPROTO, "the other end of the socket is no cropring worker");
 	else if (welcome->result != 0)
 		rc = err_fail(err, welcome->result < 0 ? welcome->result : -EPROTO, "%s", welcome->text);
@@ -103,7 +96,7 @@ static int map_segment(struct shmring_reader *reader, int segment_fd, struct err
 	return 0;
 }
 
-int shmring_attach_fd(struct shmring_reader **out, int socket_fd, struct err *err)
+int shmring_attach_fd(struct shmring_reader **out, int socket_fd, const struct shmring_wish *wish, struct err *err)
 {
 	struct shmring_reader *reader = calloc(1, sizeof *reader);
 	struct wire_welcome welcome;
@@ -117,13 +110,14 @@ int shmring_attach_fd(struct shmring_reader **out, int socket_fd, struct err *er
 	reader->socket_fd = socket_fd;
 	reader->pidfd = -1;
 	reader->catalog_fd = -1;
+	reader->owner_pid = getpid();
 	atomic_init(&reader->references, 1);
 	rc = wire_check_peer(socket_fd);
 	if (rc < 0) {
 		err_fail(err, rc, "the other end of the socket belongs to another user");
 		goto fail;
 	}
-	rc = say_hello(socket_fd);
+	rc = say_hello(socket_fd, wish);
 	if (rc < 0 && rc != -EPIPE) { /* a worker that refused us has closed its end, but its reason can still be read */
 		err_fail(err, rc, "cannot speak to the worker: %s", strerror(-rc));
 		goto fail;
@@ -131,13 +125,15 @@ int shmring_attach_fd(struct shmring_reader **out, int socket_fd, struct err *er
 	rc = await_welcome(socket_fd, &welcome, fds, err);
 	if (rc < 0)
 		goto fail;
-	reader->id = welcome.reader_id;
+	reader->number = welcome.number;
+	reader->hold = welcome.hold;
 	reader->pidfd = fds[WIRE_FD_PIDFD];
 	reader->catalog_fd = fds[WIRE_FD_CATALOG];
 	rc = map_segment(reader, fds[WIRE_FD_SEGMENT], err);
 	close(fds[WIRE_FD_SEGMENT]);
 	if (rc < 0)
 		goto fail;
+	reader->filter = (struct slot_filter){.bit = 1u << reader->number, .share = shmring_share(reader)};
 	*out = reader;
 	return 0;
 fail:
@@ -145,7 +141,7 @@ fail:
 	return rc;
 }
 
-int shmring_attach(struct shmring_reader **out, const char *name, struct err *err)
+int shmring_attach(struct shmring_reader **out, const char *name, const struct shmring_wish *wish, struct err *err)
 {
 	struct sockaddr_un address;
 	socklen_t address_bytes;
@@ -167,13 +163,23 @@ int shmring_attach(struct shmring_reader **out, const char *name, struct err *er
 			                name, name);
 		return err_fail(err, rc, "cannot reach ring '%s': %s", name, strerror(-rc));
 	}
-	return shmring_attach_fd(out, fd, err);
+	return shmring_attach_fd(out, fd, wish, err);
+}
+
+static bool is_forked(const struct shmring_reader *reader)
+{
+	return reader->owner_pid != getpid();
 }
 
 void shmring_detach(struct shmring_reader *reader)
 {
 	struct wire_hello goodbye = {.magic = WIRE_MAGIC, .fingerprint = layout_fingerprint(), .purpose = WIRE_LEAVE};
 
+	if (is_forked(reader))
+		return;
+	/* relaxed: a lease that another thread gives back right now is named with its sequence, which its word has no more then */
+	goodbye.held_slots = atomic_load_explicit(&reader->held_slots, memory_order_relaxed);
+	memcpy(goodbye.held_sequence, reader->held_sequence, sizeof goodbye.held_sequence);
 	(void)wire_send(reader->socket_fd, &goodbye, sizeof goodbye, NULL, 0); /* a producer that is gone needs no goodbye */
 	close(reader->socket_fd);
 	reader->socket_fd = -1;
@@ -187,53 +193,86 @@ static bool producer_is_dead(const struct shmring_reader *reader)
 	return poll(&look, 1, 0) != 0; /* readable: it ended; an error counts as dead, or we would wait for ever */
 }
 
+/* Split and lanes: the word says from now on that the batch is ours.  False when another reader was faster. */
+static bool claim_word(struct shmring_reader *reader, uint32_t index, uint64_t word)
+{
+	if (reader->filter.share == SHMRING_BROADCAST)
+		return true; /* our bit is in the word since it was published, and only we clear it */
+	/* [COMMIT] acquire: the batch's bytes are read after the claim.  Pairs with the release store in shmring_commit().
+	 * Release is for the word's next owner: the claim itself carries nothing else. */
+	return atomic_compare_exchange_strong_explicit(&reader->map.slot[index].word, &word,
+	                                               slot_word(slot_sequence(word), reader->filter.bit, LAYOUT_HELD),
+	                                               memory_order_acq_rel, memory_order_relaxed);
+}
+
 /* -EAGAIN: nothing is ready now. */
 static int claim_ready_slot(struct shmring_reader *reader, struct shmring_lease *lease)
 {
-	for (;;) {
-		uint64_t word;
-		uint32_t index = slot_find_lowest_ready(reader->map.slot, reader->header.slot_count, &word);
-		struct layout_slot *slot;
+	const struct layout_slot *slot;
+	uint64_t word;
+	uint32_t index;
 
+	do {
+		index = slot_find_lowest(reader->map.slot, reader->header.slot_count, &reader->filter, &word);
 		if (index == SLOT_NONE)
 			return -EAGAIN;
-		slot = &reader->map.slot[index];
-		/* [COMMIT] acquire: the batch's bytes are read after the claim.  Pairs with the release store in
-		 * shmring_commit().  Release is for the word's next owner: the claim itself carries nothing else. */
-		if (!atomic_compare_exchange_strong_explicit(&slot->word, &word,
-		                                             slot_word(slot_sequence(word), 1u << reader->id, LAYOUT_HELD),
-		                                             memory_order_acq_rel, memory_order_relaxed))
-			continue; /* another reader was faster: look again */
-		*lease = (struct shmring_lease){
-			.slot = index, .sequence = slot_sequence(word), .epoch = slot->epoch, .row_count = slot->row_count};
-		if (lease->row_count > reader->header.field[0].shape[0])
-			return -EPROTO;
-		return 0;
-	}
+	} while (!claim_word(reader, index, word));
+	slot = &reader->map.slot[index];
+	*lease = (struct shmring_lease){.slot = index,
+	                                .sequence = slot_sequence(word),
+	                                .epoch = slot->epoch,
+	                                .row_count = slot->row_count,
+	                                .redelivered = slot->redelivered != 0};
+	return lease->row_count <= reader->header.field[0].shape[0] ? 0 : -EPROTO;
+}
+
+static void note_lease(struct shmring_reader *reader, const struct shmring_lease *lease)
+{
+	reader->held_sequence[lease->slot] = lease->sequence;
+	reader->filter.has_floor = true;
+	reader->filter.floor_sequence = lease->sequence + 1;
+	/* relaxed: the lease is this thread's until it hands it on */
+	atomic_fetch_or_explicit(&reader->held_slots, UINT64_C(1) << lease->slot, memory_order_relaxed);
+	atomic_fetch_add_explicit(&reader->references, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&reader->map.bells->reader[reader->number].taken, 1, memory_order_relaxed);
+}
+
+/* What to say when nothing can be had now. */
+static int explain_nothing(uint32_t end, bool producer_dead, bool holds_too_many)
+{
+	if (end == SHMRING_COMPLETE)
+		return -ENODATA;
+	if (end != SHMRING_RUNNING || producer_dead)
+		return -EPIPE;
+	return holds_too_many ? -EDEADLK : -EAGAIN;
 }
 
 static int try_acquire(struct shmring_reader *reader, bool producer_dead, struct shmring_lease *lease)
 {
 	/* [END] acquire, before the look at the words: whatever was published before the end is found below.
-	 * Pairs with the release store in shmring_finish(). */
+	 * Pairs with the release stores in shmring_finish() and audit.c. */
 	uint32_t end = atomic_load_explicit(&reader->map.bells->end, memory_order_acquire);
-	int rc = claim_ready_slot(reader, lease);
+	bool holds_too_many = shmring_held_count(reader) > reader->hold;
+	uint64_t word;
+	int rc;
 
-	if (rc != -EAGAIN)
-		return rc;
-	if (end == SHMRING_COMPLETE)
-		return -ENODATA;
-	if (end != SHMRING_RUNNING || producer_dead)
-		return -EPIPE;
-	/* relaxed: a lease that another thread gives back right now makes this error a moment too early, never too late */
-	if (atomic_load_explicit(&reader->held_count, memory_order_relaxed) >= reader->header.slot_count)
-		return -EDEADLK;
-	return -EAGAIN;
+	if (end == SHMRING_CORRUPTED)
+		return -EPROTO;
+	if (holds_too_many) {
+		/* Nobody waits for a reader that keeps more than it said it would: with all slots kept, that would be for ever. */
+		rc = slot_find_lowest(reader->map.slot, reader->header.slot_count, &reader->filter, &word) != SLOT_NONE ? -EDEADLK
+		                                                                                                        : -EAGAIN;
+	} else {
+		rc = claim_ready_slot(reader, lease);
+	}
+	if (rc == 0)
+		note_lease(reader, lease);
+	return rc == -EAGAIN ? explain_nothing(end, producer_dead, holds_too_many) : rc;
 }
 
 static int wait_for_batch(struct shmring_reader *reader, int timeout_ms, struct shmring_lease *lease)
 {
-	struct layout_reader *own = &reader->map.bells->reader[reader->id];
+	struct layout_reader *own = &reader->map.bells->reader[reader->number];
 	uint64_t deadline_ns = bell_deadline_ns(timeout_ms), start_ns = clock_now_ns();
 	bool in_time, producer_dead;
 	int rc;
@@ -254,140 +293,46 @@ static int wait_for_batch(struct shmring_reader *reader, int timeout_ms, struct 
 
 int shmring_acquire(struct shmring_reader *reader, int timeout_ms, struct shmring_lease *lease)
 {
-	int rc = try_acquire(reader, false, lease);
+	int rc;
 
-	if (rc == -EAGAIN)
-		rc = wait_for_batch(reader, timeout_ms, lease);
-	if (rc < 0)
-		return rc;
-	/* relaxed: the lease is this thread's until it hands it on */
-	atomic_fetch_add_explicit(&reader->held_count, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&reader->references, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&reader->map.bells->reader[reader->id].taken, 1, memory_order_relaxed);
-	return 0;
+	if (is_forked(reader))
+		return -ECHILD;
+	rc = try_acquire(reader, false, lease);
+	return rc == -EAGAIN ? wait_for_batch(reader, timeout_ms, lease) : rc;
+}
+
+/* What the word becomes when we give the batch back, or 0 when it is not ours any more. */
+static uint64_t released_word(const struct slot_filter *filter, uint32_t sequence, uint64_t word)
+{
+	uint32_t others = slot_mask(word) & ~filter->bit;
+
+	if (slot_sequence(word) != sequence || (slot_mask(word) & filter->bit) == 0)
+		return 0;
+	if (filter->share != SHMRING_BROADCAST)
+		return slot_state(word) == LAYOUT_HELD && others == 0 ? slot_word(sequence, 0, LAYOUT_FREE) : 0;
+	if (slot_state(word) != LAYOUT_READY)
+		return 0;
+	return others == 0 ? slot_word(sequence, 0, LAYOUT_FREE) : slot_word(sequence, others, LAYOUT_READY) | SLOT_SEEN;
 }
 
 int shmring_release(struct shmring_reader *reader, const struct shmring_lease *lease)
 {
-	uint64_t word = slot_word(lease->sequence, 1u << reader->id, LAYOUT_HELD);
-	/* [RELEASE] release: our last loads from the slot happen before the producer overwrites it.  A CAS, so that a stale
-	 * release fails.  Pairs with the acquire load in shmring_claim(). */
-	bool ours = atomic_compare_exchange_strong_explicit(&reader->map.slot[lease->slot].word, &word,
-	                                                    slot_word(lease->sequence, 0, LAYOUT_FREE), memory_order_release,
-	                                                    memory_order_relaxed);
+	_Atomic uint64_t *slot_word_at = &reader->map.slot[lease->slot].word;
+	uint64_t word, changed;
 
+	if (is_forked(reader))
+		return -ECHILD;
+	/* relaxed: a first guess for the CAS */
+	word = atomic_load_explicit(slot_word_at, memory_order_relaxed);
+	/* [RELEASE] release: our last loads from the slot happen before the producer overwrites it.  A CAS, so that a stale release
+	 * fails, and that other readers' bits stay.  Pairs with the acquire loads in audit_words() and [OFFER] in audience.c. */
+	do {
+		changed = released_word(&reader->filter, lease->sequence, word);
+	} while (changed != 0 &&
+	         !atomic_compare_exchange_weak_explicit(slot_word_at, &word, changed, memory_order_release, memory_order_relaxed));
 	bell_ring(&reader->map.bells->producer_bell);
-	/* relaxed: only compared with the number of slots */
-	atomic_fetch_sub_explicit(&reader->held_count, 1, memory_order_relaxed);
+	/* relaxed: only counted, and compared with what was promised */
+	atomic_fetch_and_explicit(&reader->held_slots, ~(UINT64_C(1) << lease->slot), memory_order_relaxed);
 	drop_reference(reader);
-	return ours ? 0 : -ESTALE;
-}
-
-uint32_t shmring_field_count(const struct shmring_reader *reader)
-{
-	return reader->header.field_count;
-}
-
-const struct shmring_field *shmring_field(const struct shmring_reader *reader, uint32_t field)
-{
-	return field < reader->header.field_count ? &reader->header.field[field] : NULL;
-}
-
-void *shmring_lease_data(const struct shmring_reader *reader, const struct shmring_lease *lease, uint32_t field)
-{
-	return reader->map.slots + lease->slot * reader->header.slot_stride_bytes + reader->header.field[field].offset_bytes;
-}
-
-bool shmring_writable(const struct shmring_reader *reader)
-{
-	return reader->header.share != SHMRING_BROADCAST;
-}
-
-const char *shmring_name(const struct shmring_reader *reader)
-{
-	return reader->header.name;
-}
-
-int32_t shmring_producer_pid(const struct shmring_reader *reader)
-{
-	return reader->header.producer_pid;
-}
-
-uint32_t shmring_slot_count(const struct shmring_reader *reader)
-{
-	return reader->header.slot_count;
-}
-
-uint32_t shmring_held_count(const struct shmring_reader *reader)
-{
-	/* relaxed: a number for people */
-	return atomic_load_explicit(&((struct shmring_reader *)reader)->held_count, memory_order_relaxed);
-}
-
-const void *shmring_mapping(const struct shmring_reader *reader, size_t *byte_count)
-{
-	*byte_count = reader->header.segment_bytes;
-	return reader->map.header;
-}
-
-int shmring_catalog_fd(const struct shmring_reader *reader)
-{
-	return reader->catalog_fd;
-}
-
-uint32_t shmring_counter_count(const struct shmring_reader *reader)
-{
-	return reader->header.counter_count;
-}
-
-const char *shmring_counter_name(const struct shmring_reader *reader, uint32_t counter)
-{
-	return counter < reader->header.counter_count ? reader->header.counter_name[counter] : NULL;
-}
-
-uint64_t shmring_counter(const struct shmring_reader *reader, uint32_t counter)
-{
-	/* relaxed: counters are for people */
-	return counter < reader->header.counter_count
-	               ? atomic_load_explicit(&reader->map.counters->value[counter], memory_order_relaxed)
-	               : 0;
-}
-
-uint32_t shmring_reader_ready_count(const struct shmring_reader *reader)
-{
-	return slot_count_state(reader->map.slot, reader->header.slot_count, LAYOUT_READY);
-}
-
-uint64_t shmring_own_wait_ns(const struct shmring_reader *reader)
-{
-	/* relaxed: a number for people */
-	return atomic_load_explicit(&reader->map.bells->reader[reader->id].wait_ns, memory_order_relaxed);
-}
-
-void shmring_last_lines(const struct shmring_reader *reader, char *text, size_t text_bytes)
-{
-	const struct layout_log *log = reader->map.log;
-	/* [LOG] acquire: the lines up to this length are in memory.  Pairs with the release store in shmring_log(). */
-	uint64_t end = atomic_load_explicit(&((struct layout_log *)log)->written_bytes, memory_order_acquire);
-	uint64_t room = text_bytes - 1 < LAYOUT_LOG_TEXT_BYTES ? text_bytes - 1 : LAYOUT_LOG_TEXT_BYTES;
-	uint64_t begin = end > room ? end - room : 0;
-	size_t length = 0;
-
-	/* A cut first line is left out. */
-	while (begin > 0 && begin < end && log->text[(begin - 1) % LAYOUT_LOG_TEXT_BYTES] != '\n')
-		begin++;
-	while (begin < end)
-		text[length++] = log->text[begin++ % LAYOUT_LOG_TEXT_BYTES];
-	text[length] = '\0';
-}
-
-enum shmring_end shmring_end_text(const struct shmring_reader *reader, char *text, size_t text_bytes)
-{
-	/* [END] acquire: the text is in memory.  Pairs with the release store in shmring_finish(). */
-	uint32_t end = atomic_load_explicit(&reader->map.bells->end, memory_order_acquire);
-
-	text[0] = '\0';
-	if (end != SHMRING_RUNNING)
-		snprintf(text, text_bytes, "%.*s", LAYOUT_END_TEXT_BYTES - 1, reader->map.bells->end_text);
-	return (enum shmring_end)end;
+	return changed != 0 ? 0 : -ESTALE;
 }

@@ -156,10 +156,11 @@ enum shmring_event {
 
 /* Whom an event is about. */
 struct shmring_visitor {
-	uint32_t reader;      /* its number in the ring */
+	uint32_t reader;      /* its number in the ring; SHMRING_MAX_READERS: it never got one */
 	int32_t pid;          /* for messages only */
-	uint32_t batch_count; /* DIED: batches offered again */
-	bool was_present;     /* DIED: it had not said goodbye */
+	uint32_t batch_count; /* DIED: batches that are offered again */
+	bool had_left;        /* DIED: it had said goodbye before */
+	bool is_owner;        /* the process that started the producer, over shmring_door_adopt() */
 };
 
 /*

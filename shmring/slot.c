@@ -1,7 +1,7 @@
 /* slot.c - looking for the next batch among the slot words. */
 #include "shmring/slot.h"
 
-uint32_t slot_find_lowest_ready(const struct layout_slot *slots, uint32_t slot_count, uint64_t *word)
+uint32_t slot_find_lowest(const struct layout_slot *slots, uint32_t slot_count, const struct slot_filter *filter, uint64_t *word)
 {
 	uint32_t candidate = SLOT_NONE;
 	uint64_t candidate_word = 0;
@@ -14,7 +14,7 @@ uint32_t slot_find_lowest_ready(const struct layout_slot *slots, uint32_t slot_c
 			 * word of this pass is at least as new.  Pairs with the release store in shmring_commit(). */
 			uint64_t seen = atomic_load_explicit(&slots[i].word, memory_order_acquire);
 
-			if (slot_state(seen) != LAYOUT_READY)
+			if (!slot_is_for(filter, seen))
 				continue;
 			if (candidate == SLOT_NONE || slot_sequence_before(slot_sequence(seen), slot_sequence(candidate_word))) {
 				candidate = i;

@@ -25,10 +25,12 @@ static inline uint32_t slot_mask(uint64_t word)
 	return (uint32_t)(word >> 8) & 0xffffffu;
 }
 
-/* Kept for sharing modes in which a batch has several readers; 0 until then. */
+/* Broadcast: at least one reader has read the batch and given it back. */
+#define SLOT_SEEN UINT64_C(0x80)
+
 static inline bool slot_seen(uint64_t word)
 {
-	return (word & 0x80) != 0;
+	return (word & SLOT_SEEN) != 0;
 }
 
 static inline enum layout_state slot_state(uint64_t word)
@@ -42,12 +44,36 @@ static inline bool slot_sequence_before(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) < 0;
 }
 
+/* Which READY batches are for a reader. */
+struct slot_filter {
+	uint32_t bit; /* its own in the masks */
+	enum shmring_share share;
+	bool has_floor;          /* broadcast: it has taken batches, */
+	uint32_t floor_sequence; /* and none before this one is for it any more */
+};
+
+static inline bool slot_is_for(const struct slot_filter *filter, uint64_t word)
+{
+	if (slot_state(word) != LAYOUT_READY)
+		return false;
+	switch (filter->share) {
+	case SHMRING_SPLIT:
+		return true;
+	case SHMRING_LANES:
+		return (slot_mask(word) & filter->bit) != 0;
+	case SHMRING_BROADCAST:
+		return (slot_mask(word) & filter->bit) != 0 &&
+		       !(filter->has_floor && slot_sequence_before(slot_sequence(word), filter->floor_sequence));
+	}
+	return false;
+}
+
 /*
- * The READY slot with the lowest sequence, its word in *word, or SLOT_NONE.  Passes over all words are repeated until one that
- * began with the candidate leaves it unchanged: a single pass, or a fixed number of them, can miss a lower batch that was
- * published behind its back (found by model checking).
+ * The slot with the lowest sequence that is for this reader, its word in *word, or SLOT_NONE.  Passes over all words are repeated
+ * until one that began with the candidate leaves it unchanged: a single pass, or a fixed number of them, can miss a lower batch that
+ * was published behind its back (found by model checking).
  */
-uint32_t slot_find_lowest_ready(const struct layout_slot *slots, uint32_t slot_count, uint64_t *word);
+uint32_t slot_find_lowest(const struct layout_slot *slots, uint32_t slot_count, const struct slot_filter *filter, uint64_t *word);
 
 /* How many slots are in `state`: a snapshot for statistics. */
 uint32_t slot_count_state(const struct layout_slot *slots, uint32_t slot_count, enum layout_state state);

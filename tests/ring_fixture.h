@@ -1,4 +1,4 @@
-/* ring_fixture.h - a small ring and a reader of it in the same process, for the tests of the ring. */
+/* ring_fixture.h - a small ring and readers of it in the same process, for the tests of the ring. */
 #ifndef RING_FIXTURE_H
 #define RING_FIXTURE_H
 
@@ -16,7 +16,15 @@
 
 enum { RING_ROWS = 64, RING_SLOTS = 3, RING_COUNTERS = 2 };
 
-static inline struct shmring_producer *ring_create(const char *name, enum shmring_segment segment, enum shmring_share share)
+/* What differs between tests. */
+struct ring_plan {
+	enum shmring_segment segment;
+	enum shmring_share share;
+	uint32_t slots, readers; /* 0: RING_SLOTS, 1 */
+	uint64_t first_batch;
+};
+
+static inline struct shmring_producer *ring_create_as(const char *name, const struct ring_plan *plan)
 {
 	static const struct shmring_field fields[] = {
 		{.name = "payload", .dtype = SHMRING_INT64, .dim_count = 2, .shape = {RING_ROWS, 32}},
@@ -24,9 +32,11 @@ static inline struct shmring_producer *ring_create(const char *name, enum shmrin
 	};
 	static const char *const counters[RING_COUNTERS] = {"apples", "pears"};
 	const struct shmring_config config = {.name = name,
-	                                      .slot_count = RING_SLOTS,
-	                                      .segment = segment,
-	                                      .share = share,
+	                                      .slot_count = plan->slots ? plan->slots : RING_SLOTS,
+	                                      .segment = plan->segment,
+	                                      .share = plan->share,
+	                                      .reader_limit = plan->readers ? plan->readers : 1,
+	                                      .first_batch = plan->first_batch,
 	                                      .fields = fields,
 	                                      .field_count = 2,
 	                                      .counter_names = counters,
@@ -41,9 +51,15 @@ static inline struct shmring_producer *ring_create(const char *name, enum shmrin
 	return producer;
 }
 
+static inline struct shmring_producer *ring_create(const char *name, enum shmring_segment segment, enum shmring_share share)
+{
+	return ring_create_as(name, &(struct ring_plan){.segment = segment, .share = share});
+}
+
 /* Joins from a thread of its own, since the door must answer meanwhile. */
 struct ring_join {
 	int socket_fd, rc;
+	struct shmring_wish wish;
 	struct shmring_reader *reader;
 	struct err err;
 };
@@ -52,31 +68,41 @@ static inline void *ring_join_thread(void *argument)
 {
 	struct ring_join *join = argument;
 
-	join->rc = shmring_attach_fd(&join->reader, join->socket_fd, &join->err);
+	join->rc = shmring_attach_fd(&join->reader, join->socket_fd, &join->wish, &join->err);
 	return NULL;
 }
 
-/* A reader over a socket pair, as a worker that Python started gets its first one. */
-static inline struct shmring_reader *ring_adopt_reader(struct shmring_producer *producer)
+/* A reader over a socket pair, as a worker that Python started gets its first one; NULL, with the reason in *err, when refused. */
+static inline struct shmring_reader *ring_try_adopt(struct shmring_producer *producer, const struct shmring_wish *wish,
+                                                    struct err *err)
 {
-	struct ring_join join = {.rc = -1};
+	struct ring_join join = {.rc = -1, .wish = *wish};
+	struct shmring_visitor visitor;
 	pthread_t thread;
 	int sockets[2];
-	int32_t pid;
 	int attempts = 0;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
 	assert_int_equal(shmring_door_adopt(producer, sockets[0], NULL), 0);
 	join.socket_fd = sockets[1];
 	assert_int_equal(pthread_create(&thread, NULL, ring_join_thread, &join), 0);
-	while (shmring_door_step(producer, &pid) != SHMRING_JOINED) {
-		usleep(1000);
-		assert_true(++attempts < 20000);
+	while (pthread_tryjoin_np(thread, NULL) != 0) {
+		(void)shmring_door_step(producer, &visitor);
+		usleep(100);
+		assert_true(++attempts < 200000);
 	}
-	pthread_join(thread, NULL);
-	if (join.rc < 0)
-		fail_msg("%s", join.err.text);
-	return join.reader;
+	*err = join.err;
+	return join.rc < 0 ? NULL : join.reader;
+}
+
+static inline struct shmring_reader *ring_adopt_reader(struct shmring_producer *producer)
+{
+	struct err err;
+	struct shmring_reader *reader = ring_try_adopt(producer, &(struct shmring_wish){.number = SHMRING_ANY_NUMBER}, &err);
+
+	if (!reader)
+		fail_msg("%s", err.text);
+	return reader;
 }
 
 /* Every word of a batch says which batch it is, so that a torn or overwritten one shows. */

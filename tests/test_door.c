@@ -26,11 +26,11 @@ static int shm_entry_count(void)
 /* Handles what happens at the door until `wanted` does. */
 static int32_t await(struct shmring_producer *producer, enum shmring_event wanted)
 {
-	int32_t pid;
+	struct shmring_visitor visitor;
 
 	for (int attempts = 0; attempts < 20000; attempts++) {
-		if (shmring_door_step(producer, &pid) == wanted)
-			return pid;
+		if (shmring_door_step(producer, &visitor) == wanted)
+			return visitor.pid;
 		usleep(1000);
 	}
 	fail_msg("event %d did not come", wanted);
@@ -44,7 +44,7 @@ static pid_t start_reader(const char *name, int told_fd, bool leave)
 
 	if (child == 0) {
 		struct shmring_reader *reader;
-		int rc = shmring_attach(&reader, name, NULL);
+		int rc = shmring_attach(&reader, name, NULL, NULL);
 		char verdict = rc == 0 ? 'y' : 'n';
 
 		if (write(told_fd, &verdict, 1) != 1)
@@ -111,7 +111,7 @@ static void *try_to_attach(void *argument)
 	struct attempt *attempt = argument;
 	struct shmring_reader *reader;
 
-	attempt->rc = shmring_attach(&reader, attempt->name, &attempt->err);
+	attempt->rc = shmring_attach(&reader, attempt->name, NULL, &attempt->err);
 	if (attempt->rc == 0)
 		shmring_detach(reader);
 	atomic_store(&attempt->done, true);
@@ -121,11 +121,11 @@ static void *try_to_attach(void *argument)
 static void attach_while_stepping(struct shmring_producer *producer, struct attempt *attempt)
 {
 	pthread_t thread;
-	int32_t pid;
+	struct shmring_visitor visitor;
 
 	assert_int_equal(pthread_create(&thread, NULL, try_to_attach, attempt), 0);
 	while (!atomic_load(&attempt->done)) {
-		(void)shmring_door_step(producer, &pid);
+		(void)shmring_door_step(producer, &visitor);
 		usleep(1000);
 	}
 	pthread_join(thread, NULL);
@@ -154,7 +154,7 @@ static void a_missing_ring_is_named(void **state)
 	struct err err;
 
 	(void)state;
-	assert_int_equal(shmring_attach(&reader, "no-such-ring", &err), -ENOENT);
+	assert_int_equal(shmring_attach(&reader, "no-such-ring", NULL, &err), -ENOENT);
 	assert_non_null(strstr(err.text, "no-such-ring"));
 	assert_non_null(strstr(err.text, "cropring list"));
 }
@@ -325,7 +325,7 @@ static void garbage_at_the_door_is_ignored(void **state)
 	struct attempt attempt = {.name = "garbage"};
 	struct sockaddr_un address;
 	socklen_t address_bytes;
-	int32_t pid;
+	struct shmring_visitor visitor;
 	int fd;
 
 	(void)state;
@@ -335,7 +335,7 @@ static void garbage_at_the_door_is_ignored(void **state)
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, address_bytes), 0);
 	assert_int_equal(send(fd, "let me in!", 10, 0), 10);
 	for (int i = 0; i < 20; i++)
-		assert_int_equal(shmring_door_step(producer, &pid), SHMRING_NOTHING);
+		assert_int_equal(shmring_door_step(producer, &visitor), SHMRING_NOTHING);
 	close(fd);
 	attach_while_stepping(producer, &attempt);
 	assert_int_equal(attempt.rc, 0);
@@ -360,10 +360,10 @@ struct doorman {
 static void *stand_at_the_door(void *argument)
 {
 	struct doorman *doorman = argument;
-	int32_t pid;
+	struct shmring_visitor visitor;
 
 	while (!atomic_load(&doorman->off_duty)) {
-		(void)shmring_door_step(doorman->producer, &pid);
+		(void)shmring_door_step(doorman->producer, &visitor);
 		usleep(500);
 	}
 	return NULL;

@@ -31,6 +31,7 @@ static const struct {
 	OFFSET(layout_header, segment_bytes),
 	OFFSET(layout_header, slot_stride_bytes),
 	OFFSET(layout_header, name),
+	OFFSET(layout_header, reader_limit),
 	OFFSET(layout_header, field),
 	OFFSET(layout_header, counter_name),
 	SIZE(shmring_field),
@@ -42,6 +43,7 @@ static const struct {
 	OFFSET(layout_slot, word),
 	OFFSET(layout_slot, epoch),
 	OFFSET(layout_slot, row_count),
+	OFFSET(layout_slot, redelivered),
 	SIZE(layout_bells),
 	OFFSET(layout_bells, producer_bell),
 	OFFSET(layout_bells, end),
@@ -50,9 +52,11 @@ static const struct {
 	SIZE(layout_reader),
 	OFFSET(layout_reader, wait_ns),
 	OFFSET(layout_reader, taken),
+	OFFSET(layout_reader, pid),
 	SIZE(layout_counters),
 	SIZE(layout_log),
 	OFFSET(layout_log, text),
+	SIZE(layout_notes),
 };
 
 static void the_layout_equals_its_golden_file(void **state)
@@ -121,7 +125,8 @@ static void impossible_fields_are_refused_with_a_sentence(void **state)
 
 static struct layout_header good_header(void)
 {
-	struct layout_header header = {.fingerprint = layout_fingerprint(), .slot_count = 3, .field_count = 2, .name = "good"};
+	struct layout_header header = {
+		.fingerprint = layout_fingerprint(), .slot_count = 3, .field_count = 2, .reader_limit = 1, .name = "good"};
 
 	memcpy(header.magic, LAYOUT_MAGIC, sizeof header.magic);
 	header.field[0] = field("images", SHMRING_UINT8, 2, 4, 100);
@@ -153,6 +158,10 @@ static void a_good_header_is_accepted_and_each_lie_refused(void **state)
 	bad = good, bad.slot_stride_bytes *= 2;
 	assert_int_equal(layout_check(&bad, good.segment_bytes, NULL), -EPROTO);
 	bad = good, memset(bad.name, 'x', sizeof bad.name);
+	assert_int_equal(layout_check(&bad, good.segment_bytes, NULL), -EPROTO);
+	bad = good, bad.reader_limit = 0;
+	assert_int_equal(layout_check(&bad, good.segment_bytes, NULL), -EPROTO);
+	bad = good, bad.reader_limit = LAYOUT_MAX_READERS + 1;
 	assert_int_equal(layout_check(&bad, good.segment_bytes, NULL), -EPROTO);
 	bad = good, bad.share = 3;
 	assert_int_equal(layout_check(&bad, good.segment_bytes, NULL), -EPROTO);

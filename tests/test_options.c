@@ -247,7 +247,7 @@ static void sizes_pairs_and_lists_are_read_strictly(void **state)
 		{"--stats", {""}},
 		{"--cpus", {""}},
 		{"--socket", {""}},
-		{"--readers", {"0", "2"}},
+		{"--readers", {"0", "25"}},
 		{"--io-depth", {"0"}},
 		{"--epochs", {"4294967297", "", "K"}},
 	};
@@ -291,7 +291,6 @@ static void what_comes_in_later_versions_is_refused_with_the_reason(void **state
 	                               "boxes come from a manifest, which this version does not read");
 	assert_refused("--crop window p", "--crop: 'window' is not random-resized, random, center or resize: "
 	                                  "windows come with requests, which this version does not take");
-	assert_refused("--readers 2 p", "--readers: '2' is not 1: this version serves one reader per ring");
 }
 
 static void unknown_flags_are_named_with_the_nearest(void **state)
@@ -334,6 +333,13 @@ static void flags_that_contradict_each_other_are_refused(void **state)
 	setenv("CROPRING_SCALE", "0.5,1", 1); /* a variable may be meant for other runs */
 	assert_int_equal(parse(&options, "--crop center p"), 0);
 	unsetenv("CROPRING_SCALE");
+	assert_refused("--slots 3 --readers 3 p", "--slots 3 is too few for --readers 3: each keeps a batch while it asks for the "
+	                                          "next, and one is being filled; give 4 or more");
+	assert_int_equal(parse(&options, "--slots 4 --readers 3 p"), 0);
+	assert_refused("--stalled-reader expel p",
+	               "--stalled-reader expel is for --share broadcast only: otherwise a reader that stops "
+	               "holds up nobody");
+	assert_int_equal(parse(&options, "--stalled-reader expel --share broadcast p"), 0);
 	assert_refused("--socket here p", "--socket here: a path with a '/' is expected, such as ./here");
 }
 

@@ -165,7 +165,7 @@ static void broadcast_views_cannot_be_written(void **state)
 	shmring_destroy(producer);
 }
 
-static void an_overwritten_slot_word_is_noticed_by_the_producer(void **state)
+static void an_overwritten_slot_word_ends_the_ring_for_both_sides(void **state)
 {
 	const struct {
 		const char *what;
@@ -180,30 +180,28 @@ static void an_overwritten_slot_word_is_noticed_by_the_producer(void **state)
 		{"filling, but not by us", slot_word(0, 0, LAYOUT_FILLING)},
 		{"seen", slot_word(0, 0, LAYOUT_READY) | 0x80},
 	};
-	struct shmring_producer *producer = ring_create("scribble", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
-	struct shmring_reader *reader = ring_adopt_reader(producer);
-	struct shmring_lease lease;
-	struct shmring_slot slot;
-	size_t byte_count;
-	void *base = (void *)(uintptr_t)shmring_mapping(reader, &byte_count);
-	struct layout_slot *words = layout_map(base).slot;
 
 	(void)state;
-	publish(producer, 0);
-	assert_int_equal(shmring_acquire(reader, 0, &lease), 0);
-	assert_int_equal(shmring_audit(producer), 0);
 	for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
-		uint64_t truth = atomic_exchange(&words[lease.slot].word, lies[i].word);
+		struct shmring_producer *producer = ring_create("scribble", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+		struct shmring_reader *reader = ring_adopt_reader(producer);
+		struct shmring_lease lease, more;
+		struct shmring_slot slot;
+		size_t byte_count;
+		void *base = (void *)(uintptr_t)shmring_mapping(reader, &byte_count);
 
+		publish(producer, 0);
+		assert_int_equal(shmring_acquire(reader, 0, &lease), 0);
+		assert_int_equal(shmring_audit(producer), 0);
+		atomic_store(&layout_map(base).slot[lease.slot].word, lies[i].word);
 		if (shmring_audit(producer) != -EPROTO)
 			fail_msg("not noticed: %s", lies[i].what);
 		assert_int_equal(shmring_claim(producer, 0, &slot), -EPROTO);
-		atomic_store(&words[lease.slot].word, truth);
+		assert_int_equal(shmring_acquire(reader, -1, &more), -EPROTO);
+		assert_int_equal(shmring_release(reader, &lease), -ESTALE);
+		shmring_detach(reader);
+		shmring_destroy(producer);
 	}
-	assert_int_equal(shmring_audit(producer), 0);
-	assert_int_equal(shmring_release(reader, &lease), 0);
-	shmring_detach(reader);
-	shmring_destroy(producer);
 }
 
 static void a_cancelled_claim_returns_at_once_and_for_good(void **state)
@@ -319,7 +317,7 @@ int main(void)
 		cmocka_unit_test(every_ready_batch_is_drained_before_the_end_is_seen),
 		cmocka_unit_test(a_lease_keeps_the_mapping_after_reader_and_producer_are_gone),
 		cmocka_unit_test(broadcast_views_cannot_be_written),
-		cmocka_unit_test(an_overwritten_slot_word_is_noticed_by_the_producer),
+		cmocka_unit_test(an_overwritten_slot_word_ends_the_ring_for_both_sides),
 		cmocka_unit_test(a_cancelled_claim_returns_at_once_and_for_good),
 		cmocka_unit_test(counters_and_last_lines_reach_the_reader),
 		cmocka_unit_test(a_long_stream_through_threads_is_whole_and_in_order),

@@ -19,6 +19,8 @@ static void a_word_gives_back_what_was_put_in(void **state)
 	assert_int_equal(slot_sequence(slot_word(0, UINT32_MAX, LAYOUT_FREE)), 0);
 }
 
+static const struct slot_filter anything = {.bit = 1, .share = SHMRING_SPLIT};
+
 static void set_words(struct layout_slot *slots, const uint64_t *words, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
@@ -34,7 +36,7 @@ static void the_lowest_ready_slot_is_found_wherever_it_lies(void **state)
 
 	(void)state;
 	set_words(slots, words, 4);
-	assert_int_equal(slot_find_lowest_ready(slots, 4, &word), 1);
+	assert_int_equal(slot_find_lowest(slots, 4, &anything, &word), 1);
 	assert_int_equal(word, words[1]);
 	assert_int_equal(slot_count_state(slots, 4, LAYOUT_READY), 2);
 }
@@ -47,7 +49,7 @@ static void nothing_ready_gives_no_slot(void **state)
 
 	(void)state;
 	set_words(slots, words, 3);
-	assert_int_equal(slot_find_lowest_ready(slots, 3, &word), SLOT_NONE);
+	assert_int_equal(slot_find_lowest(slots, 3, &anything, &word), SLOT_NONE);
 }
 
 static void sequences_wrap(void **state)
@@ -59,10 +61,35 @@ static void sequences_wrap(void **state)
 
 	(void)state;
 	set_words(slots, words, 3);
-	assert_int_equal(slot_find_lowest_ready(slots, 3, &word), 1);
+	assert_int_equal(slot_find_lowest(slots, 3, &anything, &word), 1);
 	assert_true(slot_sequence_before(UINT32_MAX, 0));
 	assert_false(slot_sequence_before(0, UINT32_MAX));
 	assert_false(slot_sequence_before(5, 5));
+}
+
+static void each_reader_finds_what_is_its_own(void **state)
+{
+	struct layout_slot slots[4];
+	const uint64_t words[] = {slot_word(5, 1, LAYOUT_READY), slot_word(6, 2, LAYOUT_READY), slot_word(7, 3, LAYOUT_READY),
+	                          slot_word(4, 0, LAYOUT_READY)};
+	struct slot_filter filter = {.bit = 2, .share = SHMRING_LANES};
+	uint64_t word;
+
+	(void)state;
+	set_words(slots, words, 4);
+	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), 1);
+	filter.share = SHMRING_BROADCAST;
+	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), 1);
+	filter.has_floor = true;
+	filter.floor_sequence = 7; /* what it has taken before lies below */
+	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), 2);
+	filter.floor_sequence = 8;
+	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), SLOT_NONE);
+	filter.bit = 4;
+	filter.has_floor = false;
+	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), SLOT_NONE);
+	filter.share = SHMRING_SPLIT;
+	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), 3);
 }
 
 int main(void)
@@ -72,6 +99,7 @@ int main(void)
 		cmocka_unit_test(the_lowest_ready_slot_is_found_wherever_it_lies),
 		cmocka_unit_test(nothing_ready_gives_no_slot),
 		cmocka_unit_test(sequences_wrap),
+		cmocka_unit_test(each_reader_finds_what_is_its_own),
 	};
 
 	return cmocka_run_group_tests_name("slot", tests, NULL, NULL);

@@ -105,6 +105,11 @@ class Batch:
         """Epoch that the batch belongs to."""
         return self._lease.epoch
 
+    @property
+    def redelivered(self) -> bool:
+        """True when a reader that died had the batch before, and may have used it."""
+        return self._lease.redelivered
+
     def __len__(self) -> int:
         return self._lease.row_count
 

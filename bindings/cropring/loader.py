@@ -59,8 +59,8 @@ class Loader:
         Which part of an image becomes the sample, and how it is scaled.
     channels, dtype, layout, mean, std
         The form of `batch.images`.
-    ring, socket, slots, segment, share, readers
-        The shared memory.  `slots` batches can be held or ready at once.
+    ring, socket, slots, segment, share, readers, linger_ms, stalled_reader, stalled_after_ms
+        The shared memory, and other processes that read from it (`attach(ring)`).  `slots` batches can be held or ready at once.
     threads, cpus, nice, io, io_depth
         How the worker works.
     on_error, max_pixels, max_file_bytes, item_timeout_ms
@@ -120,6 +120,9 @@ class Loader:
         segment: Literal["auto", "shm", "memfd"] = "auto",
         share: Literal["split", "lanes", "broadcast"] = "split",
         readers: int = 1,
+        linger_ms: int = 0,
+        stalled_reader: Literal["wait", "expel"] = "wait",
+        stalled_after_ms: int = 5000,
         threads: int = 0,
         cpus: str | None = None,
         nice: int = 0,

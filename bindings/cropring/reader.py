@@ -44,6 +44,16 @@ class Reader(Iterator[Batch]):
         """The ring's name."""
         return self._ring.name
 
+    @property
+    def number(self) -> int:
+        """This reader's number in the ring, from 0; under `share="lanes"` its lane: batch k is for reader k mod `readers`."""
+        return self._ring.number
+
+    @property
+    def share(self) -> str:
+        """Who gets a batch: "split" (whoever asks first), "lanes" (the readers in turn) or "broadcast" (every reader)."""
+        return self._ring.share
+
     @cached_property
     def dataset(self) -> Dataset:
         """The samples that the worker reads from, with `classes`, `class_to_idx` and `paths`."""
@@ -64,7 +74,9 @@ class Reader(Iterator[Batch]):
         self.close()
 
 
-def attach(name: str | os.PathLike[str], *, timeout: float | None = None, wait: float = 0.0) -> Reader:
+def attach(
+    name: str | os.PathLike[str], *, timeout: float | None = None, wait: float = 0.0, lane: int | None = None, hold: int | None = None
+) -> Reader:
     """Joins the ring `name`, which `cropring serve --ring NAME` runs.
 
     Parameters
@@ -75,11 +87,16 @@ def attach(name: str | os.PathLike[str], *, timeout: float | None = None, wait: 
         Seconds to wait for each batch before `TimeoutError`; None waits as long as the worker lives.
     wait : float
         Seconds to wait for the ring itself, for when worker and reader are started side by side.
+    lane : int, optional
+        The number in the ring to take, 0 to `readers` - 1, such as the local rank; None takes the first that is free.
+    hold : int, optional
+        Batches that the arrays of this process may keep while it asks for another; 1 is what a plain loop needs.  None takes this
+        reader's share of the slots.  Asking while keeping more raises `SlotsExhausted`.
 
     Raises
     ------
     CropringError
-        There is no such ring, or it has all its readers.
+        There is no such ring, or its places, the lane or the slots that `hold` needs are taken.
     LayoutMismatch
         The worker is of an incompatible version.
     TimeoutError
@@ -87,10 +104,14 @@ def attach(name: str | os.PathLike[str], *, timeout: float | None = None, wait: 
     """
     if not os.fspath(name):
         raise ValueError("name: the name of a ring is expected, as `cropring list` shows them, not an empty one")
+    if hold is not None and not 1 <= hold <= 63:
+        raise ValueError(f"hold={hold}: 1 to 63 batches")
+    if lane is not None and not 0 <= lane <= 23:
+        raise ValueError(f"lane={lane}: 0 to 23")
     deadline = time.monotonic() + wait
     while True:
         try:
-            return Reader(Ring.attach(name), timeout)
+            return Reader(Ring.attach(name, hold or 0, -1 if lane is None else lane), timeout)
         except CropringError as error:
             if error.errno != errno.ENOENT or time.monotonic() >= deadline:
                 raise

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "loader/run/attendance.h"
 #include "loader/run/limits.h"
 #include "loader/run/log.h"
 #include "loader/run/pipeline.h"
@@ -35,6 +36,7 @@ struct service {
 	struct shmring_producer *producer;
 	struct pipeline *pipeline;
 	struct stats_scope scope;
+	struct attendance attendance;
 	int signal_fd, event_fd;
 	uint64_t counting_since_ns; /* for rates: the first reader's coming, less the work done before; 0: no reader yet */
 	uint64_t tick_count;
@@ -140,21 +142,28 @@ static int set_up_dataset(struct service *service, struct err *err)
 	return 0;
 }
 
-/* --slots 0: as many as fit into 512 MB, but 3 at least and 16 at most. */
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* --slots 0: as many as fit into 512 MB, up to 16 or two for each reader, but never fewer than the readers need. */
 static int choose_slots(struct shmring_config *config, struct err *err)
 {
+	uint32_t least = larger(SHMRING_MIN_SLOTS, config->reader_limit + 1),
+		 most = larger(AUTO_MAX_SLOTS, 2 * config->reader_limit);
 	uint64_t slot_bytes, segment_bytes, fitting;
 	int rc;
 
 	if (config->slot_count > 0)
 		return 0;
-	config->slot_count = SHMRING_MIN_SLOTS;
+	config->slot_count = least;
 	rc = shmring_measure(config, &slot_bytes, &segment_bytes, err);
 	if (rc < 0)
 		return rc;
 	fitting = AUTO_RING_BYTES / slot_bytes;
-	if (fitting > SHMRING_MIN_SLOTS)
-		config->slot_count = fitting < AUTO_MAX_SLOTS ? (uint32_t)fitting : AUTO_MAX_SLOTS;
+	if (fitting > least)
+		config->slot_count = fitting < most ? (uint32_t)fitting : most;
 	return 0;
 }
 
@@ -172,6 +181,7 @@ static int set_up_ring(struct service *service, struct err *err)
 		.slot_count = options->slots,
 		.segment = options->segment,
 		.share = options->share,
+		.reader_limit = options->readers,
 		.fields = fields,
 		.field_count = FIELD_COUNT,
 		.counter_names = stats_counter_names(),
@@ -201,6 +211,7 @@ static int set_up_ring(struct service *service, struct err *err)
 	if (rc < 0)
 		return rc;
 	log_keep(keep_line, service->producer);
+	service->attendance = (struct attendance){.producer = service->producer, .options = options};
 	service->scope.ring = service->ring;
 	service->scope.slot_count = options->slots;
 	log_write(service->chatter, "ring %s: %u slots of %.1f MB, %.0f MB in %s", service->ring, options->slots,
@@ -286,30 +297,44 @@ static int end_by_signal(struct service *service)
 	signal((int)info.ssi_signo, SIG_DFL);
 	sigfillset(&all);
 	sigprocmask(SIG_UNBLOCK, &all, NULL);
-	snprintf(text, sizeof text, "the worker was stopped by SIG%s after %u batches", sigabbrev_np((int)info.ssi_signo),
-	         shmring_published(service->producer));
+	snprintf(text, sizeof text, "the worker was stopped by SIG%s after %llu batches", sigabbrev_np((int)info.ssi_signo),
+	         (unsigned long long)shmring_published(service->producer));
 	log_write(service->chatter, "%s", text);
 	end_stream(service, SHMRING_STOPPED, text);
 	return EXIT_SIGNAL + (int)info.ssi_signo;
 }
 
-static int end_by_departure(struct service *service, enum shmring_event how, int32_t pid)
+/* "0", or "2: seq 5, 9". */
+static void list_untaken(const struct service *service, char *text, size_t text_bytes)
 {
+	uint32_t sequences[SHMRING_MAX_SLOTS], count = shmring_untaken(service->producer, sequences);
+	size_t length = (size_t)snprintf(text, text_bytes, "%u", count);
+
+	for (uint32_t i = 0; i < count && length < text_bytes; i++)
+		length += (size_t)snprintf(text + length, text_bytes - length, "%s%u", i == 0 ? ": seq " : ", ", sequences[i]);
+}
+
+/* Nobody is left to work for. */
+static int end_by_departure(struct service *service)
+{
+	const struct attendance *attendance = &service->attendance;
 	bool endless = service->options.epochs == 0, ours = service->options.reader_fd >= 0, complete;
-	uint32_t untaken;
-	char text[160];
+	bool died = attendance->last_event == SHMRING_DIED;
+	char text[256], untaken[160];
 
 	log_progress("");
 	pipeline_stop(service->pipeline);
 	service->pipeline = NULL;
 	/* It may have taken the last batch and left before we heard that this was the last. */
-	complete = !endless && shmring_published(service->producer) == (uint32_t)service->scope.expected_batches;
-	shmring_finish(service->producer, complete ? SHMRING_COMPLETE : SHMRING_STOPPED, "the reader left");
-	untaken = shmring_ready_count(service->producer);
-	if (how == SHMRING_LEFT && ((complete && untaken == 0) || endless || ours))
+	complete = !endless && shmring_published(service->producer) == service->scope.expected_batches;
+	shmring_finish(service->producer, complete ? SHMRING_COMPLETE : SHMRING_STOPPED,
+	               ours ? "the process that started the worker left" : "the readers left");
+	if ((complete && shmring_untaken(service->producer, NULL) == 0) || (!died && (endless || ours)))
 		return EXIT_DONE;
-	snprintf(text, sizeof text, "the reader (process %d) %s before the end: of %u batches published, %u were not taken", pid,
-	         how == SHMRING_DIED ? "died" : "left", shmring_published(service->producer), untaken);
+	list_untaken(service, untaken, sizeof untaken);
+	snprintf(text, sizeof text, "the %sreader (process %d) %s before the end: of %llu batches published, not taken: %s",
+	         service->options.readers > 1 ? "last " : "", attendance->last_visitor.pid, died ? "died" : "left",
+	         (unsigned long long)shmring_published(service->producer), untaken);
 	log_write(ours ? LOG_INFO : LOG_WARNING, "%s", text);
 	return EXIT_FAILED;
 }
@@ -317,19 +342,13 @@ static int end_by_departure(struct service *service, enum shmring_event how, int
 /* -1: go on. */
 static int step_door(struct service *service)
 {
-	int32_t pid;
-
-	switch (shmring_door_step(service->producer, &pid)) {
-	case SHMRING_JOINED:
-		if (service->counting_since_ns == 0)
-			service->counting_since_ns = clock_now_ns() - pipeline_reader_joined(service->pipeline);
-		log_write(LOG_DEBUG, "reader joined: process %d", pid);
-		return -1;
-	case SHMRING_LEFT:
-		return end_by_departure(service, SHMRING_LEFT, pid);
-	case SHMRING_DIED:
-		return end_by_departure(service, SHMRING_DIED, pid);
-	case SHMRING_NOTHING:
+	switch (attendance_step(&service->attendance)) {
+	case ATTENDANCE_FIRST_CAME:
+		service->counting_since_ns = clock_now_ns() - pipeline_reader_joined(service->pipeline);
+		break;
+	case ATTENDANCE_OVER:
+		return end_by_departure(service);
+	case ATTENDANCE_SAME:
 		break;
 	}
 	return -1;
@@ -364,8 +383,11 @@ static int step_pipeline(struct service *service)
 	}
 	if (shmring_audit(service->producer) < 0)
 		return end_by_failure(service, EXIT_FAILED, "the ring's slot words were overwritten by another process");
-	/* Batches that were taken are the reader's: its mapping outlives us. */
-	return shmring_ready_count(service->producer) == 0 ? EXIT_DONE : -1;
+	/* What the only reader has taken is its own: its mapping outlives us.  With others, it may die and they get the batch. */
+	if (shmring_untaken(service->producer, NULL) > 0 ||
+	    (shmring_held(service->producer) > 0 && shmring_reader_count(service->producer) > 1))
+		return -1;
+	return EXIT_DONE;
 }
 
 static void show_progress(struct service *service)
@@ -405,7 +427,10 @@ static int watch(struct service *service)
 		if (source[PIPELINE].revents)
 			source[PIPELINE].fd = -1; /* it changes its state once */
 		if (code < 0 && clock_now_ns() >= next_tick_ns) {
-			show_progress(service);
+			if (attendance_tick(&service->attendance))
+				code = end_by_departure(service);
+			else
+				show_progress(service);
 			next_tick_ns = clock_now_ns() + TICK_MS * UINT64_C(1000000);
 		}
 	}

@@ -24,12 +24,14 @@ enum stats_counter {
 	STATS_READER_WAIT_NS, /* a reader waited for a batch */
 	STATS_DECODE_NS,      /* summed over the decode threads */
 	STATS_SHAPE_NS,
-	STATS_CPU_NS,     /* user and system time of the worker */
-	STATS_ELAPSED_NS, /* since the start of work, less what the full ring waited for its first reader */
-	STATS_THREADS,    /* decode threads */
-	STATS_URING,      /* 1: io_uring, 0: pread */
-	STATS_MEMFD,      /* 1: the segment is a memfd, 0: POSIX shared memory */
-	STATS_STATUS_0,   /* files by how they ended: STATS_STATUS_0 + enum item_status */
+	STATS_CPU_NS,      /* user and system time of the worker */
+	STATS_ELAPSED_NS,  /* since the start of work, less what the full ring waited for its first reader */
+	STATS_THREADS,     /* decode threads */
+	STATS_URING,       /* 1: io_uring, 0: pread */
+	STATS_MEMFD,       /* 1: the segment is a memfd, 0: POSIX shared memory */
+	STATS_READERS,     /* that are there */
+	STATS_REDELIVERED, /* batches that a reader had when it died, offered again */
+	STATS_STATUS_0,    /* files by how they ended: STATS_STATUS_0 + enum item_status */
 	STATS_COUNTER_COUNT = STATS_STATUS_0 + ITEM_STATUS_COUNT,
 };
 

@@ -271,7 +271,7 @@ def test_an_error_in_a_with_block_comes_out_unchanged(load: Load) -> None:
 def test_holding_every_slot_is_an_error_at_once_that_names_them(load: Load) -> None:
     loader = load(slots=4, batch_size=2)
     kept = []
-    with pytest.raises(cropring.SlotsExhausted, match=r"all 4 slots .*seq 0, 1, 2, 3\).*copy.*more slots"):
+    with pytest.raises(cropring.SlotsExhausted, match=r"hold 4 of the 4 slots .*seq 0, 1, 2, 3\).*copy.*more slots"):
         for batch in loader:
             kept.append(batch.images)
             del batch

@@ -1,0 +1,247 @@
+/*
+ * audience.c - readers come, go and die; here their bits in the slot words follow.
+ *
+ * A dead reader's bit is cleared, or its HELD word taken back, by compare-and-swap: however often that is done, it is done once.  That
+ * is why the words have masks and no counts.  The other writers of a word meanwhile are living readers that claim it or give it back.
+ */
+#include "shmring/audience.h"
+
+#include "base/clock.h"
+#include "shmring/bell.h"
+#include "shmring/slot.h"
+
+static pthread_mutex_t *lock_of(const struct shmring_producer *producer)
+{
+	return (pthread_mutex_t *)&producer->publish_lock; /* const speaks of the ring, not of its lock */
+}
+
+static uint64_t look(const struct shmring_producer *producer, uint32_t index)
+{
+	/* relaxed: a CAS follows, or only a number is wanted */
+	return atomic_load_explicit(&producer->map.slot[index].word, memory_order_relaxed);
+}
+
+/* [OFFER] release: what `redelivered` says is in memory before a reader claims the batch again; acquire: the readers' last loads
+ * from it happen before it is overwritten.  Pairs with the acquire load in slot_find_lowest() and the release CAS in
+ * shmring_release(). */
+static bool change(struct shmring_producer *producer, uint32_t index, uint64_t *from, uint64_t to)
+{
+	return atomic_compare_exchange_strong_explicit(&producer->map.slot[index].word, from, to, memory_order_acq_rel,
+	                                               memory_order_relaxed);
+}
+
+/* Broadcast: a batch that nobody was there to see, or whose readers all died before the end of it. */
+static bool is_orphan(uint64_t word)
+{
+	return slot_state(word) == LAYOUT_READY && slot_mask(word) == 0;
+}
+
+static void adopt_orphans(struct shmring_producer *producer, uint32_t bit)
+{
+	for (uint32_t i = 0; i < producer->slot_count; i++) {
+		uint64_t word = look(producer, i);
+
+		if (is_orphan(word) && !producer->shadow[i].filling) {
+			producer->shadow[i].offered_mask = bit;
+			(void)change(producer, i, &word,
+			             slot_word(slot_sequence(word), bit, LAYOUT_READY)); /* else: the audit's business */
+		}
+	}
+}
+
+void audience_join(struct shmring_producer *producer, uint32_t number, int32_t pid)
+{
+	uint32_t bit = 1u << number;
+	bool published = false;
+
+	pthread_mutex_lock(&producer->publish_lock);
+	/* relaxed: for messages */
+	atomic_store_explicit(&producer->map.bells->reader[number].pid, pid, memory_order_relaxed);
+	producer->present_mask |= bit;
+	producer->known_mask |= bit;
+	if (producer->share == SHMRING_BROADCAST) {
+		adopt_orphans(producer, bit);
+		if ((uint32_t)__builtin_popcount(producer->present_mask) >= producer->reader_limit) {
+			producer->audience_met = true;
+			published = producer_publish_due(producer);
+		}
+	}
+	pthread_mutex_unlock(&producer->publish_lock);
+	if (published)
+		producer_ring_readers(producer);
+}
+
+/* Broadcast: the reader will not read this batch any more.  True when that leaves it to be offered again. */
+static bool clear_bit(struct shmring_producer *producer, uint32_t index, uint32_t bit, bool has_read)
+{
+	uint64_t word = look(producer, index), changed;
+	bool orphaned = false;
+
+	do {
+		uint64_t seen = has_read ? SLOT_SEEN : word & SLOT_SEEN;
+
+		if (slot_state(word) != LAYOUT_READY || (slot_mask(word) & bit) == 0)
+			return false;
+		orphaned = slot_mask(word) == bit && seen == 0;
+		if (slot_mask(word) == bit && seen != 0)
+			changed = slot_word(slot_sequence(word), 0, LAYOUT_FREE);
+		else
+			changed = slot_word(slot_sequence(word), slot_mask(word) & ~bit, LAYOUT_READY) | seen;
+	} while (!change(producer, index, &word, changed));
+	return orphaned;
+}
+
+void audience_leave(struct shmring_producer *producer, uint32_t number, const struct wire_hello *goodbye)
+{
+	uint32_t bit = 1u << number;
+
+	pthread_mutex_lock(&producer->publish_lock);
+	producer->present_mask &= ~bit;
+	for (uint32_t i = 0; i < producer->slot_count && producer->share == SHMRING_BROADCAST; i++) {
+		bool held = (goodbye->held_slots >> i & 1) != 0 && goodbye->held_sequence[i] == producer->shadow[i].sequence;
+
+		if (!held)
+			(void)clear_bit(producer, i, bit, false); /* an orphan waits for whoever joins next */
+	}
+	pthread_mutex_unlock(&producer->publish_lock);
+	bell_ring(&producer->map.bells->producer_bell);
+}
+
+bool audience_holds(struct shmring_producer *producer, uint32_t number)
+{
+	bool holds = false;
+
+	pthread_mutex_lock(&producer->publish_lock);
+	for (uint32_t i = 0; i < producer->slot_count && !holds; i++) {
+		uint64_t word = look(producer, i);
+		bool has_holders = slot_state(word) == LAYOUT_HELD ||
+		                   (slot_state(word) == LAYOUT_READY && producer->share == SHMRING_BROADCAST);
+
+		holds = has_holders && (slot_mask(word) >> number & 1) != 0;
+	}
+	pthread_mutex_unlock(&producer->publish_lock);
+	return holds;
+}
+
+/* Split and lanes: true when the batch is offered again. */
+static bool take_back(struct shmring_producer *producer, uint32_t index, uint32_t bit, bool has_read)
+{
+	uint64_t word = look(producer, index), changed;
+
+	if (slot_state(word) != LAYOUT_HELD || slot_mask(word) != bit)
+		return false;
+	if (has_read) {
+		changed = slot_word(slot_sequence(word), 0, LAYOUT_FREE);
+	} else {
+		changed = slot_word(slot_sequence(word), producer->shadow[index].offered_mask, LAYOUT_READY);
+		producer->map.slot[index].redelivered = 1;
+	}
+	return change(producer, index, &word, changed) && !has_read;
+}
+
+/* Broadcast.  `redelivered` may be written only while no other reader can look at it: when ours is the only bit. */
+static bool bereave(struct shmring_producer *producer, uint32_t index, uint32_t bit, bool has_read)
+{
+	uint64_t word = look(producer, index);
+
+	if (slot_state(word) == LAYOUT_READY && slot_mask(word) == bit && !slot_seen(word) && !has_read)
+		producer->map.slot[index].redelivered = 1;
+	return clear_bit(producer, index, bit, has_read);
+}
+
+uint32_t audience_forget(struct shmring_producer *producer, uint32_t number, bool had_left)
+{
+	uint32_t bit = 1u << number, offered_again = 0;
+
+	pthread_mutex_lock(&producer->publish_lock);
+	producer->present_mask &= ~bit;
+	for (uint32_t i = 0; i < producer->slot_count; i++) {
+		if (producer->share == SHMRING_BROADCAST)
+			offered_again += bereave(producer, i, bit, had_left);
+		else
+			offered_again += take_back(producer, i, bit, had_left);
+	}
+	producer->known_mask &= ~bit;
+	pthread_mutex_unlock(&producer->publish_lock);
+	bell_ring(&producer->map.bells->producer_bell);
+	producer_ring_readers(producer);
+	return offered_again;
+}
+
+/* ------------------------------------------------------------------ looking */
+
+/* Whether a present reader, or one that is still to come, is owed the batch. */
+static bool is_untaken(const struct shmring_producer *producer, uint64_t word)
+{
+	if (slot_state(word) != LAYOUT_READY)
+		return false;
+	return producer->share != SHMRING_BROADCAST || slot_mask(word) == 0 || (slot_mask(word) & producer->present_mask) != 0;
+}
+
+uint32_t shmring_untaken(const struct shmring_producer *producer, uint32_t sequences[SHMRING_MAX_SLOTS])
+{
+	uint32_t count = 0;
+
+	pthread_mutex_lock(lock_of(producer));
+	for (uint32_t i = 0; i < producer->slot_count; i++) {
+		uint64_t word = look(producer, i);
+		uint32_t place = count;
+
+		if (!is_untaken(producer, word))
+			continue;
+		for (; sequences && place > 0 && slot_sequence_before(slot_sequence(word), sequences[place - 1]); place--)
+			sequences[place] = sequences[place - 1];
+		if (sequences)
+			sequences[place] = slot_sequence(word);
+		count++;
+	}
+	pthread_mutex_unlock(lock_of(producer));
+	return count;
+}
+
+uint32_t shmring_held(const struct shmring_producer *producer)
+{
+	uint32_t count = 0;
+
+	pthread_mutex_lock(lock_of(producer));
+	for (uint32_t i = 0; i < producer->slot_count; i++) {
+		uint64_t word = look(producer, i);
+
+		count += slot_state(word) == LAYOUT_HELD && (slot_mask(word) & producer->present_mask) != 0;
+	}
+	pthread_mutex_unlock(lock_of(producer));
+	return count;
+}
+
+/*
+ * While the producer finds no free slot, nothing comes back; so whoever has not given back the lowest batch has given back nothing in
+ * all that time, as batches are read in order.
+ */
+uint32_t audience_stalled(const struct shmring_producer *producer, uint32_t limit_ms)
+{
+	/* relaxed: a time for a decision that is looked at again and again */
+	uint64_t since_ns = atomic_load_explicit(&producer->starved_since_ns, memory_order_relaxed);
+	uint64_t now_ns = clock_now_ns(), lowest_word = 0;
+	uint32_t lowest = SLOT_NONE, mask = 0;
+
+	if (producer->share != SHMRING_BROADCAST || since_ns == 0)
+		return 0;
+	pthread_mutex_lock(lock_of(producer));
+	for (uint32_t i = 0; i < producer->slot_count; i++) {
+		uint64_t word = look(producer, i);
+
+		if (slot_state(word) == LAYOUT_READY && slot_mask(word) != 0 &&
+		    (lowest == SLOT_NONE || slot_sequence_before(slot_sequence(word), slot_sequence(lowest_word)))) {
+			lowest = i;
+			lowest_word = word;
+		}
+	}
+	if (lowest != SLOT_NONE) {
+		if (producer->shadow[lowest].published_ns > since_ns)
+			since_ns = producer->shadow[lowest].published_ns;
+		if (now_ns > since_ns && now_ns - since_ns >= (uint64_t)limit_ms * 1000000u)
+			mask = slot_mask(lowest_word) & producer->known_mask;
+	}
+	pthread_mutex_unlock(lock_of(producer));
+	return mask;
+}

@@ -1,0 +1,22 @@
+/* reader.h - a reader's private state, shared by reader.c (batches) and reader_info.c (what there is to know). */
+#ifndef SHMRING_READER_H
+#define SHMRING_READER_H
+
+#include <sys/types.h>
+
+#include "shmring/layout.h"
+#include "shmring/slot.h"
+
+struct shmring_reader {
+	struct layout_map map;
+	struct layout_header header; /* private copy, checked once: sizes are never read from shared memory again */
+	int socket_fd, pidfd, catalog_fd;
+	pid_t owner_pid; /* a fork of that process has the memory, but not the right to use it */
+	uint32_t number, hold;
+	struct slot_filter filter;
+	_Atomic uint64_t held_slots;               /* a bit for each lease that is out */
+	uint32_t held_sequence[SHMRING_MAX_SLOTS]; /* the acquiring thread's: what each slot was last borrowed with */
+	_Atomic uint32_t references;               /* 1 while attached, and 1 per lease */
+};
+
+#endif
