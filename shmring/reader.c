@@ -318,10 +318,14 @@ static uint64_t released_word(const struct slot_filter *filter, uint32_t sequenc
 int shmring_release(struct shmring_reader *reader, const struct shmring_lease *lease)
 {
 	_Atomic uint64_t *slot_word_at = &reader->map.slot[lease->slot].word;
-	uint64_t word, changed;
+	uint64_t word, changed, bit = UINT64_C(1) << lease->slot;
 
 	if (is_forked(reader))
 		return -ECHILD;
+	/* relaxed: which leases are out is counted, and compared with what was promised; the word below hands the memory over */
+	if (reader->held_sequence[lease->slot] != lease->sequence ||
+	    (atomic_fetch_and_explicit(&reader->held_slots, ~bit, memory_order_relaxed) & bit) == 0)
+		return -ESTALE;
 	/* relaxed: a first guess for the CAS */
 	word = atomic_load_explicit(slot_word_at, memory_order_relaxed);
 	/* [RELEASE] release: our last loads from the slot happen before the producer overwrites it.  A CAS, so that a stale release
@@ -331,8 +335,6 @@ int shmring_release(struct shmring_reader *reader, const struct shmring_lease *l
 	} while (changed != 0 &&
 	         !atomic_compare_exchange_weak_explicit(slot_word_at, &word, changed, memory_order_release, memory_order_relaxed));
 	bell_ring(&reader->map.bells->producer_bell);
-	/* relaxed: only counted, and compared with what was promised */
-	atomic_fetch_and_explicit(&reader->held_slots, ~(UINT64_C(1) << lease->slot), memory_order_relaxed);
 	drop_reference(reader);
 	return changed != 0 ? 0 : -ESTALE;
 }

@@ -240,7 +240,7 @@ void shmring_detach(struct shmring_reader *reader);
  */
 int shmring_acquire(struct shmring_reader *reader, int timeout_ms, struct shmring_lease *lease);
 
-/* Gives a batch back.  -ESTALE: it is not this reader's any more; -ECHILD, as above: nothing is given back. */
+/* Gives a batch back.  -ESTALE: it is not this reader's (any more); -ECHILD, as above: nothing is given back. */
 int shmring_release(struct shmring_reader *reader, const struct shmring_lease *lease);
 
 uint32_t shmring_field_count(const struct shmring_reader *reader);
