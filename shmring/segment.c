@@ -20,6 +20,12 @@
 
 #define MEBIBYTES(bytes) ((double)(bytes) / 1048576.0)
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3: never executable, sealed so */
+#endif
+
+enum { MEMFD_SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
+
 static int open_unlinked_shm(struct err *err)
 {
 	for (int attempt = 0; attempt < 16; attempt++) {
@@ -78,15 +84,23 @@ static int create_shm(uint64_t byte_count, struct err *err)
 	return rc;
 }
 
+/* Newer kernels log a warning about a memfd that does not say whether it may be executed; older ones do not know the flag. */
+static int open_memfd(void)
+{
+	int fd = memfd_create("cropring", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+	return fd < 0 && errno == EINVAL ? memfd_create("cropring", MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
+}
+
 static int create_memfd(uint64_t byte_count, struct err *err)
 {
-	int fd = memfd_create("cropring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = open_memfd();
 	int rc;
 
 	if (fd < 0)
 		return err_fail(err, -errno, "memfd_create: %s", strerror(errno));
 	rc = fchmod(fd, 0600) == 0 ? reserve(fd, byte_count) : -errno;
-	if (rc == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+	if (rc == 0 && fcntl(fd, F_ADD_SEALS, MEMFD_SEALS) < 0)
 		rc = -errno;
 	if (rc == 0)
 		return fd;
@@ -124,16 +138,45 @@ int segment_map(int fd, uint64_t byte_count, uint64_t writable_bytes, void **add
 	return 0;
 }
 
+/*
+ * A memfd must be sealed against a change of its size, which would turn our next access into SIGBUS.  A POSIX shm object cannot be
+ * sealed at all (F_SEAL_SEAL alone): there the uid and the mode have to do, for only its owner can change its size.
+ */
+static int verify_seals(int fd, struct err *err)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals < 0)
+		return err_fail(err, -EPROTO, "the segment is a file on a disk, not shared memory");
+	if (seals == F_SEAL_SEAL || (seals & MEMFD_SEALS) == MEMFD_SEALS)
+		return 0;
+	return err_fail(err, -EPROTO, "the segment is a memfd that can still shrink, grow or be sealed (seals %#x, %#x are needed)",
+	                (unsigned)seals, (unsigned)MEMFD_SEALS);
+}
+
 int segment_verify(int fd, uint64_t *byte_count, struct err *err)
 {
 	struct stat status;
 
 	if (fstat(fd, &status) < 0)
 		return err_fail(err, -errno, "fstat of the segment: %s", strerror(errno));
-	if (!S_ISREG(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 077) != 0 || status.st_nlink != 0)
-		return err_fail(err, -EPROTO, "the segment is not a private, unlinked file of this user");
+	if (!S_ISREG(status.st_mode))
+		return err_fail(err, -EPROTO, "the segment is no memory: its descriptor is of type %#o, %#o is expected",
+		                (unsigned)(status.st_mode & S_IFMT), (unsigned)S_IFREG);
+	if (status.st_uid != geteuid())
+		return err_fail(err, -EPROTO, "the segment belongs to user %u, this process to user %u", (unsigned)status.st_uid,
+		                (unsigned)geteuid());
+	if ((status.st_mode & 077) != 0)
+		return err_fail(err, -EPROTO, "the segment is open to other users: mode %04o, 0600 is expected",
+		                (unsigned)(status.st_mode & 07777));
+	if (status.st_nlink != 0)
+		return err_fail(err, -EPROTO, "the segment has a name in a file system, where it must be unlinked (%lu links)",
+		                (unsigned long)status.st_nlink);
+	if (verify_seals(fd, err) < 0)
+		return -EPROTO;
 	if (status.st_size < LAYOUT_SLOTS_OFFSET)
-		return err_fail(err, -EPROTO, "the segment has only %lld bytes", (long long)status.st_size);
+		return err_fail(err, -EPROTO, "the segment has only %lld bytes, a ring has at least %d", (long long)status.st_size,
+		                LAYOUT_SLOTS_OFFSET);
 	*byte_count = (uint64_t)status.st_size;
 	return 0;
 }

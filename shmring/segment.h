@@ -15,7 +15,10 @@ int segment_create(enum shmring_segment kind, uint64_t byte_count, int *fd, enum
 /* Maps it shared.  `writable_bytes` from the start are mapped read-write, the rest read-only (UINT64_MAX: all read-write). */
 int segment_map(int fd, uint64_t byte_count, uint64_t writable_bytes, void **address, struct err *err);
 
-/* A descriptor that came from elsewhere: a regular file of ours, private, with *byte_count bytes.  -EPROTO with a sentence. */
+/*
+ * A descriptor that came from elsewhere: memory of *byte_count bytes that is this user's alone, has no name and, where the kernel
+ * can promise that, keeps its size.  -EPROTO with a sentence that is different for each of these.
+ */
 int segment_verify(int fd, uint64_t *byte_count, struct err *err);
 
 #endif

@@ -1,14 +1,17 @@
 /* test_segment.c - shared memory is reserved in full or refused with need, have and remedy; a foreign descriptor is looked at. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,36 +82,156 @@ static void a_small_dev_shm_is_told_or_gone_around(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static void what_is_no_private_unlinked_file_is_refused(void **state)
+/* A sealed memfd as a worker makes it, so that a test can spoil one thing about it. */
+static int good_memfd(void)
 {
-	char path[] = "/tmp/cropring-test-XXXXXX";
+	enum shmring_segment used;
+	int fd;
+
+	assert_int_equal(segment_create(SHMRING_SEGMENT_MEMFD, LAYOUT_SLOTS_OFFSET, &fd, &used, NULL), 0);
+	return fd;
+}
+
+/* One that was forgotten half-way, with these seals. */
+static int half_made_memfd(int64_t byte_count, int seals)
+{
+	int fd = memfd_create("half-made", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fchmod(fd, 0600), 0);
+	assert_int_equal(ftruncate(fd, byte_count), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+/* Closes the descriptor. */
+static void assert_refused(int fd, const char *reason)
+{
 	struct err err = {.text = ""};
 	uint64_t byte_count;
-	int linked = mkstemp(path), shared, tiny, folder;
+
+	assert_true(fd >= 0);
+	assert_int_equal(segment_verify(fd, &byte_count, &err), -EPROTO);
+	if (!strstr(err.text, reason))
+		fail_msg("'%s' is not in: %s", reason, err.text);
+	close(fd);
+}
+
+static void what_is_no_file_is_refused(void **state)
+{
+	int pipes[2];
 
 	(void)state;
-	assert_true(linked >= 0);
-	assert_int_equal(ftruncate(linked, 1 << 20), 0);
-	assert_int_equal(segment_verify(linked, &byte_count, &err), -EPROTO);
-	assert_non_null(strstr(err.text, "unlinked"));
+	assert_refused(open("/tmp", O_RDONLY | O_DIRECTORY), "type 040000");
+	assert_refused(open("/dev/null", O_RDWR), "type 020000");
+	assert_int_equal(pipe(pipes), 0);
+	assert_refused(pipes[0], "type 010000");
+	close(pipes[1]);
+}
+
+static void memory_of_another_user_is_refused(void **state)
+{
+	int fd = good_memfd();
+
+	(void)state;
+	if (geteuid() != 0) {
+		close(fd);
+		skip(); /* only root can give a file away */
+	}
+	assert_int_equal(fchown(fd, 12345, (gid_t)-1), 0);
+	assert_refused(fd, "belongs to user 12345, this process to user 0");
+}
+
+static void memory_that_others_can_open_is_refused(void **state)
+{
+	static const mode_t modes[] = {0640, 0602, 0610, 0777};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+		int fd = memfd_create("open", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		char reason[16];
+
+		assert_int_equal(fchmod(fd, modes[i]), 0);
+		snprintf(reason, sizeof reason, "mode %04o", (unsigned)modes[i]);
+		assert_refused(fd, reason);
+	}
+}
+
+static void memory_with_a_name_is_refused(void **state)
+{
+	char path[] = "/dev/shm/test-segment-XXXXXX";
+	int fd = mkstemp(path);
+	uint64_t byte_count;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, LAYOUT_SLOTS_OFFSET), 0);
+	assert_refused(dup(fd), "unlinked (1 links)");
 	unlink(path);
-	assert_int_equal(segment_verify(linked, &byte_count, &err), 0);
+	assert_int_equal(segment_verify(fd, &byte_count, NULL), 0);
+	close(fd);
+}
 
-	shared = memfd_create("shared", MFD_CLOEXEC); /* mode 0777 */
-	assert_int_equal(ftruncate(shared, 1 << 20), 0);
-	assert_int_equal(segment_verify(shared, &byte_count, &err), -EPROTO);
+static void a_file_on_a_disk_is_refused(void **state)
+{
+	char path[] = "/var/tmp/cropring-test-XXXXXX";
+	int fd = mkstemp(path);
+	struct statfs file_system;
 
-	tiny = memfd_create("tiny", MFD_CLOEXEC);
-	assert_int_equal(fchmod(tiny, 0600), 0);
-	assert_int_equal(ftruncate(tiny, LAYOUT_SLOTS_OFFSET - 1), 0);
-	assert_int_equal(segment_verify(tiny, &byte_count, &err), -EPROTO);
+	(void)state;
+	assert_true(fd >= 0);
+	unlink(path);
+	assert_int_equal(ftruncate(fd, LAYOUT_SLOTS_OFFSET), 0);
+	assert_int_equal(fstatfs(fd, &file_system), 0);
+	if (file_system.f_type == TMPFS_MAGIC) {
+		close(fd);
+		skip(); /* no disk here */
+	}
+	assert_refused(fd, "a file on a disk");
+}
 
-	folder = open("/tmp", O_RDONLY | O_DIRECTORY);
-	assert_int_equal(segment_verify(folder, &byte_count, &err), -EPROTO);
-	close(linked);
-	close(shared);
-	close(tiny);
-	close(folder);
+static void a_memfd_that_can_change_its_size_is_refused(void **state)
+{
+	static const int too_few[] = {0, F_SEAL_SHRINK, F_SEAL_GROW | F_SEAL_SEAL, F_SEAL_SHRINK | F_SEAL_SEAL,
+	                              F_SEAL_SHRINK | F_SEAL_GROW};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof too_few / sizeof too_few[0]; i++)
+		assert_refused(half_made_memfd(LAYOUT_SLOTS_OFFSET, too_few[i]), "shrink, grow or be sealed");
+}
+
+static void too_little_memory_is_refused(void **state)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	uint64_t byte_count;
+	int least = half_made_memfd(LAYOUT_SLOTS_OFFSET, seals);
+
+	(void)state;
+	assert_refused(half_made_memfd(0, seals), "only 0 bytes");
+	assert_refused(half_made_memfd(LAYOUT_SLOTS_OFFSET - 1, seals), "bytes, a ring has at least");
+	assert_int_equal(segment_verify(least, &byte_count, NULL), 0);
+	close(least);
+}
+
+/* What a worker hands over can be trusted by a reader that does not trust the worker. */
+static void a_memfd_can_neither_be_resized_nor_executed(void **state)
+{
+	int fd = good_memfd(), probe = memfd_create("probe", MFD_CLOEXEC | 0x8 /* MFD_NOEXEC_SEAL */);
+	struct stat status;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 1), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(ftruncate(fd, 1 << 20), -1);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+	assert_int_equal(fstat(fd, &status), 0);
+	assert_int_equal(status.st_mode & 0111, 0);
+	if (probe >= 0) { /* Linux 6.3 or newer */
+		assert_int_equal(fchmod(fd, 0700), -1);
+		assert_int_equal(errno, EPERM);
+		close(probe);
+	}
+	close(fd);
 }
 
 static void the_part_beyond_the_limit_is_mapped_read_only(void **state)
@@ -136,7 +259,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind_is_private_nameless_and_fully_reserved),
 		cmocka_unit_test(a_small_dev_shm_is_told_or_gone_around),
-		cmocka_unit_test(what_is_no_private_unlinked_file_is_refused),
+		cmocka_unit_test(what_is_no_file_is_refused),
+		cmocka_unit_test(memory_of_another_user_is_refused),
+		cmocka_unit_test(memory_that_others_can_open_is_refused),
+		cmocka_unit_test(memory_with_a_name_is_refused),
+		cmocka_unit_test(a_file_on_a_disk_is_refused),
+		cmocka_unit_test(a_memfd_that_can_change_its_size_is_refused),
+		cmocka_unit_test(too_little_memory_is_refused),
+		cmocka_unit_test(a_memfd_can_neither_be_resized_nor_executed),
 		cmocka_unit_test(the_part_beyond_the_limit_is_mapped_read_only),
 	};
 
