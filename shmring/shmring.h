@@ -17,6 +17,10 @@
 
 #include "base/err.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum {
 	SHMRING_MAX_FIELDS = 16,
 	SHMRING_MAX_DIMS = 4,
@@ -289,5 +293,9 @@ struct shmring_card {
 
 /* Calls `visit` for each ring of this user in this network namespace; returns how many there were, or a negative errno. */
 int shmring_list(void (*visit)(const struct shmring_card *card, void *context), void *context);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
