@@ -28,9 +28,11 @@ static inline void bell_ring(sem_t *bell)
 /* Sleeps until the bell rings, deadline_ns or the end of a slice: 0, -ETIMEDOUT (slice or deadline), -EINTR. */
 static inline int bell_wait(sem_t *bell, uint64_t deadline_ns)
 {
-	uint64_t until_ns = clock_now_ns() + BELL_SLICE_MS * UINT64_C(1000000);
+	uint64_t now_ns = clock_now_ns(), until_ns = now_ns + BELL_SLICE_MS * UINT64_C(1000000);
 	struct timespec until;
 
+	if (deadline_ns <= now_ns) /* a mere look; the kernel would make it a sleep of some 50 us */
+		return sem_trywait(bell) == 0 ? 0 : -ETIMEDOUT;
 	if (until_ns > deadline_ns)
 		until_ns = deadline_ns;
 	until.tv_sec = (time_t)(until_ns / 1000000000u);
