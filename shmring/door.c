@@ -313,6 +313,10 @@ static enum shmring_event admit(struct door *door, struct seat *newcomer, const 
 		snprintf(refusal.text, sizeof refusal.text,
 		         "ring '%s' runs another version of cropring (layout %08x, the reader has %08x)", name,
 		         layout_fingerprint(), hello->fingerprint);
+	} else if (!wire_is_pidfd(newcomer->pidfd)) {
+		refusal.code = -EPROTO;
+		snprintf(refusal.text, sizeof refusal.text,
+		         "the reader sent something else than a pidfd of its own: nobody would learn of its death");
 	} else if (door->adopted_fd >= 0) {
 		refusal.code = -EBUSY;
 		snprintf(refusal.text, sizeof refusal.text,

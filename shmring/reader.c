@@ -60,7 +60,7 @@ static int await_welcome(int socket_fd, struct wire_welcome *welcome, int fds[WI
 		return err_fail(err, rc, "the worker's answer cannot be read: %s", strerror(-rc));
 	welcome->text[sizeof welcome->text - 1] = '\0';
 	if (welcome->magic != WIRE_MAGIC ||
-	    (welcome->result == 0 && (fds[WIRE_FD_PIDFD] < 0 || welcome->number >= LAYOUT_MAX_READERS)))
+	    (welcome->result == 0 && (!wire_is_pidfd(fds[WIRE_FD_PIDFD]) || welcome->number >= LAYOUT_MAX_READERS)))
 		rc = err_fail(err, -EPROTO, "the other end of the socket is no cropring worker");
 	else if (welcome->result != 0)
 		rc = err_fail(err, welcome->result < 0 ? welcome->result : -EPROTO, "%s", welcome->text);

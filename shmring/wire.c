@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 union fd_space {
@@ -91,6 +92,13 @@ int wire_check_peer(int socket_fd)
 	if (getsockopt(socket_fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) < 0)
 		return -errno;
 	return peer.uid == geteuid() ? 0 : -EPERM;
+}
+
+bool wire_is_pidfd(int fd)
+{
+	/* Signal 0 asks without sending.  All other errors tell of a process: one that ended, another user's, or one that this
+	 * PID namespace does not see. */
+	return syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == 0 || errno != EBADF;
 }
 
 void wire_name_prefix(char *prefix, size_t prefix_bytes)

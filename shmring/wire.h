@@ -9,6 +9,7 @@
 #ifndef SHMRING_WIRE_H
 #define SHMRING_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -57,6 +58,9 @@ void wire_close_fds(int fds[WIRE_MAX_FDS]);
 
 /* 0 when the process at the other end has our user id, else -EPERM. */
 int wire_check_peer(int socket_fd);
+
+/* Whether a descriptor that came from elsewhere tells of a process at all.  Anything else would never tell of its end. */
+bool wire_is_pidfd(int fd);
 
 /*
  * The address of ring `name`: in the abstract namespace under our user id (it vanishes with its owner), or the path itself when
