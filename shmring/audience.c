@@ -51,8 +51,7 @@ static void adopt_orphans(struct shmring_producer *producer, uint32_t bit)
 
 void audience_join(struct shmring_producer *producer, uint32_t number, int32_t pid)
 {
-	uint32_t bit = 1u << number;
-	bool published = false;
+	uint32_t bit = 1u << number, woken_mask = 0;
 
 	pthread_mutex_lock(&producer->publish_lock);
 	/* relaxed: for messages */
@@ -63,12 +62,11 @@ void audience_join(struct shmring_producer *producer, uint32_t number, int32_t p
 		adopt_orphans(producer, bit);
 		if ((uint32_t)__builtin_popcount(producer->present_mask) >= producer->reader_limit) {
 			producer->audience_met = true;
-			published = producer_publish_due(producer);
+			woken_mask = producer_publish_due(producer);
 		}
 	}
 	pthread_mutex_unlock(&producer->publish_lock);
-	if (published)
-		producer_ring_readers(producer);
+	producer_ring_readers(producer, woken_mask);
 }
 
 /* Broadcast: the reader will not read this batch any more.  True when that leaves it to be offered again. */
@@ -164,7 +162,7 @@ uint32_t audience_forget(struct shmring_producer *producer, uint32_t number, boo
 	producer->known_mask &= ~bit;
 	pthread_mutex_unlock(&producer->publish_lock);
 	bell_ring(&producer->map.bells->producer_bell);
-	producer_ring_readers(producer);
+	producer_ring_readers(producer, UINT32_MAX);
 	return offered_again;
 }
 

@@ -53,7 +53,7 @@ static void poison(struct shmring_producer *producer)
 		/* relaxed: nothing is read on the strength of this word */
 		atomic_store_explicit(&producer->map.slot[i].word, slot_word(0, 0, LAYOUT_POISON), memory_order_relaxed);
 	}
-	producer_ring_readers(producer);
+	producer_ring_readers(producer, UINT32_MAX);
 }
 
 int audit_words(struct shmring_producer *producer, uint32_t *free_index)

@@ -223,10 +223,12 @@ void shmring_cancel_claims(struct shmring_producer *producer)
 	bell_ring(&producer->map.bells->producer_bell);
 }
 
-void producer_ring_readers(struct shmring_producer *producer)
+void producer_ring_readers(struct shmring_producer *producer, uint32_t mask)
 {
-	for (uint32_t i = 0; i < LAYOUT_MAX_READERS; i++)
-		bell_ring(&producer->map.bells->reader[i].bell);
+	for (uint32_t i = 0; i < LAYOUT_MAX_READERS; i++) {
+		if ((mask >> i & 1) != 0)
+			bell_ring(&producer->map.bells->reader[i].bell);
+	}
 }
 
 static uint32_t choose_offered_mask(const struct shmring_producer *producer, uint64_t batch)
@@ -273,32 +275,30 @@ static uint32_t find_due(const struct shmring_producer *producer)
 	return SLOT_NONE;
 }
 
-bool producer_publish_due(struct shmring_producer *producer)
+uint32_t producer_publish_due(struct shmring_producer *producer)
 {
-	bool published = false;
-	uint32_t index;
+	uint32_t index, mask = 0;
 
 	while ((index = find_due(producer)) != SLOT_NONE) {
 		publish(producer, index);
-		published = true;
+		mask |= producer->share == SHMRING_SPLIT ? producer->present_mask : producer->shadow[index].offered_mask;
 	}
-	return published;
+	return mask;
 }
 
 void shmring_commit(struct shmring_producer *producer, const struct shmring_slot *slot, uint32_t epoch, uint32_t row_count)
 {
 	struct producer_shadow *shadow = &producer->shadow[slot->index];
-	bool published;
+	uint32_t mask;
 
 	pthread_mutex_lock(&producer->publish_lock);
 	assert(shadow->filling && !shadow->done && shadow->sequence == slot->sequence);
 	shadow->epoch = epoch;
 	shadow->row_count = row_count;
 	shadow->done = true;
-	published = producer_publish_due(producer);
+	mask = producer_publish_due(producer);
 	pthread_mutex_unlock(&producer->publish_lock);
-	if (published)
-		producer_ring_readers(producer);
+	producer_ring_readers(producer, mask);
 }
 
 void shmring_finish(struct shmring_producer *producer, enum shmring_end end, const char *text)
@@ -314,7 +314,7 @@ void shmring_finish(struct shmring_producer *producer, enum shmring_end end, con
 		atomic_store_explicit(&bells->end, (uint32_t)end, memory_order_release);
 	}
 	pthread_mutex_unlock(&producer->publish_lock);
-	producer_ring_readers(producer);
+	producer_ring_readers(producer, UINT32_MAX);
 }
 
 uint32_t shmring_ready_count(const struct shmring_producer *producer)

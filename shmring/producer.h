@@ -50,9 +50,9 @@ struct shmring_producer {
 
 void door_close(struct door *door);
 
-/* Publishes what is due.  Under the lock; true when anything was: then ring the readers, without it. */
-bool producer_publish_due(struct shmring_producer *producer);
+/* Publishes what is due.  Under the lock; returns the readers to ring, without it: those whom the batches are for. */
+uint32_t producer_publish_due(struct shmring_producer *producer);
 
-void producer_ring_readers(struct shmring_producer *producer);
+void producer_ring_readers(struct shmring_producer *producer, uint32_t mask);
 
 #endif

@@ -9,6 +9,7 @@
 #ifndef SHMRING_WIRE_H
 #define SHMRING_WIRE_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,12 @@ enum wire_purpose { WIRE_JOIN = 1, WIRE_LOOK = 2, WIRE_LEAVE = 3 };
 
 enum { WIRE_MAX_FDS = 3, WIRE_FD_SEGMENT = 0, WIRE_FD_PIDFD = 1, WIRE_FD_CATALOG = 2 };
 
+/*
+ * What every version has said and will say, so that those of different versions can tell each other so: a message has
+ * WIRE_MESSAGE_BYTES; a hello begins with magic, fingerprint and purpose; a welcome with magic, result and text.
+ */
+enum { WIRE_MESSAGE_BYTES = 1024 };
+
 struct wire_hello {
 	uint64_t magic;
 	uint32_t fingerprint; /* layout_fingerprint() */
@@ -30,19 +37,26 @@ struct wire_hello {
 	struct shmring_wish wish;                  /* JOIN */
 	uint64_t held_slots;                       /* LEAVE: a bit for each slot that is still borrowed, */
 	uint32_t held_sequence[SHMRING_MAX_SLOTS]; /* and the batch in it */
+	uint8_t reserved[WIRE_MESSAGE_BYTES - 32 - 4 * SHMRING_MAX_SLOTS];
 };
 
 struct wire_welcome {
 	uint64_t magic;
 	int32_t result; /* 0, or a negative errno and `text` */
-	uint32_t number, hold;
 	char text[512];
+	uint32_t number, hold;
+	uint8_t reserved[WIRE_MESSAGE_BYTES - 532];
 };
 
 struct wire_card {
 	uint64_t magic;
 	struct shmring_card card;
+	uint8_t reserved[WIRE_MESSAGE_BYTES - 8 - sizeof(struct shmring_card)];
 };
+
+static_assert(sizeof(struct wire_hello) == WIRE_MESSAGE_BYTES, "for ever");
+static_assert(sizeof(struct wire_welcome) == WIRE_MESSAGE_BYTES, "for ever");
+static_assert(sizeof(struct wire_card) == WIRE_MESSAGE_BYTES, "for ever");
 
 /* Sends one message with fd_count descriptors.  0 or a negative errno; never SIGPIPE. */
 int wire_send(int socket_fd, const void *message, size_t message_bytes, const int *fds, int fd_count);
