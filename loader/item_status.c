@@ -12,6 +12,7 @@ static const char *const names[ITEM_STATUS_COUNT] = {
 	[ITEM_CORRUPT] = "corrupt",
 	[ITEM_UNSUPPORTED] = "unsupported",
 	[ITEM_TIMEOUT] = "timeout",
+	[ITEM_CRASHED] = "crashed",
 };
 
 const char *item_status_name(enum item_status status)

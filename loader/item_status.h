@@ -20,7 +20,8 @@ enum item_status {
 	ITEM_CORRUPT = 7,      /* the codec met impossible data */
 	ITEM_UNSUPPORTED = 8,  /* a valid file of a kind that is not read here */
 	ITEM_TIMEOUT = 9,      /* not read within --item-timeout-ms */
-	ITEM_STATUS_COUNT = 10
+	ITEM_CRASHED = 10,     /* not read: it killed the decoder, and with it the worker, before */
+	ITEM_STATUS_COUNT = 11
 };
 
 /*

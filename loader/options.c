@@ -34,6 +34,7 @@ enum {
 #define TYPE_SWITCH        bool
 #define TYPE_LEVEL         int
 #define TYPE_TEXT          const char *
+#define TYPE_NUMBERS       const char *
 #define TYPE_RING_NAME     const char *
 #define TYPE_SOCKET_PATH   const char *
 

@@ -76,6 +76,10 @@ struct options {
 	enum log_format log_format;
 	const char *stats_path; /* NULL: none */
 
+	/* Not in --help: what a Python process says that goes on where a worker of its own died. */
+	uint64_t first_batch; /* the number of the first batch */
+	const char *crashed;  /* samples that are never read, such as "17,4"; NULL: none */
+
 	/* Not in --help: the socket of the Python process that started this worker; -1: none.  Known after a failure as well. */
 	int reader_fd;
 };

@@ -21,6 +21,7 @@ enum options_kind {
 	KIND_SWITCH,        /* bool; has a --no- form */
 	KIND_LEVEL,         /* int: set to `minimum` by a flag without value */
 	KIND_TEXT,          /* const char *: anything but nothing */
+	KIND_NUMBERS,       /* const char *: whole numbers with commas between them */
 	KIND_RING_NAME,     /* const char * */
 	KIND_SOCKET_PATH,   /* const char * */
 };

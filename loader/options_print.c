@@ -220,6 +220,7 @@ static const char *kind_name(enum options_kind kind)
 		[KIND_SLOTS] = "integer",  [KIND_SIZE] = "size",     [KIND_REAL] = "number",    [KIND_PAIR] = "pair",
 		[KIND_VECTOR] = "numbers", [KIND_CHOICE] = "choice", [KIND_SWITCH] = "switch",  [KIND_CHOSEN_NUMBER] = "choice",
 		[KIND_LEVEL] = "level",    [KIND_TEXT] = "text",     [KIND_RING_NAME] = "text", [KIND_SOCKET_PATH] = "text",
+		[KIND_NUMBERS] = "text",
 	};
 
 	return names[kind];

@@ -104,6 +104,9 @@ FLAG(STATS, "Report", 0, "stats", TEXT, stats_path, "", ANY, "FILE", "write the 
 
 FLAG(READER_FD, NULL, 0, "reader-fd", I32, reader_fd, "", BETWEEN("0", "1048576"), "FD",
      "socket of the process that started this one")
+FLAG(FIRST_BATCH, NULL, 0, "first-batch", U64, first_batch, "", BETWEEN("0", "18446744073709551615"), "N",
+     "number of the first batch")
+FLAG(CRASHED, NULL, 0, "crashed", NUMBERS, crashed, "", ANY, "N[,N]...", "samples that killed a worker before")
 
 #undef BETWEEN
 #undef ONE_OF

@@ -184,6 +184,26 @@ static bool read_switch(const char *text, bool *value)
 	return true;
 }
 
+/* "17,4,99". */
+static bool is_list_of_numbers(const char *text)
+{
+	for (;;) {
+		size_t length = strcspn(text, ",");
+		char number[24];
+		uint64_t value;
+
+		if (length >= sizeof number)
+			return false;
+		memcpy(number, text, length);
+		number[length] = '\0';
+		if (!options_value_whole(number, false, &value))
+			return false;
+		if (!text[length])
+			return true;
+		text += length + 1;
+	}
+}
+
 static bool is_text_of(enum options_kind kind, const char *text)
 {
 	size_t length = strlen(text);
@@ -191,6 +211,8 @@ static bool is_text_of(enum options_kind kind, const char *text)
 	if (kind == KIND_RING_NAME)
 		return length > 0 && length < SHMRING_NAME_BYTES &&
 		       strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == length;
+	if (kind == KIND_NUMBERS)
+		return is_list_of_numbers(text);
 	if (kind == KIND_SOCKET_PATH)
 		return length > 0 && length < sizeof((struct sockaddr_un *)0)->sun_path;
 	return length > 0;
@@ -242,6 +264,9 @@ static void describe_wanted(const struct options_flag *flag, uint32_t channels, 
 		break;
 	case KIND_TEXT:
 		snprintf(wanted, bytes, "a value");
+		break;
+	case KIND_NUMBERS:
+		snprintf(wanted, bytes, "whole numbers with commas between them");
 		break;
 	case KIND_RING_NAME:
 		snprintf(wanted, bytes, "a name of 1 to %d of the characters A-Z a-z 0-9 . _ -", SHMRING_NAME_BYTES - 1);
@@ -330,6 +355,7 @@ int options_value_set(struct options *options, const struct options_flag *flag, 
 		}
 		break;
 	case KIND_TEXT:
+	case KIND_NUMBERS:
 	case KIND_RING_NAME:
 	case KIND_SOCKET_PATH:
 		if (is_text_of(flag->kind, text)) {

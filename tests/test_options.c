@@ -73,6 +73,8 @@ static void defaults_are_those_of_the_design(void **state)
 	assert_int_equal(options.verbosity, 0);
 	assert_int_equal(options.log_format, LOG_TEXT);
 	assert_null(options.stats_path);
+	assert_int_equal(options.first_batch, 0);
+	assert_null(options.crashed);
 	assert_int_equal(options.reader_fd, -1);
 }
 
@@ -361,6 +363,30 @@ static void the_parents_socket_is_known_whatever_else_is_wrong(void **state)
 	assert_int_equal(options.reader_fd, -1);
 }
 
+static void a_worker_is_told_where_another_died_and_on_which_samples(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(&options, "--first-batch 18446744073709551615 --crashed 17,4 p"), 0);
+	assert_true(options.first_batch == UINT64_MAX);
+	assert_string_equal(options.crashed, "17,4");
+	assert_int_equal(parse(&options, "--crashed=0 p"), 0);
+	assert_string_equal(options.crashed, "0");
+	assert_refused("--crashed 1,,2 p", "--crashed: '1,,2' is not whole numbers with commas between them");
+	assert_refused("--crashed 1, p", "--crashed: '1,' is not whole numbers with commas between them");
+	assert_refused("--crashed -1 p", "--crashed: '-1' is not whole numbers with commas between them");
+	assert_refused("--crashed 18446744073709551616 p",
+	               "--crashed: '18446744073709551616' is not whole numbers with commas between them");
+	setenv("CROPRING_CRASHED", "3", 1);
+	setenv("CROPRING_FIRST_BATCH", "3", 1);
+	assert_int_equal(parse(&options, "p"), 0);
+	assert_null(options.crashed);
+	assert_int_equal(options.first_batch, 0);
+	unsetenv("CROPRING_CRASHED");
+	unsetenv("CROPRING_FIRST_BATCH");
+}
+
 /* ------------------------------------------------------------------ environment */
 
 static void variables_are_the_second_choice(void **state)
@@ -467,6 +493,7 @@ int main(void)
 		TEST(unknown_flags_are_named_with_the_nearest),
 		TEST(flags_that_contradict_each_other_are_refused),
 		TEST(the_parents_socket_is_known_whatever_else_is_wrong),
+		TEST(a_worker_is_told_where_another_died_and_on_which_samples),
 		TEST(variables_are_the_second_choice),
 		TEST(refused_variables_are_named),
 		TEST(switches_are_yes_or_no_in_every_common_spelling),

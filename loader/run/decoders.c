@@ -64,6 +64,8 @@ static const char *fetch_reason(const struct pipeline *pipeline, const struct it
 	case ITEM_TIMEOUT:
 		snprintf(text, text_bytes, "not read within --item-timeout-ms %u", pipeline->options->item_timeout_ms);
 		return text;
+	case ITEM_CRASHED:
+		return "it killed the decoder twice before";
 	default:
 		snprintf(text, text_bytes, "%s", strerror(item->error));
 		return text;

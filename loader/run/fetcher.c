@@ -17,6 +17,11 @@ static void submit_rows(struct pipeline *pipeline)
 
 		if (!item)
 			return;
+		if (crashed_list_has(&pipeline->crashed, item->sample)) {
+			item->fetched = ITEM_CRASHED;
+			queue_push(&pipeline->to_decode, item);
+			continue;
+		}
 		job = (struct fetch_job){.directory_fd = dataset_root_fd(pipeline->dataset),
 		                         .path = dataset_path(pipeline->dataset, item->sample),
 		                         .tag = item};

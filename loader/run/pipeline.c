@@ -171,6 +171,8 @@ int pipeline_start(struct pipeline **out, const struct options *options, const s
 	atomic_init(&pipeline->idle_since_ns, pipeline->start_ns);
 
 	rc = allocate(pipeline, options->slots);
+	if (rc == 0)
+		rc = crashed_list_open(&pipeline->crashed, options->crashed);
 	if (rc < 0) {
 		err_fail(err, rc, "out of memory for %u slots of %u rows", options->slots, options->batch_size);
 		goto fail;
@@ -234,6 +236,7 @@ void pipeline_stop(struct pipeline *pipeline)
 		free(pipeline->batches[i].items);
 	free(pipeline->batches);
 	free(pipeline->threads);
+	crashed_list_close(&pipeline->crashed);
 	queue_destroy(&pipeline->to_fetch);
 	queue_destroy(&pipeline->to_decode);
 	pthread_mutex_destroy(&pipeline->state_lock);

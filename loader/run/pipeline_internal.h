@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "loader/plan/order.h"
+#include "loader/run/crashed_list.h"
 #include "loader/run/pipeline.h"
 #include "loader/run/queue.h"
 #include "loader/run/render.h"
@@ -27,6 +28,7 @@ struct pipeline {
 	struct schedule schedule;
 	struct order order;
 	struct render_spec render;
+	struct crashed_list crashed;
 	struct fetch *fetch;
 	struct queue to_fetch, to_decode;
 	uint32_t batch_count;

@@ -182,6 +182,7 @@ static int set_up_ring(struct service *service, struct err *err)
 		.segment = options->segment,
 		.share = options->share,
 		.reader_limit = options->readers,
+		.first_batch = options->first_batch,
 		.fields = fields,
 		.field_count = FIELD_COUNT,
 		.counter_names = stats_counter_names(),

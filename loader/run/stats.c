@@ -39,6 +39,7 @@ static const char *const names[STATS_COUNTER_COUNT] = {
 	[STATS_STATUS_0 + ITEM_CORRUPT] = "status_corrupt",
 	[STATS_STATUS_0 + ITEM_UNSUPPORTED] = "status_unsupported",
 	[STATS_STATUS_0 + ITEM_TIMEOUT] = "status_timeout",
+	[STATS_STATUS_0 + ITEM_CRASHED] = "status_crashed",
 };
 
 _Static_assert((int)STATS_COUNTER_COUNT <= (int)SHMRING_MAX_COUNTERS, "the ring has room for them");
