@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "loader/run/crash.h"
 #include "loader/run/log.h"
 #include "loader/run/pipeline_internal.h"
 #include "loader/run/stats.h"
@@ -110,8 +111,10 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 		fail_row(pipeline, item, status, fetch_reason(pipeline, item, text, sizeof text));
 		return;
 	}
+	crash_note_sample(item->sample);
 	status = renderer_run(renderer, item->buffer->data, item->buffer->byte_count, item->batch->epoch, item->sample, &row,
 	                      &times);
+	crash_note_none();
 	fetch_return(pipeline->fetch, item->buffer);
 	item->buffer = NULL;
 	shmring_counter_add(pipeline->producer, STATS_DECODE_NS, times.decode_ns);
@@ -134,10 +137,14 @@ void *decoder_run(void *argument)
 		pipeline_change_state(pipeline, PIPELINE_FAILED, "out of memory for a decode thread");
 		return NULL;
 	}
+	/* relaxed: each thread gets a number of its own, whichever */
+	crash_enter(pipeline->producer, atomic_fetch_add_explicit(&pipeline->decoder_count, 1, memory_order_relaxed));
+	pipeline_await_parent(pipeline);
 	while ((item = queue_pop(&pipeline->to_decode)) != NULL) {
 		fetcher_wake_if_starved(pipeline);
 		decode_row(pipeline, renderer, item);
 	}
+	crash_leave();
 	renderer_close(renderer);
 	return NULL;
 }

@@ -166,6 +166,7 @@ int pipeline_start(struct pipeline **out, const struct options *options, const s
 	pthread_mutex_init(&pipeline->state_lock, NULL);
 	queue_open(&pipeline->to_fetch);
 	queue_open(&pipeline->to_decode);
+	sem_init(&pipeline->decoding, 0, options->reader_fd < 0 ? 1u : 0u);
 	atomic_init(&pipeline->open_count, 1);
 	pipeline->start_ns = clock_now_ns();
 	atomic_init(&pipeline->idle_since_ns, pipeline->start_ns);
@@ -193,6 +194,13 @@ fail:
 	return rc;
 }
 
+void pipeline_await_parent(struct pipeline *pipeline)
+{
+	while (sem_wait(&pipeline->decoding) < 0)
+		continue; /* EINTR */
+	sem_post(&pipeline->decoding);
+}
+
 uint64_t pipeline_reader_joined(struct pipeline *pipeline)
 {
 	uint64_t now_ns = clock_now_ns(), worked_until_ns = now_ns;
@@ -201,6 +209,7 @@ uint64_t pipeline_reader_joined(struct pipeline *pipeline)
 	if (atomic_load_explicit(&pipeline->rows_in_flight, memory_order_relaxed) == 0)
 		worked_until_ns = atomic_load_explicit(&pipeline->idle_since_ns, memory_order_relaxed);
 	atomic_store_explicit(&pipeline->reader_since_ns, now_ns, memory_order_relaxed); /* relaxed: as above */
+	sem_post(&pipeline->decoding);
 	return worked_until_ns - pipeline->start_ns;
 }
 
@@ -222,6 +231,7 @@ void pipeline_stop(struct pipeline *pipeline)
 	atomic_store_explicit(&pipeline->stopping, true, memory_order_relaxed); /* relaxed: see pipeline_is_stopping() */
 	shmring_cancel_claims(pipeline->producer);
 	queue_close(&pipeline->to_decode);
+	sem_post(&pipeline->decoding);
 	if (pipeline->fetch)
 		fetch_wake(pipeline->fetch);
 	for (uint32_t i = 0; i < pipeline->running_count; i++)
@@ -239,6 +249,7 @@ void pipeline_stop(struct pipeline *pipeline)
 	crashed_list_close(&pipeline->crashed);
 	queue_destroy(&pipeline->to_fetch);
 	queue_destroy(&pipeline->to_decode);
+	sem_destroy(&pipeline->decoding);
 	pthread_mutex_destroy(&pipeline->state_lock);
 	free(pipeline);
 }

@@ -12,6 +12,7 @@
 #define CROPRING_PIPELINE_INTERNAL_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "loader/plan/order.h"
 #include "loader/run/crashed_list.h"
@@ -36,6 +37,8 @@ struct pipeline {
 
 	uint32_t thread_count, running_count; /* running_count: threads that were started, planner and fetcher first */
 	pthread_t *threads;
+	sem_t decoding;                 /* a turnstile for the decode threads: see pipeline_await_parent() */
+	_Atomic uint32_t decoder_count; /* decode threads that have come up */
 	_Atomic bool stopping;
 	_Atomic bool fetcher_starved;    /* it waits for the decoders to catch up */
 	_Atomic uint32_t open_count;     /* claimed batches that are not committed, and 1 for the planner until it is through */
@@ -55,6 +58,9 @@ struct pipeline {
 void *planner_run(void *pipeline);
 void *fetcher_run(void *pipeline);
 void *decoder_run(void *pipeline);
+
+/* No decoder meets a file before the process that started us is in the ring: if one dies of it, its note can be read there. */
+void pipeline_await_parent(struct pipeline *pipeline);
 
 /* A decoder took a row: if the fetcher waits for that, and many have gone, it may go on. */
 void fetcher_wake_if_starved(struct pipeline *pipeline);

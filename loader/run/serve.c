@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "loader/run/attendance.h"
+#include "loader/run/crash.h"
 #include "loader/run/limits.h"
 #include "loader/run/log.h"
 #include "loader/run/pipeline.h"
@@ -59,6 +60,7 @@ static int set_up_signals(struct service *service, struct err *err)
 {
 	sigset_t ending;
 
+	crash_catch_signals();
 	sigemptyset(&ending);
 	sigaddset(&ending, SIGTERM);
 	add_ending_signal(&ending, SIGHUP);
