@@ -221,6 +221,27 @@ static PyObject *ring_counters(struct ring *ring, PyObject *Py_UNUSED(none))
 	return counters;
 }
 
+static PyObject *ring_notes(struct ring *ring, PyObject *argument)
+{
+	long count = PyLong_AsLong(argument);
+	PyObject *notes;
+
+	if ((count == -1 && PyErr_Occurred()) || check_open(ring) < 0)
+		return NULL;
+	if (count < 0 || count > SHMRING_MAX_NOTES) {
+		PyErr_Format(PyExc_ValueError, "%ld notes: a ring has %d", count, SHMRING_MAX_NOTES);
+		return NULL;
+	}
+	notes = PyList_New(count);
+	for (long i = 0; notes && i < count; i++) {
+		PyObject *note = PyLong_FromUnsignedLongLong(shmring_note_of(ring->reader, (uint32_t)i));
+
+		if (!note || PyList_SetItem(notes, i, note) < 0)
+			Py_CLEAR(notes);
+	}
+	return notes;
+}
+
 static PyObject *ring_last_lines(struct ring *ring, PyObject *Py_UNUSED(none))
 {
 	char text[8192];
@@ -312,6 +333,15 @@ static PyObject *ring_field_names(struct ring *ring, void *Py_UNUSED(closure))
 	return names;
 }
 
+static PyObject *ring_ended(struct ring *ring, void *Py_UNUSED(closure))
+{
+	char text[1];
+
+	if (check_open(ring) < 0)
+		return NULL;
+	return PyBool_FromLong(shmring_end_text(ring->reader, text, sizeof text) != SHMRING_RUNNING);
+}
+
 static PyObject *ring_closed(struct ring *ring, void *Py_UNUSED(closure))
 {
 	return PyBool_FromLong(ring->closed);
@@ -387,6 +417,8 @@ static PyMethodDef ring_methods[] = {
          "close($self, /)\n--\n\nLeaves the ring.  Arrays that are alive stay valid; the memory goes with the last of them."},
 	{"counters", (PyCFunction)ring_counters, METH_NOARGS, "counters($self, /)\n--\n\nThe worker's counters by name."},
 	{"last_lines", (PyCFunction)ring_last_lines, METH_NOARGS, "last_lines($self, /)\n--\n\nWhat the worker logged last."},
+	{"notes", (PyCFunction)ring_notes, METH_O,
+         "notes($self, count, /)\n--\n\nThe first notes of the worker's threads, also after its death (loader/run/crash.h)."},
 	{NULL, NULL, 0, NULL},
 };
 
@@ -403,6 +435,7 @@ static PyGetSetDef ring_attributes[] = {
 	{"catalog_fd", (getter)ring_catalog_fd, NULL, "Descriptor of the list of samples, the ring's own; -1: none.", NULL},
 	{"mapping", (getter)ring_mapping, NULL, "Address and length in bytes of the shared memory in this process.", NULL},
 	{"field_names", (getter)ring_field_names, NULL, "Names of the arrays in a batch.", NULL},
+	{"ended", (getter)ring_ended, NULL, "True when the worker said that its stream is over.", NULL},
 	{"closed", (getter)ring_closed, NULL, "True after close().", NULL},
 	{NULL, NULL, NULL, NULL, NULL},
 };

@@ -42,6 +42,7 @@ class Dataset:
             raise LayoutMismatch("the worker's list of samples has another layout: update the worker or this package")
         path_offsets = np.frombuffer(mapping, np.uint64, samples, _HEADER.size)
         class_offsets = np.frombuffer(mapping, np.uint64, classes, _HEADER.size + 8 * samples)
+        self._catalog = memoryview(mapping)
         self.targets: NDArray[np.int32] = np.frombuffer(mapping, np.int32, samples, _HEADER.size + 8 * (samples + classes))
         text = _Text(mapping, len(mapping) - text_bytes)
         self.root = text[0]
@@ -52,6 +53,10 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def is_same(self, other: Dataset) -> bool:
+        """The same folder, classes and files, in the same order."""
+        return self._catalog == other._catalog
 
     def __repr__(self) -> str:
         return f"<cropring.Dataset {self.root!r}: {len(self)} samples, {len(self.classes)} classes>"

@@ -18,7 +18,7 @@ from ._ring import Lease
 from .batch import Batch
 from .dataset import Dataset
 from .errors import CropringError, WorkerDied
-from .reader import ring_stats
+from .supervisor import Supervisor
 from .worker import Worker
 
 # What decides which samples stand in which batch is always said on the worker's command line, because a restart changes it; of
@@ -32,8 +32,12 @@ class Loader:
     A `for` loop runs over one epoch, the next loop over the next epoch, whose first batches are made meanwhile.  Leaving a loop
     early ends its epoch: the next loop starts the following one, with a fresh worker.  One loop at a time.
 
+    A worker that dies without a word, by a signal or by a file that crashes its decoder, is replaced: the loop goes on with the same
+    batches as if nothing had happened, a moment later.  The logger "cropring" warns, and `stats()` counts.  A sample that crashed two
+    workers is left out as a bad sample, with `Status.CRASHED`.
+
     Every keyword is a flag of `cropring serve` with the same name, unit and default (`cropring serve --help`, README), except
-    for `epochs`, which is endless here.
+    for `epochs`, which is endless here, and for the last two, which are the Loader's own.
 
     Parameters
     ----------
@@ -69,6 +73,9 @@ class Loader:
         What the worker reports on stderr and to a file.
     num_workers : int, optional
         Another name for `threads`.
+    respawn : int
+        How many deaths of workers in a row, without one batch between them, are made good before `WorkerDied` is raised; 0: none.
+        With `readers` above 1 none is, because the other readers could not follow.
 
     Attributes
     ----------
@@ -137,13 +144,16 @@ class Loader:
         log: Literal["text", "json"] = "text",
         stats: str | os.PathLike[str] | None = None,
         num_workers: int | None = None,
+        respawn: int = 5,
     ) -> None:
-        flags = {name: value for name, value in locals().items() if name not in ("self", "source", "num_workers")}
+        flags = {name: value for name, value in locals().items() if name not in ("self", "source", "num_workers", "respawn")}
         if num_workers is not None:
             if threads not in (0, num_workers):
                 raise ValueError(f"threads={threads} and num_workers={num_workers}: they are two names for one number")
             flags["threads"] = num_workers
         flags = {name: _checked(name, value) for name, value in flags.items()}
+        if _checked("respawn", respawn) < 0:
+            raise ValueError(f"respawn={respawn}: 0 or more deaths are expected")
         self._flags = {name: value for name, value in flags.items() if name in _ALWAYS_SAID or value != _DEFAULTS[name]}
         self._source = os.path.expanduser(os.fspath(source))
         self.batch_size: int = flags["batch_size"]
@@ -154,7 +164,11 @@ class Loader:
         start_epoch = flags["start_epoch"]
         self._next_epoch = start_epoch  # of the next loop
         self._stream_epoch = start_epoch  # of the batch that the worker hands out next,
-        self._stream_batch = 0  # and its number within that epoch
+        self._stream_batch = 0  # its number within that epoch,
+        self._stream_seq = 0  # its number since the stream began,
+        self._stream_start_sample = 0  # and the samples of that epoch that are passed over
+        self._is_only_reader = flags["readers"] == 1
+        self._supervisor = Supervisor(operator.index(respawn) if self._is_only_reader else 0)
         self._loops_begun = 0  # only the newest may take batches
         self._worker: Worker | None = None
         self._start_worker(start_epoch)
@@ -162,17 +176,44 @@ class Loader:
     # ---------------------------------------------------------------- the worker
 
     def _start_worker(self, epoch: int) -> None:
+        """A new stream, from the beginning of `epoch`."""
         self._stop_worker()
+        self._supervisor.stream_begins()
+        self._stream_epoch, self._stream_batch, self._stream_seq = epoch, 0, 0
+        self._stream_start_sample = self._flags["start_sample"] if epoch == self._flags["start_epoch"] else 0
+        worker = self._adopt(self._make_worker())
+        self._take_dataset(Dataset(worker.ring.catalog_fd))
+
+    def _make_worker(self) -> Worker:
+        """A worker that begins where the stream stands."""
         flags = dict(self._flags)
         if flags["epochs"]:
-            flags["epochs"] -= epoch - flags["start_epoch"]
-        if epoch != flags["start_epoch"]:
-            flags["start_sample"] = 0
-        flags["start_epoch"] = epoch
-        self._worker = Worker(self._source, flags)
-        self._finalizer = weakref.finalize(self, self._worker.stop)  # also runs at the interpreter's exit
-        self._stream_epoch, self._stream_batch = epoch, 0
-        self._take_dataset(Dataset(self._worker.ring.catalog_fd))
+            flags["epochs"] -= self._stream_epoch - flags["start_epoch"]
+        flags["start_epoch"] = self._stream_epoch
+        flags["start_sample"] = self._stream_start_sample + self._stream_batch * self._step()
+        if self._stream_seq:
+            flags["first_batch"] = self._stream_seq
+        if self._supervisor.crashed:
+            flags["crashed"] = self._supervisor.crashed
+        return Worker(self._source, flags)
+
+    def _adopt(self, worker: Worker) -> Worker:
+        self._worker = worker
+        self._finalizer = weakref.finalize(self, worker.stop)  # also runs at the interpreter's exit
+        return worker
+
+    def _replace(self, dead: Worker, error: WorkerDied) -> Worker:
+        """Another worker goes on where this one died, or `error` is raised, with what is known of its end."""
+        self._worker = None
+        place = f"batch {self._stream_batch} of epoch {self._stream_epoch}"
+        try:
+            successor = self._supervisor.replace(dead, error, self._make_worker, self.dataset, place)
+        finally:
+            self._finalizer()
+        if self._closed_stats is not None:
+            successor.stop()
+            raise CropringError("the loader was closed by another thread")
+        return self._adopt(successor)
 
     def _stop_worker(self) -> None:
         if self._worker is not None:
@@ -193,9 +234,13 @@ class Loader:
 
     def _batch_count(self, passed_over: int) -> int:
         """The rule of loader/plan/schedule.h."""
-        left = max(0, len(self.dataset) - passed_over)
-        step: int = self._flags["batch_size"] * self._flags["world_size"]
+        left, step = max(0, len(self.dataset) - passed_over), self._step()
         return left // step if self._flags["tail"] == "drop" else -(-left // step)
+
+    def _step(self) -> int:
+        """Samples that all ranks together take in one batch each."""
+        step: int = self._flags["batch_size"] * self._flags["world_size"]
+        return step
 
     def __iter__(self) -> Iterator[Batch]:
         return _Epoch(self)
@@ -224,28 +269,36 @@ class Loader:
         self._loops_begun += 1
         count = self._batch_count(self._flags["start_sample"] if epoch == self._flags["start_epoch"] else 0)
         if count == 0:  # the worker passes over such an epoch without a word
-            self._next_epoch = self._stream_epoch = epoch + 1
+            self._next_epoch = epoch + 1
+            self._end()
         return self._loops_begun, count
 
     def _take(self, loop: int) -> Lease:
         if loop != self._loops_begun or self._worker is None:
             raise CropringError("this loop is over: the loader was closed, or another loop over it began")
-        try:
-            lease = self._worker.ring.acquire()
-        except WorkerDied as error:
-            explained = self._worker.explain(error)
-            self._stop_worker()
-            raise explained from None
+        lease = self._acquire(self._worker)
         if lease is None:
             raise CropringError(f"the worker's stream ended in the middle of epoch {self._stream_epoch}")
+        if self._is_only_reader and lease.sequence != self._stream_seq % 2**32:
+            raise CropringError(f"the worker handed out batch {lease.sequence} where {self._stream_seq % 2**32} was due")
+        self._supervisor.batch_arrived()
         if self._stream_batch == 0:  # from now on this epoch is begun, and the next loop's is the following
             self._next_epoch = self._stream_epoch + 1
             self._flags["start_sample"] = 0
         self._stream_batch += 1
+        self._stream_seq += 1
         return lease
 
+    def _acquire(self, worker: Worker) -> Lease | None:
+        """The worker's next batch, or its successor's if it died."""
+        while True:
+            try:
+                return worker.ring.acquire()
+            except WorkerDied as error:
+                worker = self._replace(worker, error)
+
     def _end(self) -> None:
-        self._stream_epoch, self._stream_batch = self._stream_epoch + 1, 0
+        self._stream_epoch, self._stream_batch, self._stream_start_sample = self._stream_epoch + 1, 0, 0
 
     # ---------------------------------------------------------------- what there is to know
 
@@ -281,17 +334,20 @@ class Loader:
 
         `images`, `batches`, `bytes_read`, `bad_samples` and `status_...` count; names in `_ns` are nanoseconds: `cpu_ns` of the
         worker, `reader_wait_ns` and `loader_wait_ns` that each side waited for the other, `elapsed_ns` since the worker began;
-        `status_...` count files by how they ended, substitutes included; `slots`, `slots_held` (by arrays of this process) and `slots_ready` describe the ring now.
+        `status_...` count files by how they ended, substitutes included; `slots`, `slots_held` (by arrays of this process) and
+        `slots_ready` describe the ring now.  A worker that took a dead one's place goes on with its counts, in which there is also
+        what was lost with it.  `respawns` counts such workers and `crashed_samples` the samples left out since the Loader was made.
         """
-        if self._worker is not None:
-            return ring_stats(self._worker.ring)
-        return dict(self._closed_stats or {})
+        if self._closed_stats is not None:
+            return dict(self._closed_stats)
+        return self._supervisor.stats(self._worker.ring if self._worker is not None else None)
 
     def close(self) -> None:
         """Ends the worker.  Arrays that are alive stay valid.  Nothing happens the second time."""
         if self._closed_stats is None:
-            if self._worker is not None and os.getpid() == self._owner_pid:
-                self._worker.end()
+            if os.getpid() == self._owner_pid:
+                if self._worker is not None:
+                    self._worker.end()
                 self._closed_stats = self.stats()
             else:
                 self._closed_stats = {}

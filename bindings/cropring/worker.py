@@ -78,8 +78,8 @@ class Worker:
             return ValueError(str(error))
         if error.errno in _SOURCE_ERRNOS:
             return SourceError(str(error), error.errno)
-        if error.errno == errno.EPIPE:
-            return WorkerDied(f"{error}: {_in_words(exit_status)}", error.errno, "", exit_status)
+        if error.errno in (errno.EPIPE, errno.ECONNRESET):
+            return WorkerDied(f"{error}: {in_words(exit_status)}", error.errno, "", exit_status)
         return error
 
     def explain(self, error: WorkerDied) -> CropringError:
@@ -88,7 +88,7 @@ class Worker:
         if exit_status == _EXIT_BAD_DATA:
             return BadSample(str(error))
         lines = f"\nIts last lines:\n{error.last_lines.rstrip()}" if error.last_lines.strip() else ""
-        return WorkerDied(f"{error} ({_in_words(exit_status)}){lines}", error.errno, error.last_lines, exit_status)
+        return WorkerDied(f"{error} ({in_words(exit_status)}){lines}", error.errno, error.last_lines, exit_status)
 
     def _wait_for_exit(self) -> int | None:
         """The exit status of a worker that is ending; None if it does not come to an end, stuck in the kernel."""
@@ -129,12 +129,17 @@ def _join(socket_fd: int) -> Ring:
     thread = threading.Thread(target=attach, name="cropring-join", daemon=True)
     thread.start()
     thread.join()
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0]
+    result = outcome.pop()
+    try:
+        if isinstance(result, BaseException):
+            raise result
+        return result
+    finally:
+        del result  # or the error, its traceback and this frame would keep each other, and the frames that called this one
 
 
-def _in_words(exit_status: int | None) -> str:
+def in_words(exit_status: int | None) -> str:
+    """How a process ended, as `subprocess` tells it."""
     if exit_status is None:
         return "it does not end"
     if exit_status < 0:

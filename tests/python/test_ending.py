@@ -26,7 +26,7 @@ def pid_of(loader: cropring.Loader) -> int:
 
 
 def test_a_killed_worker_is_an_error_after_what_was_ready(load: Load) -> None:
-    loader = load(slots=5)
+    loader = load(slots=5, respawn=0)
     loop = iter(loader)
     eventually(lambda: loader.stats()["slots_ready"] == 5, "a full ring")
     os.kill(pid_of(loader), signal.SIGKILL)
@@ -37,7 +37,7 @@ def test_a_killed_worker_is_an_error_after_what_was_ready(load: Load) -> None:
 
 
 def test_a_reader_that_waits_learns_of_the_workers_death(load: Load) -> None:
-    loader = load()
+    loader = load(respawn=0)
     loop = iter(loader)
     pid = pid_of(loader)
     os.kill(pid, signal.SIGSTOP)
@@ -49,7 +49,7 @@ def test_a_reader_that_waits_learns_of_the_workers_death(load: Load) -> None:
 
 
 def test_the_last_lines_of_a_dead_worker_are_in_the_error(load: Load) -> None:
-    loader = load(verbose=True)
+    loader = load(verbose=True, respawn=0)
     eventually(lambda: loader.stats()["slots_ready"] == 3, "a full ring")
     os.kill(pid_of(loader), signal.SIGKILL)
     with pytest.raises(cropring.WorkerDied) as caught:
@@ -74,7 +74,7 @@ def test_a_worker_ignores_the_ctrl_c_that_is_meant_for_the_trainer(load: Load) -
 
 
 def test_after_a_death_the_next_loop_starts_a_new_worker_at_the_next_epoch(load: Load) -> None:
-    loader = load()
+    loader = load(respawn=0)
     loop = iter(loader)
     next(loop)
     os.kill(pid_of(loader), signal.SIGKILL)

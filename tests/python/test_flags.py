@@ -25,7 +25,8 @@ def flags(command: Command) -> dict[str, dict[str, Any]]:
 def keywords() -> dict[str, inspect.Parameter]:
     parameters = dict(inspect.signature(cropring.Loader).parameters)
     assert parameters.pop("source").kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-    assert parameters.pop("num_workers").default is None
+    assert parameters.pop("num_workers").default is None  # another name for threads
+    assert parameters.pop("respawn").default == 5  # what the Loader does, not its worker
     return parameters
 
 
