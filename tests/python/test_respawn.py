@@ -21,7 +21,7 @@ from PIL import Image
 
 import cropring
 import cropring.worker
-from conftest import eventually, is_running
+from conftest import WATCHDOG_S, eventually, is_running
 from cropring import Batch, Status
 from cropring._cli import executable
 from cropring.supervisor import blamed_samples
@@ -73,6 +73,12 @@ def test_an_epoch_with_20_kills_at_random_points_has_the_bytes_of_an_undisturbed
 
     assert digest(killing(loader, loader, strike)) == undisturbed
     assert len(killed) == loader.stats()["respawns"] == 20
+
+
+def test_a_storm_of_kills_goes_unnoticed() -> None:
+    """The short version of the counted run."""
+    storm = subprocess.run([sys.executable, TESTS / "soak/respawn_storm.py", "15", "--seed=5", f"--hang-s={WATCHDOG_S}"], capture_output=True, text=True)
+    assert storm.returncode == 0, storm.stdout + storm.stderr
 
 
 @pytest.mark.parametrize("tail", ["drop", "pad", "partial"])
