@@ -32,6 +32,9 @@ class Loader:
     A `for` loop runs over one epoch, the next loop over the next epoch, whose first batches are made meanwhile.  Leaving a loop
     early ends its epoch: the next loop starts the following one, with a fresh worker.  One loop at a time.
 
+    With `readers` above 1, other processes `attach` to the same ring, and the loop runs over the batches of the epoch that come to this
+    one; they must go on for as long as this one does, since a fresh worker (after an early end, `set_epoch`) has a ring of its own.
+
     A worker that dies without a word, by a signal or by a file that crashes its decoder, is replaced: the loop goes on with the same
     batches as if nothing had happened, a moment later.  The logger "cropring" warns, and `stats()` counts.  A sample that crashed two
     workers is left out as a bad sample, with `Status.CRASHED`.
@@ -168,6 +171,8 @@ class Loader:
         self._stream_seq = 0  # its number since the stream began,
         self._stream_start_sample = 0  # and the samples of that epoch that are passed over
         self._is_only_reader = flags["readers"] == 1
+        self._shares_batches = not self._is_only_reader and flags["share"] != "broadcast"  # then no count tells an epoch's end
+        self._kept: Lease | None = None  # sharing: the batch that told it, for the next loop
         self._supervisor = Supervisor(operator.index(respawn) if self._is_only_reader else 0)
         self._loops_begun = 0  # only the newest may take batches
         self._worker: Worker | None = None
@@ -178,6 +183,7 @@ class Loader:
     def _start_worker(self, epoch: int) -> None:
         """A new stream, from the beginning of `epoch`."""
         self._stop_worker()
+        self._kept = None
         self._supervisor.stream_begins()
         self._stream_epoch, self._stream_batch, self._stream_seq = epoch, 0, 0
         self._stream_start_sample = self._flags["start_sample"] if epoch == self._flags["start_epoch"] else 0
@@ -273,10 +279,17 @@ class Loader:
             self._end()
         return self._loops_begun, count
 
-    def _take(self, loop: int) -> Lease:
+    def _take(self, loop: int) -> Lease | None:
+        """The next batch of the epoch; None, where other readers share its batches, when there is no more of them for this one."""
         if loop != self._loops_begun or self._worker is None:
             raise CropringError("this loop is over: the loader was closed, or another loop over it began")
-        lease = self._acquire(self._worker)
+        lease, self._kept = self._kept or self._acquire(self._worker), None
+        if self._shares_batches and (lease is None or lease.epoch != self._stream_epoch):
+            self._kept = lease
+            if self._stream_batch == 0:
+                self._next_epoch = self._stream_epoch + 1
+            self._end()
+            return None
         if lease is None:
             raise CropringError(f"the worker's stream ended in the middle of epoch {self._stream_epoch}")
         if self._is_only_reader and lease.sequence != self._stream_seq % 2**32:
@@ -398,8 +411,11 @@ class _Epoch(Iterator[Batch]):
             self._number, self._batches_left = self._loader._begin()
         if self._batches_left == 0:
             raise StopIteration
-        batch = Batch(self._loader._take(self._number))
+        lease = self._loader._take(self._number)
+        if lease is None:
+            self._batches_left = 0
+            raise StopIteration
         self._batches_left -= 1
         if self._batches_left == 0:
             self._loader._end()
-        return batch
+        return Batch(lease)

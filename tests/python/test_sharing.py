@@ -261,12 +261,42 @@ def test_readers_of_a_killed_worker_drain_and_learn_of_it(serve: Serve) -> None:
         reader.close()
 
 
+@pytest.mark.parametrize("share", ["split", "lanes", "broadcast"])
+def test_a_loader_shares_its_ring_epoch_by_epoch(load: Callable[..., cropring.Loader], share: str) -> None:
+    name = f"test-{os.getpid()}-{share}"
+    loader = load(ring=name, readers=2, slots=6, share=share, epochs=3, seed=5)
+    theirs: list[tuple[int, int]] = []
+
+    def read() -> None:
+        with cropring.attach(name) as reader:
+            theirs.extend((batch.epoch, batch.seq) for batch in reader)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    ours = []
+    for epoch in range(3):
+        loop = [(batch.epoch, batch.seq) for batch in loader]
+        assert {number for number, _ in loop} <= {epoch}
+        ours += loop
+    with pytest.raises(cropring.CropringError, match="was the last"):
+        next(iter(loader))
+    thread.join(WATCHDOG_S)
+    everything = [(seq // 8, seq) for seq in range(24)]
+    if share == "broadcast":
+        assert ours == everything and theirs == everything
+    else:
+        assert sorted(ours + theirs) == everything
+    if share == "lanes":
+        assert ours == everything[0::2]
+
+
 def test_scribbling_over_the_slot_words_ends_every_process(serve: Serve) -> None:
     import ctypes
 
     server = serve("--readers=2", "--slots=4", "--epochs=100")
     with attach(server) as a, attach(server) as b:
-        next(a)
+        # a full ring: what is scribbled over a slot that is being filled, its commit sets right
+        eventually(lambda: a.stats()["slots_ready"] == 4, "a full ring")
         address, _ = a._ring.mapping
         ctypes.c_uint64.from_address(address + 4096 + 64).value = 0xDEADBEEF_00000503
         for reader in (a, b):
