@@ -58,12 +58,13 @@ static int run_serve(int argc, char **argv)
 {
 	struct options options;
 	struct err err;
+	int rc = options_parse(&options, argc, argv, &err);
 
-	if (options_parse(&options, argc, argv, &err) == 0)
+	if (rc == 0)
 		return serve(&options);
 	if (options.reader_fd < 0)
 		return refuse_usage("serve ", err.text);
-	shmring_door_refuse(options.reader_fd, -EINVAL, err.text); /* Python raises it, once is enough */
+	shmring_door_refuse(options.reader_fd, rc, err.text); /* Python raises it, once is enough */
 	return EXIT_USAGE;
 }
 

@@ -266,6 +266,7 @@ static int collect_all(struct command_line *line, int argc, char **argv)
 	char negations[OPTION_COUNT][FLAG_BYTES];
 	struct argp argp = {.options = known, .parser = collect};
 	struct argp_option *next = known + 2;
+	error_t error;
 
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct options_flag *flag = &options_flags[i];
@@ -276,7 +277,10 @@ static int collect_all(struct command_line *line, int argc, char **argv)
 		snprintf(negations[i], sizeof negations[i], "no-%s", flag->name);
 		*next++ = (struct argp_option){.name = negations[i], .key = KEY_NEGATION + (int)i};
 	}
-	return argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_NO_EXIT | ARGP_NO_ERRS, NULL, line) ? -EINVAL : 0;
+	error = argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_NO_EXIT | ARGP_NO_ERRS, NULL, line);
+	if (error == ENOMEM) /* argp's own: collect() refuses nothing with it */
+		return err_fail(line->err, -ENOMEM, "out of memory for the command line");
+	return error ? -EINVAL : 0;
 }
 
 /* An empty variable is no variable: what `VARIABLE= command` and container files leave behind. */

@@ -48,7 +48,7 @@ static _Noreturn void on_error(png_structp codec, png_const_charp message)
 
 	if (strstr(message, "Not enough image data"))
 		status = ITEM_TRUNCATED;
-	else if (strstr(message, "Out of memory") || strstr(message, "Insufficient memory"))
+	else if (strcasestr(message, "memory")) /* "Out of memory", "IDAT: insufficient memory to read chunk", ... */
 		status = ITEM_TOO_LARGE;
 	escape(png, workspace_fail(png->workspace, status, "%s", message));
 }
