@@ -102,8 +102,9 @@ static void a_v2_quota_is_rounded_up(void **state)
 		const char *quota;
 		uint32_t cpus;
 	} cases[] = {
-		{"50000 100000\n", 1}, {"100000 100000\n", 1},   {"100001 100000\n", 2}, {"250000 100000\n", 3},
-		{"1000 1000000\n", 1}, {"6400000 100000\n", 64}, {"9900000 100000", 64}, {"400000000 1000000", 64},
+		{"50000 100000\n", 1},    {"100000 100000\n", 1}, {"150000 100000\n", 2},
+		{"250000 100000\n", 3},   {"100001 100000\n", 2}, {"1000 1000000\n", 1},
+		{"6400000 100000\n", 64}, {"9900000 100000", 64}, {"400000000 1000000", 64},
 	};
 
 	(void)state;
@@ -208,6 +209,22 @@ static void v1_limits_lie_in_a_tree_for_each_controller(void **state)
 	                                               "total_active_file 10485760\n");
 	assert_int_equal(cpus(), 3);
 	assert_int_equal(memory_mib(), 10 + 20 + 10);
+}
+
+static void a_v1_quota_is_rounded_up(void **state)
+{
+	static const struct {
+		const char *quota_us;
+		uint32_t cpus;
+	} cases[] = {{"50000\n", 1}, {"100000\n", 1}, {"100001\n", 2}, {"150000\n", 2}, {"-1\n", PLENTY}};
+
+	(void)state;
+	put_v1("/job");
+	put("/sys/fs/cgroup/cpu acct/job/cpu.cfs_period_us", "100000\n");
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		put("/sys/fs/cgroup/cpu acct/job/cpu.cfs_quota_us", cases[i].quota_us);
+		assert_int_equal(cpus(), cases[i].cpus);
+	}
 }
 
 static void v1_and_v2_side_by_side_both_count(void **state)
@@ -375,6 +392,40 @@ static void a_quarter_of_the_files_is_ours(void **state)
 	assert_int_equal(files_under(3, 3, 64), 1);
 }
 
+static long own_oom_score(void)
+{
+	FILE *file = fopen("/proc/self/oom_score_adj", "r");
+	long score = -9999;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%ld", &score), 1);
+	fclose(file);
+	return score;
+}
+
+/* In a child: a score can be raised by anyone, and lowered again only by root. */
+static void the_worker_goes_first_when_memory_runs_out(void **state)
+{
+	long before = own_oom_score();
+	int status;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		for (long raised = 300; raised <= 2400; raised += 300) {
+			long expected = before + raised < 1000 ? before + raised : 1000;
+
+			limits_raise_oom_score();
+			if (own_oom_score() != expected)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(own_oom_score(), before);
+}
+
 static void cpu_lists_pin_or_are_refused(void **state)
 {
 	static const char *const bad[] = {
@@ -419,6 +470,7 @@ int main(void)
 		TEST(the_tightest_group_above_counts),
 		TEST(a_container_sees_its_group_as_the_mount_point),
 		TEST(v1_limits_lie_in_a_tree_for_each_controller),
+		TEST(a_v1_quota_is_rounded_up),
 		TEST(v1_and_v2_side_by_side_both_count),
 		TEST(what_cannot_be_read_limits_nothing),
 		TEST(any_text_in_proc_is_survived),
@@ -426,6 +478,7 @@ int main(void)
 		cmocka_unit_test(this_machine_has_something),
 		cmocka_unit_test(memory_is_refused_above_80_percent),
 		cmocka_unit_test(cpu_lists_pin_or_are_refused),
+		cmocka_unit_test(the_worker_goes_first_when_memory_runs_out),
 		cmocka_unit_test(a_quarter_of_the_files_is_ours),
 	};
 

@@ -1,5 +1,6 @@
 /*
- * limits.c - /proc, the cgroup tree and the affinity mask in; how many threads, bytes and files we may use out.
+ * limits.c - /proc, the cgroup tree and the affinity mask in; how many threads, bytes and files we may use out, and who goes first
+ * when memory runs out.
  *
  * One thread, before the work starts.  What cannot be read limits nothing.
  * Formats: Linux, Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst, scheduler/sched-bwc.rst; proc(5), cgroups(7).
@@ -16,7 +17,11 @@
 
 #include "loader/run/limits_internal.h"
 
-enum { MASK_CPUS = 8192 }; /* CPU_SETSIZE, 1024, is less than some machines have */
+enum {
+	MASK_CPUS = 8192, /* CPU_SETSIZE, 1024, is less than some machines have */
+	OOM_SCORE_RAISE = 300,
+	OOM_SCORE_MAX = 1000,
+};
 
 /* -------------------------------------------------------------- reading */
 
@@ -372,4 +377,20 @@ uint32_t limits_open_files(uint32_t wanted)
 	if (limit.rlim_cur / 4 < wanted)
 		wanted = (uint32_t)(limit.rlim_cur / 4);
 	return wanted > 0 ? wanted : 1;
+}
+
+void limits_raise_oom_score(void)
+{
+	char text[32];
+	long score;
+	FILE *file;
+
+	if (!read_file("/proc/self", "oom_score_adj", text, sizeof text))
+		return;
+	score = strtol(text, NULL, 10) + OOM_SCORE_RAISE; /* on top of what a container manager gave trainer and worker alike */
+	file = fopen("/proc/self/oom_score_adj", "we");
+	if (!file)
+		return;
+	fprintf(file, "%ld", score < OOM_SCORE_MAX ? score : OOM_SCORE_MAX);
+	fclose(file);
 }

@@ -21,4 +21,10 @@ uint32_t limits_open_files(uint32_t wanted);
 /* Restricts the process to CPUs such as "0-3,8"; -EINVAL with a sentence. */
 int limits_pin_cpus(const char *list, struct err *err);
 
+/*
+ * Makes the kernel end this process before others when memory runs out: a worker can be started again, a trainer loses its work.
+ * Best effort: raising one's own score needs no permission, but /proc may be missing.
+ */
+void limits_raise_oom_score(void);
+
 #endif

@@ -79,8 +79,10 @@ static int set_up_work(struct service *service, struct err *err)
 	struct options *options = &service->options;
 	int rc;
 
-	if (options->reader_fd >= 0)
+	if (options->reader_fd >= 0) {
 		signal(SIGINT, SIG_IGN); /* Ctrl-C is for the trainer; if it ends, so do we */
+		limits_raise_oom_score();
+	}
 	if (options->stats_path) {
 		rc = stats_check_path(options->stats_path, err);
 		if (rc < 0)
