@@ -1,9 +1,7 @@
 """Batch: arrays without a copy, and the lifetime of the slot behind them."""
 
-import ctypes
 import gc
 import os
-import pickle
 import re
 import sys
 from collections.abc import Callable
@@ -11,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 import cropring
 from cropring import Batch, Status
@@ -94,53 +91,7 @@ def test_status_has_the_numbers_of_the_c_header() -> None:
     assert {status.name: status.value for status in Status} == numbers
 
 
-# ---------------------------------------------------------------- how long its memory lasts
-
-DERIVED_VIEWS: dict[str, Callable[[np.ndarray], object]] = {
-    "the array itself": lambda a: a,
-    "a slice": lambda a: a[1:3, ::2],
-    "one row": lambda a: a[2],
-    "transpose": lambda a: a.T,
-    "reshape": lambda a: a.reshape(a.shape[0], -1),
-    "ravel": lambda a: a.ravel(),
-    "another dtype": lambda a: a.view(np.int8),
-    "a new axis": lambda a: a[np.newaxis],
-    "broadcast_to": lambda a: np.broadcast_to(a, (2, *a.shape)),
-    "as_strided": lambda a: as_strided(a, (2, 2), (1, 1)),
-    "sliding windows": lambda a: sliding_window_view(a[0, 0, :, 0], 3),
-    "the last of a split": lambda a: np.split(a, 2)[-1],
-    "a memoryview": lambda a: memoryview(a),
-    "a flat iterator": lambda a: a.flat,
-    "frombuffer": lambda a: np.frombuffer(memoryview(a).cast("B"), np.uint8),
-    "a subclass": lambda a: a.view(np.recarray),
-    "a ctypes array": lambda a: np.ctypeslib.as_ctypes(a[0]),
-    "DLPack": lambda a: np.from_dlpack(a),
-    "an nditer": lambda a: np.nditer(a),
-    "an object array's element": lambda a: np.array([a[0], None], dtype=object),
-}
-
-
-@pytest.mark.parametrize("derive", DERIVED_VIEWS.values(), ids=DERIVED_VIEWS)
-def test_a_derived_view_keeps_its_slot(load: Load, derive: Callable[[np.ndarray], object]) -> None:
-    loader = load(slots=3)
-    loop = iter(loader)
-    batch = next(loop)
-    where = batch.images[:]
-    view = derive(batch.images)
-    before = where.tobytes()
-    begin = address(where)
-    del batch, where
-    gc.collect()
-    assert held(loader) == 1
-    for other in loop:  # many times round the ring
-        assert address(other.images) != begin
-        other.images[...] = 0xAA
-    del other
-    assert held(loader) == 1
-    assert ctypes.string_at(begin, len(before)) == before
-    del view
-    gc.collect()
-    assert held(loader) == 0
+# ---------------------------------------------------------------- how long its memory lasts; derived views: test_views.py
 
 
 def test_a_loop_holds_one_batch_and_gives_it_back(load: Load) -> None:
@@ -148,44 +99,6 @@ def test_a_loop_holds_one_batch_and_gives_it_back(load: Load) -> None:
     for batch in loader:
         assert held(loader) == 1
     del batch
-    assert held(loader) == 0
-
-
-def test_a_copy_keeps_no_slot(load: Load) -> None:
-    loader = load()
-    copies = [pickle.loads(pickle.dumps(batch.images)) for batch in loader] + [batch.images.copy() for batch in loader]
-    assert held(loader) == 0 and len(copies) == 2 * len(loader)
-
-
-def test_a_view_in_a_cycle_waits_for_the_collector(load: Load) -> None:
-    loader = load()
-    gc.disable()
-    try:
-        cycle: list[object] = [next(iter(loader)).images]
-        cycle.append(cycle)
-        del cycle
-        assert held(loader) == 1
-    finally:
-        gc.enable()
-    gc.collect()
-    assert held(loader) == 0
-
-
-def test_a_kept_exception_keeps_the_batch_of_its_frames(load: Load) -> None:
-    loader = load()
-
-    def step(batch: Batch) -> None:
-        images = batch.images
-        raise RuntimeError(f"loss is nan in a batch of {len(images)}")
-
-    try:
-        step(next(iter(loader)))
-    except RuntimeError as error:
-        kept = error
-    gc.collect()
-    assert held(loader) == 1
-    kept.__traceback__ = None
-    gc.collect()
     assert held(loader) == 0
 
 
