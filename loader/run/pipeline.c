@@ -85,7 +85,7 @@ void pipeline_close_one(struct pipeline *pipeline)
 {
 	/* [OPEN] acq_rel: whoever comes last knows that all commits are done.  Pairs with itself. */
 	if (atomic_fetch_sub_explicit(&pipeline->open_count, 1, memory_order_acq_rel) == 1)
-		pipeline_change_state(pipeline, PIPELINE_DONE, "all batches are published");
+		pipeline_change_state(pipeline, PIPELINE_DONE, "all batches are committed");
 }
 
 void pipeline_commit(struct pipeline *pipeline, struct batch *batch)

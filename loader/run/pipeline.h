@@ -33,7 +33,7 @@ void pipeline_schedule(const struct options *options, uint64_t sample_count, str
 /* How a pipeline ended, or that it has not. */
 enum pipeline_state {
 	PIPELINE_RUNNING,
-	PIPELINE_DONE,     /* every batch is published */
+	PIPELINE_DONE,     /* every batch is committed */
 	PIPELINE_BAD_DATA, /* a sample failed under --on-error stop */
 	PIPELINE_FAILED,   /* the ring was overwritten, or memory ran out */
 };

@@ -382,6 +382,9 @@ static int step_pipeline(struct service *service)
 		return -1;
 	if (state != PIPELINE_DONE)
 		return end_by_failure(service, state == PIPELINE_BAD_DATA ? EXIT_BAD_DATA : EXIT_FAILED, text);
+	/* The batches are made; in broadcast they may still wait for the readers that were announced, unpublished. */
+	if (shmring_published(service->producer) < service->scope.expected_batches)
+		return -1;
 	if (!service->complete) {
 		service->complete = true;
 		shmring_finish(service->producer, SHMRING_COMPLETE, NULL);

@@ -119,6 +119,19 @@ def test_broadcast_shows_every_batch_to_every_reader_read_only(serve: Serve) -> 
     second.close()
 
 
+def test_a_broadcast_that_fits_into_the_ring_waits_for_its_readers_all_the_same(serve: Serve) -> None:
+    server = serve("--readers=2", "--slots=12", "--share=broadcast")
+    first = attach(server)
+    eventually(lambda: first.stats()["batches"] == 8, "every batch made")
+    with pytest.raises(TimeoutError):
+        first._ring.acquire(300)
+    second = attach(server)
+    assert in_threads([first, second]) == [list(range(8))] * 2
+    assert server.wait() == 0
+    first.close()
+    second.close()
+
+
 def test_what_a_killed_reader_held_comes_again_with_a_flag(serve: Serve, other: Callable[[Server], Other]) -> None:
     server = serve("--readers=2", "--slots=5")
     victim = other(server)
