@@ -24,6 +24,15 @@ struct ring_plan {
 	uint64_t first_batch;
 };
 
+/* For a ring with a door, so that the same test can run twice on a machine.  Valid until the next call; call it before fork(). */
+static inline const char *ring_name(const char *stem)
+{
+	static char name[SHMRING_NAME_BYTES];
+
+	snprintf(name, sizeof name, "%s-%d", stem, getpid());
+	return name;
+}
+
 static inline struct shmring_producer *ring_create_as(const char *name, const struct ring_plan *plan)
 {
 	static const struct shmring_field fields[] = {

@@ -73,7 +73,8 @@ static void nothing_of_a_ring_has_a_name_in_the_file_system(void **state)
 
 static void a_reader_that_leaves_and_one_that_dies_are_told_apart(void **state)
 {
-	struct shmring_producer *producer = ring_create("door-test", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	const char *name = ring_name("door-test");
+	struct shmring_producer *producer = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
 	int told[2];
 	char verdict;
 	pid_t child;
@@ -81,14 +82,14 @@ static void a_reader_that_leaves_and_one_that_dies_are_told_apart(void **state)
 	(void)state;
 	assert_int_equal(pipe(told), 0);
 	assert_int_equal(shmring_door_open(producer, NULL, NULL), 0);
-	child = start_reader("door-test", told[1], true);
+	child = start_reader(name, told[1], true);
 	assert_int_equal(await(producer, SHMRING_JOINED), child);
 	assert_int_equal(await(producer, SHMRING_LEFT), child);
 	assert_int_equal(waitpid(child, NULL, 0), child);
 	assert_int_equal(read(told[0], &verdict, 1), 1);
 	assert_int_equal(verdict, 'y');
 
-	child = start_reader("door-test", told[1], false);
+	child = start_reader(name, told[1], false);
 	await(producer, SHMRING_JOINED);
 	assert_int_equal(read(told[0], &verdict, 1), 1);
 	kill(child, SIGKILL);
@@ -133,9 +134,10 @@ static void attach_while_stepping(struct shmring_producer *producer, struct atte
 
 static void a_second_reader_is_refused_with_the_first_ones_process(void **state)
 {
-	struct shmring_producer *producer = ring_create("taken", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	const char *name = ring_name("taken");
+	struct shmring_producer *producer = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
 	struct shmring_reader *reader = ring_adopt_reader(producer);
-	struct attempt attempt = {.name = "taken"};
+	struct attempt attempt = {.name = name};
 	char own_pid[16];
 
 	(void)state;
@@ -161,14 +163,15 @@ static void a_missing_ring_is_named(void **state)
 
 static void a_name_can_be_taken_only_once(void **state)
 {
-	struct shmring_producer *first = ring_create("twice", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
-	struct shmring_producer *second = ring_create("twice", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	const char *name = ring_name("twice");
+	struct shmring_producer *first = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct shmring_producer *second = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
 	struct err err;
 
 	(void)state;
 	assert_int_equal(shmring_door_open(first, NULL, NULL), 0);
 	assert_int_equal(shmring_door_open(second, NULL, &err), -EADDRINUSE);
-	assert_non_null(strstr(err.text, "twice"));
+	assert_non_null(strstr(err.text, name));
 	shmring_destroy(first);
 	assert_int_equal(shmring_door_open(second, NULL, &err), 0);
 	shmring_destroy(second);
@@ -176,7 +179,8 @@ static void a_name_can_be_taken_only_once(void **state)
 
 static void a_socket_path_serves_and_vanishes_and_a_stale_one_is_replaced(void **state)
 {
-	struct shmring_producer *producer = ring_create("by-path", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	const char *name = ring_name("by-path");
+	struct shmring_producer *producer = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
 	struct shmring_producer *heir;
 	char path[] = "/tmp/cropring-test-XXXXXX";
 	char socket_path[64];
@@ -195,12 +199,12 @@ static void a_socket_path_serves_and_vanishes_and_a_stale_one_is_replaced(void *
 
 	child = fork(); /* a producer that is killed leaves its socket file */
 	if (child == 0) {
-		producer = ring_create("by-path", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+		producer = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
 		_exit(shmring_door_open(producer, socket_path, NULL) == 0 ? 0 : 1);
 	}
 	assert_int_equal(waitpid(child, NULL, 0), child);
 	assert_int_equal(stat(socket_path, &status), 0);
-	heir = ring_create("by-path", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	heir = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
 	assert_int_equal(shmring_door_open(heir, socket_path, NULL), 0);
 	shmring_destroy(heir);
 	rmdir(path);
@@ -208,7 +212,8 @@ static void a_socket_path_serves_and_vanishes_and_a_stale_one_is_replaced(void *
 
 static void a_file_that_is_no_socket_is_left_alone(void **state)
 {
-	struct shmring_producer *producer = ring_create("by-file", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	const char *name = ring_name("by-file");
+	struct shmring_producer *producer = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
 	char path[] = "/tmp/cropring-test-XXXXXX";
 	struct stat status;
 	struct err err;
@@ -229,8 +234,8 @@ static void a_file_that_is_no_socket_is_left_alone(void **state)
 
 static void a_socket_file_of_somebody_else_stays(void **state)
 {
-	struct shmring_producer *first = ring_create("first", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
-	struct shmring_producer *second = ring_create("second", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct shmring_producer *first = ring_create(ring_name("first"), SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct shmring_producer *second = ring_create(ring_name("second"), SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
 	char folder[] = "/tmp/cropring-test-XXXXXX";
 	char path[64];
 	struct stat status;
@@ -321,8 +326,9 @@ static void a_refusal_reaches_the_reader_to_be(void **state)
 
 static void garbage_at_the_door_is_ignored(void **state)
 {
-	struct shmring_producer *producer = ring_create("garbage", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
-	struct attempt attempt = {.name = "garbage"};
+	const char *name = ring_name("garbage");
+	struct shmring_producer *producer = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct attempt attempt = {.name = name};
 	struct sockaddr_un address;
 	socklen_t address_bytes;
 	struct shmring_visitor visitor;
@@ -330,7 +336,7 @@ static void garbage_at_the_door_is_ignored(void **state)
 
 	(void)state;
 	assert_int_equal(shmring_door_open(producer, NULL, NULL), 0);
-	assert_int_equal(wire_address("garbage", &address, &address_bytes), 0);
+	assert_int_equal(wire_address(name, &address, &address_bytes), 0);
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, address_bytes), 0);
 	assert_int_equal(send(fd, "let me in!", 10, 0), 10);
@@ -344,7 +350,7 @@ static void garbage_at_the_door_is_ignored(void **state)
 
 static void collect_names(const struct shmring_card *card, void *context)
 {
-	if (strcmp(card->name, "listed") == 0) {
+	if (strcmp(card->name, ring_name("listed")) == 0) {
 		assert_string_equal(card->subject, "a test");
 		assert_int_equal(card->slot_count, RING_SLOTS);
 		*(int *)context += 1;
@@ -371,7 +377,8 @@ static void *stand_at_the_door(void *argument)
 
 static void a_running_ring_is_listed(void **state)
 {
-	struct doorman doorman = {.producer = ring_create("listed", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT)};
+	const char *name = ring_name("listed");
+	struct doorman doorman = {.producer = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT)};
 	pthread_t thread;
 	int found = 0;
 
@@ -387,13 +394,14 @@ static void a_running_ring_is_listed(void **state)
 
 static void note_silence(const struct shmring_card *card, void *context)
 {
-	if (strcmp(card->name, "silent") == 0 && card->slot_count == 0 && card->pid == getpid())
+	if (strcmp(card->name, ring_name("silent")) == 0 && card->slot_count == 0 && card->pid == getpid())
 		*(int *)context += 1;
 }
 
 static void a_ring_that_does_not_answer_is_listed_as_such(void **state)
 {
-	struct shmring_producer *producer = ring_create("silent", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	const char *name = ring_name("silent");
+	struct shmring_producer *producer = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
 	int silent = 0;
 
 	(void)state;
