@@ -298,6 +298,13 @@ static int32_t pid_of_peer(int socket_fd)
 	return peer.pid;
 }
 
+/* The parent that started us went away before it was in: as good as a reader that died. */
+static enum shmring_event miss_parent(bool is_parent, struct shmring_visitor *visitor)
+{
+	*visitor = (struct shmring_visitor){.reader = LAYOUT_MAX_READERS, .is_owner = is_parent};
+	return is_parent ? SHMRING_DIED : SHMRING_NOTHING;
+}
+
 /* Admits a reader or refuses it with a sentence.  Takes over both descriptors. */
 static enum shmring_event admit(struct door *door, struct seat *newcomer, const struct wire_hello *hello,
                                 struct shmring_visitor *visitor)
@@ -338,7 +345,7 @@ static enum shmring_event admit(struct door *door, struct seat *newcomer, const 
 	shmring_door_refuse(newcomer->socket_fd, refusal.code, refusal.text);
 	unwatch_and_close(door, &newcomer->socket_fd);
 	unwatch_and_close(door, &newcomer->pidfd);
-	return SHMRING_NOTHING;
+	return miss_parent(newcomer->is_owner, visitor);
 }
 
 static enum shmring_event hear_pending(struct door *door, uint32_t index, struct shmring_visitor *visitor)
@@ -367,9 +374,7 @@ static enum shmring_event hear_pending(struct door *door, uint32_t index, struct
 	if (rc == 0)
 		wire_close_fds(fds);
 	close(socket_fd);
-	/* The parent that started us went away before it said a word: as good as a reader that died. */
-	*visitor = (struct shmring_visitor){.reader = LAYOUT_MAX_READERS, .is_owner = adopted};
-	return adopted ? SHMRING_DIED : SHMRING_NOTHING;
+	return miss_parent(adopted, visitor);
 }
 
 static enum shmring_event hear_reader(struct door *door, uint32_t number, struct shmring_visitor *visitor)

@@ -1,5 +1,6 @@
 /* test_door.c - readers are let in by name or inheritance, refused with a sentence, and missed when they leave or die. */
 #include <dirent.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -309,6 +310,37 @@ static void a_parent_that_closes_before_it_speaks_counts_as_dead(void **state)
 	shmring_destroy(producer);
 }
 
+static void a_parent_that_is_killed_before_it_is_let_in_counts_as_dead(void **state)
+{
+	struct shmring_producer *producer = ring_create("orphaned", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct pollfd hello = {.events = POLLIN};
+	struct shmring_visitor visitor = {0};
+	struct shmring_reader *reader;
+	int sockets[2];
+	pid_t parent;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+	parent = fork();
+	if (parent == 0) {
+		close(sockets[0]);
+		_exit(shmring_attach_fd(&reader, sockets[1], NULL, NULL) == 0 ? 0 : 1);
+	}
+	close(sockets[1]);
+	hello.fd = sockets[0];
+	assert_int_equal(poll(&hello, 1, 20000), 1);
+	kill(parent, SIGKILL);
+	assert_int_equal(waitpid(parent, NULL, 0), parent);
+	assert_int_equal(shmring_door_adopt(producer, sockets[0], NULL), 0);
+	for (int attempts = 0; shmring_door_step(producer, &visitor) != SHMRING_DIED; attempts++) {
+		assert_true(attempts < 20000);
+		usleep(1000);
+	}
+	assert_true(visitor.is_owner);
+	assert_int_equal(shmring_reader_count(producer), 0);
+	shmring_destroy(producer);
+}
+
 static void a_refusal_reaches_the_reader_to_be(void **state)
 {
 	struct ring_join join = {.rc = 0};
@@ -424,6 +456,7 @@ int main(void)
 		cmocka_unit_test(a_socket_file_of_somebody_else_stays),
 		cmocka_unit_test(surplus_descriptors_are_not_kept),
 		cmocka_unit_test(a_parent_that_closes_before_it_speaks_counts_as_dead),
+		cmocka_unit_test(a_parent_that_is_killed_before_it_is_let_in_counts_as_dead),
 		cmocka_unit_test(a_refusal_reaches_the_reader_to_be),
 		cmocka_unit_test(garbage_at_the_door_is_ignored),
 		cmocka_unit_test(a_running_ring_is_listed),
