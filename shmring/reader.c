@@ -45,6 +45,17 @@ static int say_hello(int socket_fd, const struct shmring_wish *wish)
 	return rc;
 }
 
+/* What it still holds stays its own.  A producer that is gone needs no goodbye. */
+static void say_goodbye(struct shmring_reader *reader)
+{
+	struct wire_hello goodbye = {.magic = WIRE_MAGIC, .fingerprint = layout_fingerprint(), .purpose = WIRE_LEAVE};
+
+	/* relaxed: a lease that another thread gives back right now is named with its sequence, which its word has no more then */
+	goodbye.held_slots = atomic_load_explicit(&reader->held_slots, memory_order_relaxed);
+	memcpy(goodbye.held_sequence, reader->held_sequence, sizeof goodbye.held_sequence);
+	(void)wire_send(reader->socket_fd, &goodbye, sizeof goodbye, NULL, 0);
+}
+
 /* The answer comes when the ring exists: after the scan and the reservation, so it may take a while. */
 static int await_welcome(int socket_fd, struct wire_welcome *welcome, int fds[WIRE_MAX_FDS], struct err *err)
 {
@@ -124,7 +135,7 @@ int shmring_attach_fd(struct shmring_reader **out, int socket_fd, const struct s
 	}
 	rc = await_welcome(socket_fd, &welcome, fds, err);
 	if (rc < 0)
-		goto fail;
+		goto leave;
 	reader->number = welcome.number;
 	reader->hold = welcome.hold;
 	reader->pidfd = fds[WIRE_FD_PIDFD];
@@ -132,10 +143,12 @@ int shmring_attach_fd(struct shmring_reader **out, int socket_fd, const struct s
 	rc = map_segment(reader, fds[WIRE_FD_SEGMENT], err);
 	close(fds[WIRE_FD_SEGMENT]);
 	if (rc < 0)
-		goto fail;
+		goto leave;
 	reader->filter = (struct slot_filter){.bit = 1u << reader->number, .share = shmring_share(reader)};
 	*out = reader;
 	return 0;
+leave:
+	say_goodbye(reader); /* it may have let us in, and this process lives on: it would wait for us for ever */
 fail:
 	drop_reference(reader);
 	return rc;
@@ -173,14 +186,9 @@ static bool is_forked(const struct shmring_reader *reader)
 
 void shmring_detach(struct shmring_reader *reader)
 {
-	struct wire_hello goodbye = {.magic = WIRE_MAGIC, .fingerprint = layout_fingerprint(), .purpose = WIRE_LEAVE};
-
 	if (is_forked(reader))
 		return;
-	/* relaxed: a lease that another thread gives back right now is named with its sequence, which its word has no more then */
-	goodbye.held_slots = atomic_load_explicit(&reader->held_slots, memory_order_relaxed);
-	memcpy(goodbye.held_sequence, reader->held_sequence, sizeof goodbye.held_sequence);
-	(void)wire_send(reader->socket_fd, &goodbye, sizeof goodbye, NULL, 0); /* a producer that is gone needs no goodbye */
+	say_goodbye(reader);
 	close(reader->socket_fd);
 	reader->socket_fd = -1;
 	drop_reference(reader);

@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "shmring/producer.h"
 #include "shmring/slot.h"
 #include "tests/ring_fixture.h"
 
@@ -479,6 +480,28 @@ static void a_stalled_broadcast_reader_is_named_and_can_be_expelled(void **state
 	shmring_destroy(producer);
 }
 
+static void a_reader_that_cannot_use_the_ring_after_all_says_goodbye(void **state)
+{
+	struct shmring_producer *producer = ring_create_as("misfit", &(struct ring_plan){.slots = 4, .readers = 1});
+	struct shmring_visitor visitor;
+	struct shmring_reader *reader;
+	struct err err;
+
+	(void)state;
+	producer->map.header->magic[0] ^= 1;
+	assert_null(ring_try_adopt(producer, &(struct shmring_wish){.number = SHMRING_ANY_NUMBER}, &err));
+	assert_non_null(strstr(err.text, "no ring"));
+	for (int attempts = 0; shmring_reader_count(producer) > 0; attempts++) {
+		(void)shmring_door_step(producer, &visitor);
+		assert_true(attempts < 20000);
+		usleep(1000);
+	}
+	producer->map.header->magic[0] ^= 1;
+	reader = join(producer, 0, SHMRING_ANY_NUMBER);
+	shmring_detach(reader);
+	shmring_destroy(producer);
+}
+
 static void a_forked_child_can_neither_take_nor_give_back(void **state)
 {
 	struct shmring_producer *producer = ring_create_as("fork", &(struct ring_plan){.slots = 4, .readers = 1});
@@ -537,6 +560,7 @@ int main(void)
 		cmocka_unit_test(joining_is_refused_when_the_slots_the_number_or_the_places_do_not_suffice),
 		cmocka_unit_test(twenty_four_readers_join_and_the_next_is_refused),
 		cmocka_unit_test(a_stalled_broadcast_reader_is_named_and_can_be_expelled),
+		cmocka_unit_test(a_reader_that_cannot_use_the_ring_after_all_says_goodbye),
 		cmocka_unit_test(a_forked_child_can_neither_take_nor_give_back),
 		cmocka_unit_test(notes_reach_the_reader),
 	};
