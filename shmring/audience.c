@@ -43,6 +43,7 @@ static void adopt_orphans(struct shmring_producer *producer, uint32_t bit)
 
 		if (is_orphan(word) && !producer->shadow[i].filling) {
 			producer->shadow[i].offered_mask = bit;
+			producer->map.slot[i].redelivered = producer->shadow[i].bereaved; /* nobody looks: the mask is empty */
 			(void)change(producer, i, &word,
 			             slot_word(slot_sequence(word), bit, LAYOUT_READY)); /* else: the audit's business */
 		}
@@ -137,13 +138,13 @@ static bool take_back(struct shmring_producer *producer, uint32_t index, uint32_
 	return change(producer, index, &word, changed) && !has_read;
 }
 
-/* Broadcast.  `redelivered` may be written only while no other reader can look at it: when ours is the only bit. */
+/* Broadcast.  `redelivered` waits in the shadow until the last reader's bit is gone: others may be looking at it. */
 static bool bereave(struct shmring_producer *producer, uint32_t index, uint32_t bit, bool has_read)
 {
 	uint64_t word = look(producer, index);
 
-	if (slot_state(word) == LAYOUT_READY && slot_mask(word) == bit && !slot_seen(word) && !has_read)
-		producer->map.slot[index].redelivered = 1;
+	if (slot_state(word) == LAYOUT_READY && (slot_mask(word) & bit) != 0 && !has_read)
+		producer->shadow[index].bereaved = true;
 	return clear_bit(producer, index, bit, has_read);
 }
 

@@ -480,6 +480,35 @@ static void a_stalled_broadcast_reader_is_named_and_can_be_expelled(void **state
 	shmring_destroy(producer);
 }
 
+static void a_dead_readers_batch_stays_flagged_when_the_others_leave_it_too(void **state)
+{
+	const char *name = ring_name("twice-left");
+	struct shmring_producer *producer =
+		ring_create_as(name, &(struct ring_plan){.share = SHMRING_BROADCAST, .slots = 4, .readers = 2});
+	struct shmring_reader *leaver = join(producer, 0, SHMRING_ANY_NUMBER), *heir;
+	struct shmring_visitor visitor;
+	struct shmring_lease lease;
+	struct victim victim;
+
+	(void)state;
+	assert_int_equal(shmring_door_open(producer, NULL, NULL), 0);
+	publish(producer, 0);
+	victim = start_victim(name, 1, false);
+	assert_int_equal(await_event(producer, &visitor), SHMRING_JOINED);
+	await_victim(&victim);
+	kill_victim(&victim);
+	assert_int_equal(await_event(producer, &visitor), SHMRING_DIED);
+	publish(producer, 1);
+	shmring_detach(leaver);
+	assert_int_equal(await_event(producer, &visitor), SHMRING_LEFT);
+	heir = join(producer, 0, SHMRING_ANY_NUMBER);
+	expect(heir, &lease, 0, true);
+	assert_int_equal(shmring_release(heir, &lease), 0);
+	take(heir, 1);
+	shmring_detach(heir);
+	shmring_destroy(producer);
+}
+
 static void a_reader_that_cannot_use_the_ring_after_all_says_goodbye(void **state)
 {
 	struct shmring_producer *producer = ring_create_as("misfit", &(struct ring_plan){.slots = 4, .readers = 1});
@@ -560,6 +589,7 @@ int main(void)
 		cmocka_unit_test(joining_is_refused_when_the_slots_the_number_or_the_places_do_not_suffice),
 		cmocka_unit_test(twenty_four_readers_join_and_the_next_is_refused),
 		cmocka_unit_test(a_stalled_broadcast_reader_is_named_and_can_be_expelled),
+		cmocka_unit_test(a_dead_readers_batch_stays_flagged_when_the_others_leave_it_too),
 		cmocka_unit_test(a_reader_that_cannot_use_the_ring_after_all_says_goodbye),
 		cmocka_unit_test(a_forked_child_can_neither_take_nor_give_back),
 		cmocka_unit_test(notes_reach_the_reader),
