@@ -43,6 +43,7 @@ static void adopt_orphans(struct shmring_producer *producer, uint32_t bit)
 
 		if (is_orphan(word) && !producer->shadow[i].filling) {
 			producer->shadow[i].offered_mask = bit;
+			producer->shadow[i].offered_ns = clock_now_ns();
 			producer->map.slot[i].redelivered = producer->shadow[i].bereaved; /* nobody looks: the mask is empty */
 			(void)change(producer, i, &word,
 			             slot_word(slot_sequence(word), bit, LAYOUT_READY)); /* else: the audit's business */
@@ -50,7 +51,7 @@ static void adopt_orphans(struct shmring_producer *producer, uint32_t bit)
 	}
 }
 
-void audience_join(struct shmring_producer *producer, uint32_t number, int32_t pid)
+void audience_join(struct shmring_producer *producer, uint32_t number, int32_t pid, uint32_t hold)
 {
 	uint32_t bit = 1u << number, woken_mask = 0;
 
@@ -59,6 +60,7 @@ void audience_join(struct shmring_producer *producer, uint32_t number, int32_t p
 	atomic_store_explicit(&producer->map.bells->reader[number].pid, pid, memory_order_relaxed);
 	producer->present_mask |= bit;
 	producer->known_mask |= bit;
+	producer->hold[number] = hold;
 	if (producer->share == SHMRING_BROADCAST) {
 		adopt_orphans(producer, bit);
 		if ((uint32_t)__builtin_popcount(producer->present_mask) >= producer->reader_limit) {
@@ -212,34 +214,51 @@ uint32_t shmring_held(const struct shmring_producer *producer)
 	return count;
 }
 
+/* Broadcast: readers with more batches than they may keep while they ask for another.  When no slot is free, there are such. */
+static uint32_t find_laggards(const struct shmring_producer *producer)
+{
+	uint32_t count[LAYOUT_MAX_READERS] = {0}, laggards = 0;
+
+	for (uint32_t i = 0; i < producer->slot_count; i++) {
+		uint64_t word = look(producer, i);
+
+		for (uint32_t number = 0; number < LAYOUT_MAX_READERS && slot_state(word) == LAYOUT_READY; number++)
+			count[number] += slot_mask(word) >> number & 1;
+	}
+	for (uint32_t number = 0; number < LAYOUT_MAX_READERS; number++)
+		laggards |= (uint32_t)(count[number] > producer->hold[number]) << number;
+	return laggards & producer->known_mask;
+}
+
 /*
- * While the producer finds no free slot, nothing comes back; so whoever has not given back the lowest batch has given back nothing in
- * all that time, as batches are read in order.
+ * A laggard that reads on, however slowly, gives back its lowest batch first; so those that have kept the lowest of all laggards' for
+ * so long are the ones who stand still.
  */
 uint32_t audience_stalled(const struct shmring_producer *producer, uint32_t limit_ms)
 {
 	/* relaxed: a time for a decision that is looked at again and again */
 	uint64_t since_ns = atomic_load_explicit(&producer->starved_since_ns, memory_order_relaxed);
 	uint64_t now_ns = clock_now_ns(), lowest_word = 0;
-	uint32_t lowest = SLOT_NONE, mask = 0;
+	uint32_t lowest = SLOT_NONE, laggards, mask = 0;
 
 	if (producer->share != SHMRING_BROADCAST || since_ns == 0)
 		return 0;
 	pthread_mutex_lock(lock_of(producer));
+	laggards = find_laggards(producer);
 	for (uint32_t i = 0; i < producer->slot_count; i++) {
 		uint64_t word = look(producer, i);
 
-		if (slot_state(word) == LAYOUT_READY && slot_mask(word) != 0 &&
+		if (slot_state(word) == LAYOUT_READY && (slot_mask(word) & laggards) != 0 &&
 		    (lowest == SLOT_NONE || slot_sequence_before(slot_sequence(word), slot_sequence(lowest_word)))) {
 			lowest = i;
 			lowest_word = word;
 		}
 	}
 	if (lowest != SLOT_NONE) {
-		if (producer->shadow[lowest].published_ns > since_ns)
-			since_ns = producer->shadow[lowest].published_ns;
+		if (producer->shadow[lowest].offered_ns > since_ns)
+			since_ns = producer->shadow[lowest].offered_ns;
 		if (now_ns > since_ns && now_ns - since_ns >= (uint64_t)limit_ms * 1000000u)
-			mask = slot_mask(lowest_word) & producer->known_mask;
+			mask = slot_mask(lowest_word) & laggards;
 	}
 	pthread_mutex_unlock(lock_of(producer));
 	return mask;

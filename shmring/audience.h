@@ -9,8 +9,11 @@
 #include "shmring/producer.h"
 #include "shmring/wire.h"
 
-/* Reader `number` is there from now on.  Broadcast: it gets the batches that nobody has seen, and all that are published from here. */
-void audience_join(struct shmring_producer *producer, uint32_t number, int32_t pid);
+/*
+ * Reader `number` is there from now on, and may keep `hold` batches while it asks for another.  Broadcast: it gets the batches that nobody
+ * has seen, and all that are published from here.
+ */
+void audience_join(struct shmring_producer *producer, uint32_t number, int32_t pid, uint32_t hold);
 
 /* It wants no more.  What `goodbye` says it still holds stays its own until it gives it back or audience_forget(). */
 void audience_leave(struct shmring_producer *producer, uint32_t number, const struct wire_hello *goodbye);
@@ -24,7 +27,10 @@ bool audience_holds(struct shmring_producer *producer, uint32_t number);
  */
 uint32_t audience_forget(struct shmring_producer *producer, uint32_t number, bool had_left);
 
-/* Broadcast: readers that the lowest batch has waited for since limit_ms, while no slot was free; a mask. */
+/*
+ * Broadcast: readers that have more batches than they may keep and have not given back the lowest of those since limit_ms, while no
+ * slot was free; a mask.
+ */
 uint32_t audience_stalled(const struct shmring_producer *producer, uint32_t limit_ms);
 
 #endif

@@ -279,7 +279,7 @@ static int welcome_reader(struct door *door, uint32_t number, const struct seat 
 	if (rc < 0)
 		return rc;
 	/* Before it can know: from the first batch that it may expect, it is counted. */
-	audience_join(producer, number, reader->pid);
+	audience_join(producer, number, reader->pid, reader->hold);
 	rc = wire_send(reader->socket_fd, &welcome, sizeof welcome, fds, producer->catalog_fd >= 0 ? 3 : 2);
 	if (rc < 0) {
 		(void)audience_forget(producer, number, false);

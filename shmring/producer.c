@@ -254,7 +254,7 @@ static void publish(struct shmring_producer *producer, uint32_t index)
 	slot->redelivered = 0;
 	shadow->filling = false;
 	shadow->done = false;
-	shadow->published_ns = clock_now_ns();
+	shadow->offered_ns = clock_now_ns();
 	shadow->offered_mask = choose_offered_mask(producer, shadow->batch);
 	/* [COMMIT] release: every field of the batch is in memory before a reader sees READY.
 	 * Pairs with the acquire loads in slot_find_lowest() and the acquire CAS in shmring_acquire(). */

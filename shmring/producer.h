@@ -18,7 +18,7 @@ struct producer_shadow {
 	bool filling, done;
 	uint32_t offered_mask; /* of the READY word: its lane, or the readers that the batch was offered to */
 	bool bereaved;         /* broadcast: a reader died that was to read it, and may have */
-	uint64_t published_ns;
+	uint64_t offered_ns;   /* when it was published, or given to a newcomer */
 	uint64_t batch;            /* its number, of which the sequence is the low half */
 	uint32_t epoch, row_count; /* of a finished batch that waits for its turn */
 };
@@ -45,6 +45,7 @@ struct shmring_producer {
 	uint32_t known_mask;   /* those, and readers that left and have not given everything back */
 	bool audience_met;     /* broadcast: as many readers as were announced have been there at once */
 	bool poisoned;
+	uint32_t hold[LAYOUT_MAX_READERS]; /* batches that a known reader may keep while it asks for another */
 
 	struct door *door; /* NULL until it is opened */
 };

@@ -480,6 +480,64 @@ static void a_stalled_broadcast_reader_is_named_and_can_be_expelled(void **state
 	shmring_destroy(producer);
 }
 
+/* As if nothing had come back for as long as the machine runs. */
+static void starve_from_the_beginning(struct shmring_producer *producer)
+{
+	struct shmring_slot slot;
+
+	assert_int_equal(shmring_claim(producer, 0, &slot), -ETIMEDOUT);
+	producer->starved_since_ns = 1;
+	for (uint32_t i = 0; i < producer->slot_count; i++)
+		producer->shadow[i].offered_ns = 1;
+}
+
+static void a_newcomer_is_not_blamed_for_the_time_before_it_came(void **state)
+{
+	struct shmring_producer *producer =
+		ring_create_as("newcomer", &(struct ring_plan){.share = SHMRING_BROADCAST, .slots = 3, .readers = 1});
+	struct shmring_reader *reader = join(producer, 0, SHMRING_ANY_NUMBER);
+	struct shmring_visitor visitor;
+	uint32_t number = 0;
+
+	(void)state;
+	shmring_detach(reader);
+	assert_int_equal(await_event(producer, &visitor), SHMRING_LEFT);
+	publish_range(producer, 0, 2);
+	starve_from_the_beginning(producer);
+	reader = join(producer, 0, SHMRING_ANY_NUMBER);
+	assert_false(shmring_stalled(producer, 20000, &number, &visitor));
+	starve_from_the_beginning(producer);
+	number = 0;
+	assert_true(shmring_stalled(producer, 1000, &number, &visitor));
+	shmring_detach(reader);
+	shmring_destroy(producer);
+}
+
+static void a_reader_that_keeps_what_it_may_keep_is_not_blamed(void **state)
+{
+	struct shmring_producer *producer =
+		ring_create_as("keeper", &(struct ring_plan){.share = SHMRING_BROADCAST, .slots = 3, .readers = 2});
+	struct shmring_reader *keeper = join(producer, 1, 0), *idler = join(producer, 1, 1);
+	struct shmring_visitor visitor;
+	struct shmring_lease kept;
+	uint32_t number = 0;
+
+	(void)state;
+	publish_range(producer, 0, 2);
+	expect(keeper, &kept, 0, false);
+	take(keeper, 1);
+	take(keeper, 2);
+	take(idler, 0);
+	starve_from_the_beginning(producer);
+	assert_true(shmring_stalled(producer, 1000, &number, &visitor));
+	assert_int_equal(visitor.reader, 1);
+	assert_false(shmring_stalled(producer, 1000, &number, &visitor));
+	assert_int_equal(shmring_release(keeper, &kept), 0);
+	shmring_detach(keeper);
+	shmring_detach(idler);
+	shmring_destroy(producer);
+}
+
 static void a_dead_readers_batch_stays_flagged_when_the_others_leave_it_too(void **state)
 {
 	const char *name = ring_name("twice-left");
@@ -589,6 +647,8 @@ int main(void)
 		cmocka_unit_test(joining_is_refused_when_the_slots_the_number_or_the_places_do_not_suffice),
 		cmocka_unit_test(twenty_four_readers_join_and_the_next_is_refused),
 		cmocka_unit_test(a_stalled_broadcast_reader_is_named_and_can_be_expelled),
+		cmocka_unit_test(a_newcomer_is_not_blamed_for_the_time_before_it_came),
+		cmocka_unit_test(a_reader_that_keeps_what_it_may_keep_is_not_blamed),
 		cmocka_unit_test(a_dead_readers_batch_stays_flagged_when_the_others_leave_it_too),
 		cmocka_unit_test(a_reader_that_cannot_use_the_ring_after_all_says_goodbye),
 		cmocka_unit_test(a_forked_child_can_neither_take_nor_give_back),
