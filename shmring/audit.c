@@ -19,7 +19,7 @@ static bool word_is_possible(const struct shmring_producer *producer, const stru
 	if (slot_sequence(word) != shadow->sequence || (slot_seen(word) && !broadcast))
 		return false;
 	if (shadow->filling)
-		return slot_state(word) == LAYOUT_FILLING && mask == 0;
+		return word == slot_word(shadow->sequence, 0, LAYOUT_FILLING);
 	switch (slot_state(word)) {
 	case LAYOUT_FREE:
 		return mask == 0 && !slot_seen(word);
