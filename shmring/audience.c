@@ -145,7 +145,7 @@ static bool bereave(struct shmring_producer *producer, uint32_t index, uint32_t 
 {
 	uint64_t word = look(producer, index);
 
-	if (slot_state(word) == LAYOUT_READY && (slot_mask(word) & bit) != 0 && !has_read)
+	if (slot_state(word) == LAYOUT_READY && (slot_mask(word) & bit) != 0)
 		producer->shadow[index].bereaved = true;
 	return clear_bit(producer, index, bit, has_read);
 }

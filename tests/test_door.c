@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -356,6 +357,83 @@ static void a_refusal_reaches_the_reader_to_be(void **state)
 	assert_string_equal(join.err.text, "photos: no image in it");
 }
 
+/* A ring in a process of its own, which publishes two batches and lives until it is killed. */
+static pid_t start_producer(const char *name, int told_fd)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct shmring_producer *producer = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+		struct shmring_visitor visitor;
+		struct shmring_slot slot;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves none behind */
+		for (int64_t stamp = 0; stamp < 2 && shmring_claim(producer, 0, &slot) == 0; stamp++) {
+			ring_fill(&slot, stamp);
+			shmring_commit(producer, &slot, 0, RING_ROWS);
+		}
+		if (shmring_door_open(producer, NULL, NULL) < 0 || write(told_fd, "y", 1) != 1)
+			_exit(1);
+		for (;;) {
+			(void)shmring_door_step(producer, &visitor);
+			usleep(1000);
+		}
+	}
+	return child;
+}
+
+static void readers_of_a_killed_producer_drain_and_learn_of_it(void **state)
+{
+	const char *name = ring_name("killed");
+	struct shmring_reader *reader;
+	struct shmring_lease lease;
+	int told[2];
+	char verdict;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(told), 0);
+	child = start_producer(name, told[1]);
+	assert_int_equal(read(told[0], &verdict, 1), 1);
+	assert_int_equal(shmring_attach(&reader, name, NULL, NULL), 0);
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	for (int64_t stamp = 0; stamp < 2; stamp++) {
+		assert_int_equal(shmring_acquire(reader, 0, &lease), 0);
+		assert_true(ring_is_filled_with(reader, &lease, stamp));
+		assert_int_equal(shmring_release(reader, &lease), 0);
+	}
+	assert_int_equal(shmring_acquire(reader, 20000, &lease), -EPIPE);
+	shmring_detach(reader);
+	close(told[0]);
+	close(told[1]);
+}
+
+/* The other end of an inherited socket may say anything. */
+static void a_welcome_that_cannot_be_is_refused(void **state)
+{
+	struct wire_welcome no_such_number = {.magic = WIRE_MAGIC, .number = LAYOUT_MAX_READERS},
+			    endless = {.magic = WIRE_MAGIC, .result = -EBUSY};
+	const struct wire_welcome *welcomes[] = {&no_such_number, &endless};
+	const int codes[] = {-EPROTO, -EBUSY};
+
+	(void)state;
+	memset(endless.text, 'x', sizeof endless.text);
+	for (size_t i = 0; i < 2; i++) {
+		struct ring_join join = {.rc = 0, .wish = {.number = SHMRING_ANY_NUMBER}};
+		int sockets[2], fds[2] = {0, 0}, before = open_fd_count();
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+		assert_int_equal(wire_send(sockets[0], welcomes[i], sizeof *welcomes[i], fds, 2), 0);
+		join.socket_fd = sockets[1];
+		ring_join_thread(&join);
+		assert_int_equal(join.rc, codes[i]);
+		assert_true(i == 0 ? strstr(join.err.text, "no cropring worker") != NULL : strspn(join.err.text, "x") > 100);
+		close(sockets[0]);
+		assert_int_equal(open_fd_count(), before);
+	}
+}
+
 static void garbage_at_the_door_is_ignored(void **state)
 {
 	const char *name = ring_name("garbage");
@@ -458,6 +536,8 @@ int main(void)
 		cmocka_unit_test(a_parent_that_closes_before_it_speaks_counts_as_dead),
 		cmocka_unit_test(a_parent_that_is_killed_before_it_is_let_in_counts_as_dead),
 		cmocka_unit_test(a_refusal_reaches_the_reader_to_be),
+		cmocka_unit_test(readers_of_a_killed_producer_drain_and_learn_of_it),
+		cmocka_unit_test(a_welcome_that_cannot_be_is_refused),
 		cmocka_unit_test(garbage_at_the_door_is_ignored),
 		cmocka_unit_test(a_running_ring_is_listed),
 		cmocka_unit_test(a_ring_that_does_not_answer_is_listed_as_such),

@@ -4,8 +4,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
+#include "shmring/producer.h"
 #include "shmring/slot.h"
 #include "tests/ring_fixture.h"
 
@@ -204,6 +206,68 @@ static void an_overwritten_slot_word_ends_the_ring_for_both_sides(void **state)
 	}
 }
 
+static void more_rows_than_a_batch_has_are_an_overwritten_ring(void **state)
+{
+	struct shmring_producer *producer = ring_create("rows", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct shmring_reader *reader = ring_adopt_reader(producer);
+	struct shmring_lease lease;
+
+	(void)state;
+	publish(producer, 0);
+	producer->map.slot[0].row_count = RING_ROWS + 1;
+	assert_int_equal(shmring_acquire(reader, 0, &lease), -EPROTO);
+	shmring_detach(reader);
+	shmring_destroy(producer);
+}
+
+static void who_holds_too_many_learns_so_before_the_end(void **state)
+{
+	struct shmring_producer *producer = ring_create("too-many", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct shmring_reader *reader = ring_adopt_reader(producer);
+	struct shmring_lease lease[RING_SLOTS], more;
+
+	(void)state;
+	for (int i = 0; i < RING_SLOTS; i++) {
+		publish(producer, i);
+		assert_int_equal(shmring_acquire(reader, 0, &lease[i]), 0);
+	}
+	assert_int_equal(shmring_release(reader, &lease[0]), 0);
+	publish(producer, RING_SLOTS);
+	assert_int_equal(shmring_acquire(reader, 0, &lease[0]), 0);
+	producer->map.slot[lease[0].slot].word = slot_word(lease[0].sequence, 0, LAYOUT_READY); /* a batch is left */
+	shmring_finish(producer, SHMRING_COMPLETE, NULL);
+	assert_int_equal(shmring_acquire(reader, 0, &more), -EDEADLK);
+	for (int i = 0; i < RING_SLOTS; i++)
+		assert_int_equal(shmring_release(reader, &lease[i]), i == 0 ? -ESTALE : 0);
+	shmring_detach(reader);
+	shmring_destroy(producer);
+}
+
+static void let_it_pass(int number)
+{
+	(void)number;
+}
+
+static void a_signal_ends_a_wait(void **state)
+{
+	const struct itimerval often = {.it_interval = {.tv_usec = 5000}, .it_value = {.tv_usec = 5000}}, never = {0};
+	struct sigaction act = {.sa_handler = let_it_pass}, before;
+	struct shmring_producer *producer = ring_create("signal", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct shmring_reader *reader = ring_adopt_reader(producer);
+	struct shmring_lease lease;
+	int rc;
+
+	(void)state;
+	assert_int_equal(sigaction(SIGALRM, &act, &before), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+	rc = shmring_acquire(reader, 20000, &lease);
+	assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+	assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+	assert_int_equal(rc, -EINTR);
+	shmring_detach(reader);
+	shmring_destroy(producer);
+}
+
 static void a_cancelled_claim_returns_at_once_and_for_good(void **state)
 {
 	struct shmring_producer *producer = ring_create("cancel", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
@@ -318,6 +382,9 @@ int main(void)
 		cmocka_unit_test(a_lease_keeps_the_mapping_after_reader_and_producer_are_gone),
 		cmocka_unit_test(broadcast_views_cannot_be_written),
 		cmocka_unit_test(an_overwritten_slot_word_ends_the_ring_for_both_sides),
+		cmocka_unit_test(more_rows_than_a_batch_has_are_an_overwritten_ring),
+		cmocka_unit_test(who_holds_too_many_learns_so_before_the_end),
+		cmocka_unit_test(a_signal_ends_a_wait),
 		cmocka_unit_test(a_cancelled_claim_returns_at_once_and_for_good),
 		cmocka_unit_test(counters_and_last_lines_reach_the_reader),
 		cmocka_unit_test(a_long_stream_through_threads_is_whole_and_in_order),
