@@ -1,7 +1,9 @@
 /*
  * segment.c - shared memory that cannot leak, collide or run dry.
  *
- * shm_open() with O_EXCL and a random name, unlinked before anything else happens: the descriptor is the only way in.
+ * A POSIX shared memory object is a file in /dev/shm.  O_TMPFILE makes one that never had a name, so that not even a kill between
+ * two system calls can leave one; where that is not to be had, shm_open() with O_EXCL and a random name, unlinked at once.  The
+ * descriptor is the only way in.
  * fallocate() reserves every page: ftruncate() alone would promise memory that a small tmpfs (64 MB in Docker) does not have and
  * deliver SIGBUS later.
  */
@@ -28,6 +30,10 @@ enum { MEMFD_SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 
 static int open_unlinked_shm(struct err *err)
 {
+	int nameless_fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+
+	if (nameless_fd >= 0)
+		return nameless_fd;
 	for (int attempt = 0; attempt < 16; attempt++) {
 		uint64_t random[2];
 		char name[64];
@@ -39,7 +45,7 @@ static int open_unlinked_shm(struct err *err)
 		         (unsigned long long)random[1]);
 		fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		if (fd >= 0) {
-			if (shm_unlink(name) == 0)
+			if (shm_unlink(name) == 0 || shm_unlink(name) == 0) /* twice: the name would outlive us */
 				return fd;
 			close(fd);
 			return err_fail(err, -EIO, "cannot unlink /dev/shm%s: %s", name, strerror(errno));

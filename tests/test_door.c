@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "shmring/layout.h"
 #include "shmring/wire.h"
 #include "tests/ring_fixture.h"
 
