@@ -20,6 +20,7 @@ struct dataset {
 	void *mapping; /* the catalog, read-only */
 	size_t mapping_bytes;
 	uint64_t stray_count;
+	struct link_targets link_targets;
 	/* Parts of the mapping. */
 	const struct catalog_header *header;
 	const uint64_t *path_offsets, *class_offsets;
@@ -156,6 +157,8 @@ int dataset_open_folder(struct dataset **dataset, const char *folder, struct err
 	}
 	find_parts(opened);
 	opened->stray_count = scan.stray_count;
+	opened->link_targets = scan.link_targets;
+	scan.link_targets = (struct link_targets){.count = 0};
 	scan_close(&scan);
 	*dataset = opened;
 	return 0;
@@ -176,6 +179,7 @@ void dataset_close(struct dataset *dataset)
 		close(dataset->catalog_fd);
 	if (dataset->root_fd >= 0)
 		close(dataset->root_fd);
+	link_targets_close(&dataset->link_targets);
 	free(dataset);
 }
 
@@ -225,4 +229,9 @@ int dataset_root_fd(const struct dataset *dataset)
 int dataset_catalog_fd(const struct dataset *dataset)
 {
 	return dataset->catalog_fd;
+}
+
+const struct link_targets *dataset_link_targets(const struct dataset *dataset)
+{
+	return &dataset->link_targets;
 }

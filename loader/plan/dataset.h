@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "loader/plan/link_targets.h"
 
 struct dataset;
 
@@ -38,6 +39,9 @@ const char *dataset_folder(const struct dataset *dataset);
 
 /* Files that were left out because they lie beside class folders; worth a warning. */
 uint64_t dataset_stray_count(const struct dataset *dataset);
+
+/* The folders outside of this one that its symbolic links led to when it was scanned. */
+const struct link_targets *dataset_link_targets(const struct dataset *dataset);
 
 /* O_PATH descriptor of the folder, for openat(); owned by the dataset. */
 int dataset_root_fd(const struct dataset *dataset);

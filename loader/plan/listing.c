@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,13 +44,19 @@ static bool is_image_name(const char *name)
  * What the entry is, or what the link leads to: DT_DIR, DT_REG or anything else.  A link that leads nowhere counts as a file, as it
  * does for ImageFolder: it keeps its number and becomes a bad sample.  FIFOs, sockets and devices never hold a picture.
  */
-static int target_type(int directory_fd, const struct dirent *entry)
+static int target_type(int directory_fd, const struct dirent *entry, bool *is_link)
 {
 	struct stat status;
 
+	*is_link = entry->d_type == DT_LNK;
 	/* Some file systems do not tell the type. */
-	if (entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN)
+	if (entry->d_type == DT_UNKNOWN && fstatat(directory_fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+		*is_link = S_ISLNK(status.st_mode);
+		if (!*is_link)
+			return (int)IFTODT(status.st_mode);
+	} else if (!*is_link) {
 		return entry->d_type;
+	}
 	if (fstatat(directory_fd, entry->d_name, &status, 0) != 0)
 		return DT_REG;
 	return (int)IFTODT(status.st_mode);
@@ -105,16 +112,23 @@ static void sort_names(struct listing_names *names)
 
 static int add_entry(struct listing *listing, int directory_fd, const struct dirent *entry)
 {
+	struct listing_names *names;
+	bool is_link;
+	int type, result;
+
 	if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 		return 0;
-
-	int type = target_type(directory_fd, entry);
-
+	type = target_type(directory_fd, entry, &is_link);
 	if (type == DT_DIR)
-		return add_name(&listing->directories, entry->d_name);
-	if (type == DT_REG && is_image_name(entry->d_name))
-		return add_name(&listing->images, entry->d_name);
-	return 0;
+		names = &listing->directories;
+	else if (type == DT_REG && is_image_name(entry->d_name))
+		names = &listing->images;
+	else
+		return 0;
+	result = add_name(names, entry->d_name);
+	if (result == 0 && is_link && listing->link_targets)
+		result = link_targets_add(listing->link_targets, directory_fd, entry->d_name, type == DT_DIR);
+	return result;
 }
 
 int listing_read(struct listing *listing, int directory_fd)

@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "loader/plan/link_targets.h"
+
 /* For messages. */
 #define LISTING_EXTENSIONS ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp, in any case"
 
@@ -21,6 +23,7 @@ struct listing_names {
 
 struct listing {
 	struct listing_names directories, images;
+	struct link_targets *link_targets; /* hears of every link to one of them; NULL: nobody does */
 };
 
 /*

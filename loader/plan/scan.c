@@ -319,6 +319,8 @@ int scan_open(struct scan *scan, int root_fd, const char *folder, struct err *er
 	struct walk walk = {.scan = scan, .root_fd = root_fd, .folder = folder, .err = err};
 
 	*scan = (struct scan){.class_count = 0};
+	link_targets_open(&scan->link_targets, root_fd);
+	walk.listing.link_targets = &scan->link_targets;
 
 	int result = walk_root(&walk);
 
@@ -352,4 +354,5 @@ void scan_close(struct scan *scan)
 	for (uint32_t i = 0; i < scan->class_count; i++)
 		free(scan->classes[i].name);
 	free(scan->classes);
+	link_targets_close(&scan->link_targets);
 }

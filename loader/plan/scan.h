@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "loader/plan/link_targets.h"
 
 struct scan_class {
 	char *name;
@@ -21,6 +22,7 @@ struct scan {
 	uint64_t sample_count, stray_count;
 	uint64_t paths_bytes; /* of all paths, each with its NUL */
 	struct scan_block *first_block, *last_block;
+	struct link_targets link_targets; /* of the links that were met */
 };
 
 /*
