@@ -121,6 +121,11 @@ const char *fetch_backend_name(const struct fetch *fetch)
 	return fetch->engine->ops->name;
 }
 
+bool fetch_is_confined(const struct fetch *fetch)
+{
+	return fetch->engine->confined;
+}
+
 const char *fetch_fallback_reason(const struct fetch *fetch)
 {
 	return fetch->fallback_reason;

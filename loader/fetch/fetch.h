@@ -8,6 +8,7 @@
 #ifndef CROPRING_FETCH_H
 #define CROPRING_FETCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,6 +61,9 @@ void fetch_close(struct fetch *fetch);
 
 const char *fetch_backend_name(const struct fetch *fetch);    /* "uring" or "pread" */
 const char *fetch_fallback_reason(const struct fetch *fetch); /* "" or one clause */
+
+/* False: there is an io_uring, and the kernel did not restrict it to what reading files takes. */
+bool fetch_is_confined(const struct fetch *fetch);
 
 /* Room for another job? */
 uint32_t fetch_in_flight(const struct fetch *fetch);

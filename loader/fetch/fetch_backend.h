@@ -7,6 +7,7 @@
 #ifndef CROPRING_FETCH_BACKEND_H
 #define CROPRING_FETCH_BACKEND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -52,6 +53,7 @@ struct fetch_engine_ops {
 /* The first member of each back end. */
 struct fetch_engine {
 	const struct fetch_engine_ops *ops;
+	bool confined; /* nobody could use what it has in the kernel for more than reading files */
 };
 
 /* On failure *err holds one clause.  A back end becomes another owner of `buffers`. */

@@ -306,6 +306,7 @@ int fetch_pread_open(struct fetch_engine **engine, uint32_t depth, struct buffer
 	if (!pool)
 		return err_fail(err, -ENOMEM, "no memory for the threads that read");
 	pool->base.ops = &pread_ops;
+	pool->base.confined = true;
 	pool->listener = listener;
 	pool->buffers = buffers;
 	buffers_share(buffers);

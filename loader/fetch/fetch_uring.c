@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "loader/fetch/fetch_backend.h"
 #include "loader/fetch/uring_probe.h"
+#include "loader/fetch/uring_restrict.h"
 
 #define WINDOW_FIRST      8u
 #define WINDOW_SHRINKS_BY 8u  /* an eighth at a time */
@@ -457,7 +458,8 @@ static const struct fetch_engine_ops uring_ops = {
 int fetch_uring_open(struct fetch_engine **engine, uint32_t depth, struct buffers *buffers, struct err *err)
 {
 	/* Completions need not interrupt the collector, who picks them up anyway.  Linux 5.19, like the sparse table below. */
-	struct io_uring_params parameters = {.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG};
+	struct io_uring_params parameters = {.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+	                                              IORING_SETUP_R_DISABLED};
 	struct fetch_uring *uring = calloc(1, sizeof *uring);
 	int error;
 
@@ -489,7 +491,9 @@ int fetch_uring_open(struct fetch_engine **engine, uint32_t depth, struct buffer
 		err_fail(err, error, "io_uring_register, %u files: %s", uring->file_count, strerror(-error));
 		goto fail;
 	}
-	error = uring_probe(&uring->ring, err);
+	error = uring_restrict_and_enable(&uring->ring, &uring->base.confined, err);
+	if (!error)
+		error = uring_probe(&uring->ring, err);
 	if (error)
 		goto fail;
 	*engine = &uring->base;
