@@ -12,6 +12,7 @@
 #include "loader/fetch/fetch.h"
 #include "loader/plan/crop.h"
 #include "loader/plan/schedule.h"
+#include "loader/run/sandbox.h"
 #include "loader/shape/convert.h"
 #include "loader/shape/resample.h"
 #include "shmring/shmring.h"
@@ -70,6 +71,7 @@ struct options {
 	enum on_error on_error;
 	uint64_t max_pixels, max_file_bytes;
 	uint32_t item_timeout_ms;
+	enum sandbox_mode sandbox;
 
 	/* report */
 	int verbosity; /* -1 quiet, 0 normal, 1 and more: verbose */

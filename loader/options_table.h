@@ -95,6 +95,8 @@ FLAG(MAX_FILE_BYTES, "Faults", 0, "max-file-bytes", QUANTITY, max_file_bytes, "2
      "longer files are bad files; K, M, G are powers of 1024")
 FLAG(ITEM_TIMEOUT_MS, "Faults", 0, "item-timeout-ms", U32, item_timeout_ms, "30000", BETWEEN("1", "86400000"), "MS",
      "files that take more milliseconds to read are bad files")
+FLAG(SANDBOX, "Faults", 0, "sandbox", CHOICE, sandbox, "auto", ONE_OF("auto|require|off"), "MODE",
+     "after start, be able to read the files of SOURCE and nothing else: as far as the kernel helps, fully or not at all")
 
 FLAG(VERBOSE, "Report", 'v', "verbose", LEVEL, verbosity, "", BETWEEN("1", "1"), NULL, "say more, with times")
 FLAG(QUIET, "Report", 'q', "quiet", LEVEL, verbosity, "", BETWEEN("-1", "-1"), NULL, "say nothing but errors")

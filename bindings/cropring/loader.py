@@ -72,6 +72,8 @@ class Loader:
         How the worker works.
     on_error, max_pixels, max_file_bytes, item_timeout_ms
         What is a bad file, and what becomes of it.
+    sandbox : {"auto", "require", "off"}
+        Whether the worker, once started, can do nothing but read the files of `source`.
     verbose, quiet, log, stats
         What the worker reports on stderr and to a file.
     num_workers : int, optional
@@ -142,6 +144,7 @@ class Loader:
         max_pixels: int = 268435456,
         max_file_bytes: int = 268435456,
         item_timeout_ms: int = 30000,
+        sandbox: Literal["auto", "require", "off"] = "auto",
         verbose: bool = False,
         quiet: bool = False,
         log: Literal["text", "json"] = "text",
@@ -347,6 +350,7 @@ class Loader:
 
         `images`, `batches`, `bytes_read`, `bad_samples` and `status_...` count; names in `_ns` are nanoseconds: `cpu_ns` of the
         worker, `reader_wait_ns` and `loader_wait_ns` that each side waited for the other, `elapsed_ns` since the worker began;
+        `sandbox_landlock`, `sandbox_roots`, `sandbox_seccomp` and `sandbox_uring` tell what holds the worker (0: not in force);
         `status_...` count files by how they ended, substitutes included; `slots`, `slots_held` (by arrays of this process) and
         `slots_ready` describe the ring now.  A worker that took a dead one's place goes on with its counts, in which there is also
         what was lost with it.  `respawns` counts such workers and `crashed_samples` the samples left out since the Loader was made.

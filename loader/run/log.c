@@ -193,6 +193,8 @@ void log_open(int verbosity, bool json)
 	const char *terminal = getenv("TERM");
 
 	signal(SIGPIPE, SIG_IGN);
+	tzset(); /* this and the next would open files later, when the sandbox says no */
+	json_object_seed(0);
 	pthread_mutex_lock(&state.lock);
 	state.verbosity = verbosity;
 	state.json = json;

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -102,17 +103,21 @@ void pipeline_commit(struct pipeline *pipeline, struct batch *batch)
 
 static int start_thread(struct pipeline *pipeline, void *(*run)(void *), const char *name, struct err *err)
 {
-	pthread_t *thread = &pipeline->threads[pipeline->running_count];
-	int rc = pthread_create(thread, NULL, run, pipeline);
+	char own_name[16] = "";
+	int rc;
 
+	/* For top and perf.  It inherits our name: another thread's could be changed only through /proc, which the sandbox closes. */
+	(void)prctl(PR_GET_NAME, own_name);
+	(void)prctl(PR_SET_NAME, name);
+	rc = pthread_create(&pipeline->threads[pipeline->running_count], NULL, run, pipeline);
+	(void)prctl(PR_SET_NAME, own_name);
 	if (rc != 0)
 		return err_fail(err, -rc, "cannot start thread '%s': %s; try fewer --threads", name, strerror(rc));
-	(void)pthread_setname_np(*thread, name); /* for top and perf only */
 	pipeline->running_count++;
 	return 0;
 }
 
-static int start_threads(struct pipeline *pipeline, struct err *err)
+int pipeline_start(struct pipeline *pipeline, struct err *err)
 {
 	int rc = start_thread(pipeline, planner_run, "plan", err);
 
@@ -142,8 +147,8 @@ static int allocate(struct pipeline *pipeline, uint32_t slot_count)
 	return 0;
 }
 
-int pipeline_start(struct pipeline **out, const struct options *options, const struct dataset *dataset,
-                   struct shmring_producer *producer, uint32_t threads, int event_fd, struct err *err)
+int pipeline_open(struct pipeline **out, const struct options *options, const struct dataset *dataset,
+                  struct shmring_producer *producer, uint32_t threads, int event_fd, struct err *err)
 {
 	struct fetch_config fetch = {.backend = options->io,
 	                             .depth = options->io_depth,
@@ -184,9 +189,6 @@ int pipeline_start(struct pipeline **out, const struct options *options, const s
 	if (fetch_fallback_reason(pipeline->fetch)[0] != '\0')
 		log_write(LOG_INFO, "io_uring is not to be had here (%s): reading files with threads instead",
 		          fetch_fallback_reason(pipeline->fetch));
-	rc = start_threads(pipeline, err);
-	if (rc < 0)
-		goto fail;
 	*out = pipeline;
 	return 0;
 fail:
@@ -222,6 +224,11 @@ uint32_t pipeline_epoch(const struct pipeline *pipeline)
 const char *pipeline_io_name(const struct pipeline *pipeline)
 {
 	return fetch_backend_name(pipeline->fetch);
+}
+
+bool pipeline_io_is_confined(const struct pipeline *pipeline)
+{
+	return fetch_is_confined(pipeline->fetch);
 }
 
 void pipeline_stop(struct pipeline *pipeline)

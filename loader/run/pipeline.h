@@ -41,11 +41,14 @@ enum pipeline_state {
 struct pipeline;
 
 /*
- * Starts the threads.  `options`, `dataset` and `producer` stay the caller's and outlive the pipeline.
- * event_fd becomes readable when the state changes.
+ * Gets everything ready that needs the kernel's consent.  `options`, `dataset` and `producer` stay the caller's and outlive the
+ * pipeline.  event_fd becomes readable when the state changes.
  */
-int pipeline_start(struct pipeline **pipeline, const struct options *options, const struct dataset *dataset,
-                   struct shmring_producer *producer, uint32_t threads, int event_fd, struct err *err);
+int pipeline_open(struct pipeline **pipeline, const struct options *options, const struct dataset *dataset,
+                  struct shmring_producer *producer, uint32_t threads, int event_fd, struct err *err);
+
+/* Starts the threads.  No file was looked at before this. */
+int pipeline_start(struct pipeline *pipeline, struct err *err);
 
 /* The state, and the sentence that goes with PIPELINE_BAD_DATA and PIPELINE_FAILED. */
 enum pipeline_state pipeline_state(struct pipeline *pipeline, const char **text);
@@ -62,7 +65,10 @@ uint32_t pipeline_epoch(const struct pipeline *pipeline);
 /* "uring" or "pread". */
 const char *pipeline_io_name(const struct pipeline *pipeline);
 
-/* Ends the threads, wherever they are, and frees everything.  No batch is published after it returns. */
+/* See fetch_is_confined(). */
+bool pipeline_io_is_confined(const struct pipeline *pipeline);
+
+/* Ends the threads, if any, wherever they are, and frees everything.  No batch is published after it returns. */
 void pipeline_stop(struct pipeline *pipeline);
 
 #endif

@@ -17,6 +17,7 @@
 #include "loader/run/limits.h"
 #include "loader/run/log.h"
 #include "loader/run/pipeline.h"
+#include "loader/run/sandbox.h"
 #include "loader/run/stats.h"
 
 #define AUTO_RING_BYTES (UINT64_C(512) << 20)
@@ -38,6 +39,8 @@ struct service {
 	struct pipeline *pipeline;
 	struct stats_scope scope;
 	struct attendance attendance;
+	struct stats_file stats_file;
+	struct sandbox sandbox;
 	int signal_fd, event_fd;
 	uint64_t counting_since_ns; /* for rates: the first reader's coming, less the work done before; 0: no reader yet */
 	uint64_t tick_count;
@@ -84,7 +87,7 @@ static int set_up_work(struct service *service, struct err *err)
 		limits_raise_oom_score();
 	}
 	if (options->stats_path) {
-		rc = stats_check_path(options->stats_path, err);
+		rc = stats_file_open(&service->stats_file, options->stats_path, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -227,13 +230,53 @@ static int set_up_ring(struct service *service, struct err *err)
 	return rc;
 }
 
+/* From here on we may do little more than read pictures.  What was opened before stays open. */
+static int start_pipeline_in_sandbox(struct service *service, struct err *err)
+{
+	const struct sandbox_needs needs = {.source_fd = dataset_root_fd(service->dataset),
+	                                    .links = dataset_link_targets(service->dataset),
+	                                    .socket_path = service->options.socket_path};
+	struct sandbox *sandbox = &service->sandbox;
+	bool has_ring;
+	int rc;
+
+	sandbox->mode = service->options.sandbox;
+	rc = sandbox_limit_files(sandbox, &needs, err); /* before there is a second thread, */
+	if (rc == 0)
+		rc = pipeline_open(&service->pipeline, &service->options, service->dataset, service->producer, service->threads,
+		                   service->event_fd, err);
+	if (rc < 0)
+		return rc;
+	has_ring = strcmp(pipeline_io_name(service->pipeline), "uring") == 0;
+	rc = sandbox_limit_calls(sandbox, &needs, has_ring, pipeline_io_is_confined(service->pipeline), err);
+	if (rc == 0) /* and before the first picture is looked at */
+		rc = pipeline_start(service->pipeline, err);
+	return rc;
+}
+
+static void report_sandbox(const struct service *service)
+{
+	const struct sandbox *sandbox = &service->sandbox;
+	char text[600];
+
+	shmring_counter_set(service->producer, STATS_SANDBOX_LANDLOCK, (uint64_t)sandbox->landlock_abi);
+	shmring_counter_set(service->producer, STATS_SANDBOX_ROOTS, sandbox->root_count);
+	shmring_counter_set(service->producer, STATS_SANDBOX_SECCOMP, sandbox->seccomp);
+	shmring_counter_set(service->producer, STATS_SANDBOX_URING, sandbox->ring);
+	sandbox_describe(sandbox, text, sizeof text);
+	log_write(LOG_DEBUG, "sandbox: %s", text);
+	if (sandbox->reads_everything)
+		log_write(LOG_INFO, "%s: symbolic links lead all over the file system, so the worker may read all of it",
+		          service->options.source);
+}
+
 static int set_up_pipeline(struct service *service, struct err *err)
 {
-	int rc = pipeline_start(&service->pipeline, &service->options, service->dataset, service->producer, service->threads,
-	                        service->event_fd, err);
+	int rc = start_pipeline_in_sandbox(service, err);
 
 	if (rc < 0)
 		return rc;
+	report_sandbox(service);
 	shmring_counter_set(service->producer, STATS_THREADS, service->threads);
 	shmring_counter_set(service->producer, STATS_URING, strcmp(pipeline_io_name(service->pipeline), "uring") == 0);
 	shmring_counter_set(service->producer, STATS_MEMFD, strcmp(shmring_segment_name(service->producer), "memfd") == 0);
@@ -276,6 +319,7 @@ static void take_down(struct service *service)
 		close(service->signal_fd);
 	if (service->event_fd >= 0)
 		close(service->event_fd);
+	stats_file_close(&service->stats_file);
 }
 
 /* ------------------------------------------------------------------ the end of the stream, whatever it is */
@@ -454,8 +498,7 @@ static int sum_up(struct service *service, int code)
 	stats_sample(service->producer, service->counting_since_ns);
 	if (service->counting_since_ns > 0)
 		stats_log_summary(service->producer, service->chatter);
-	if (service->options.stats_path &&
-	    stats_write_file(service->producer, &service->scope, service->options.stats_path, &err) < 0) {
+	if (service->options.stats_path && stats_write_file(service->producer, &service->scope, &service->stats_file, &err) < 0) {
 		log_write(LOG_ERROR, "%s", err.text);
 		code = code == EXIT_DONE ? EXIT_FAILED : code;
 	}

@@ -3,12 +3,11 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -29,6 +28,10 @@ static const char *const names[STATS_COUNTER_COUNT] = {
 	[STATS_MEMFD] = "memfd",
 	[STATS_READERS] = "readers",
 	[STATS_REDELIVERED] = "redelivered",
+	[STATS_SANDBOX_LANDLOCK] = "sandbox_landlock",
+	[STATS_SANDBOX_ROOTS] = "sandbox_roots",
+	[STATS_SANDBOX_SECCOMP] = "sandbox_seccomp",
+	[STATS_SANDBOX_URING] = "sandbox_uring",
 	[STATS_STATUS_0 + ITEM_OK] = "status_ok",
 	[STATS_STATUS_0 + ITEM_MISSING] = "status_missing",
 	[STATS_STATUS_0 + ITEM_UNREADABLE] = "status_unreadable",
@@ -41,6 +44,9 @@ static const char *const names[STATS_COUNTER_COUNT] = {
 	[STATS_STATUS_0 + ITEM_TIMEOUT] = "status_timeout",
 	[STATS_STATUS_0 + ITEM_CRASHED] = "status_crashed",
 };
+
+/* The longest text that the --stats file can get: a pipe takes it whole. */
+enum { STATS_TEXT_BYTES = PIPE_BUF };
 
 _Static_assert((int)STATS_COUNTER_COUNT <= (int)SHMRING_MAX_COUNTERS, "the ring has room for them");
 
@@ -169,63 +175,19 @@ static json_t *counters_as_json(const struct shmring_producer *producer, const s
 	return object;
 }
 
-int stats_check_path(const char *path, struct err *err)
-{
-	const char *slash = strrchr(path, '/');
-	char folder[4096] = ".";
-	struct stat status;
-
-	if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-		return err_fail(err, -EINVAL, "--stats %s: this is a folder; name a file", path);
-	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
-		return access(path, W_OK) == 0 ? 0 : err_fail(err, -EINVAL, "--stats %s: %s", path, strerror(errno));
-	if (slash && slash - path >= (ptrdiff_t)sizeof folder)
-		return err_fail(err, -EINVAL, "--stats: a path of %zu characters is too long", strlen(path));
-	if (slash)
-		snprintf(folder, sizeof folder, "%.*s", slash > path ? (int)(slash - path) : 1, path);
-	if (access(folder, W_OK | X_OK) < 0)
-		return err_fail(err, -EINVAL, "--stats %s: cannot write in the folder %s: %s", path, folder, strerror(errno));
-	return 0;
-}
-
-static int dump(json_t *object, const char *path)
-{
-	FILE *file = fopen(path, "we");
-	bool written;
-
-	if (!file)
-		return -errno;
-	written = json_dumpf(object, file, JSON_INDENT(2)) == 0 && fputc('\n', file) != EOF;
-	if (fclose(file) == 0 && written)
-		return 0;
-	return errno ? -errno : -EIO;
-}
-
-static int dump_and_rename(json_t *object, const char *path)
-{
-	char temporary[4200];
-	int rc;
-
-	snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, getpid());
-	rc = dump(object, temporary);
-	if (rc == 0 && rename(temporary, path) < 0)
-		rc = -errno;
-	if (rc < 0)
-		unlink(temporary);
-	return rc;
-}
-
-int stats_write_file(const struct shmring_producer *producer, const struct stats_scope *scope, const char *path, struct err *err)
+int stats_write_file(const struct shmring_producer *producer, const struct stats_scope *scope, struct stats_file *file,
+                     struct err *err)
 {
 	json_t *object = counters_as_json(producer, scope);
-	struct stat status;
-	bool special;
-	int rc;
+	char text[STATS_TEXT_BYTES];
+	size_t text_bytes;
 
 	if (!object)
-		return err_fail(err, -ENOMEM, "--stats %s: out of memory", path);
-	special = lstat(path, &status) == 0 && !S_ISREG(status.st_mode);
-	rc = special ? dump(object, path) : dump_and_rename(object, path);
+		return err_fail(err, -ENOMEM, "--stats %s: out of memory", file->path);
+	text_bytes = json_dumpb(object, text, sizeof text - 1, JSON_INDENT(2));
 	json_decref(object);
-	return rc < 0 ? err_fail(err, rc, "--stats %s: cannot be written: %s", path, strerror(-rc)) : 0;
+	if (text_bytes == 0 || text_bytes >= sizeof text)
+		return err_fail(err, -EMSGSIZE, "--stats %s: %zu bytes of counters, more than expected", file->path, text_bytes);
+	text[text_bytes++] = '\n';
+	return stats_file_write(file, text, text_bytes, err);
 }

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "loader/item_status.h"
 #include "loader/run/log.h"
+#include "loader/run/stats_file.h"
 #include "shmring/shmring.h"
 
 enum stats_counter {
@@ -24,14 +25,18 @@ enum stats_counter {
 	STATS_READER_WAIT_NS, /* a reader waited for a batch */
 	STATS_DECODE_NS,      /* summed over the decode threads */
 	STATS_SHAPE_NS,
-	STATS_CPU_NS,      /* user and system time of the worker */
-	STATS_ELAPSED_NS,  /* since the start of work, less what the full ring waited for its first reader */
-	STATS_THREADS,     /* decode threads */
-	STATS_URING,       /* 1: io_uring, 0: pread */
-	STATS_MEMFD,       /* 1: the segment is a memfd, 0: POSIX shared memory */
-	STATS_READERS,     /* that are there */
-	STATS_REDELIVERED, /* batches that a reader had when it died, offered again */
-	STATS_STATUS_0,    /* files by how they ended: STATS_STATUS_0 + enum item_status */
+	STATS_CPU_NS,           /* user and system time of the worker */
+	STATS_ELAPSED_NS,       /* since the start of work, less what the full ring waited for its first reader */
+	STATS_THREADS,          /* decode threads */
+	STATS_URING,            /* 1: io_uring, 0: pread */
+	STATS_MEMFD,            /* 1: the segment is a memfd, 0: POSIX shared memory */
+	STATS_READERS,          /* that are there */
+	STATS_REDELIVERED,      /* batches that a reader had when it died, offered again */
+	STATS_SANDBOX_LANDLOCK, /* Landlock's ABI; 0: it is not in force */
+	STATS_SANDBOX_ROOTS,    /* folders that the worker may read in: the source, and where its links lead */
+	STATS_SANDBOX_SECCOMP,  /* 1: in force */
+	STATS_SANDBOX_URING,    /* 1: io_uring is used, and restricted */
+	STATS_STATUS_0,         /* files by how they ended: STATS_STATUS_0 + enum item_status */
 	STATS_COUNTER_COUNT = STATS_STATUS_0 + ITEM_STATUS_COUNT,
 };
 
@@ -56,13 +61,8 @@ void stats_progress_line(const struct shmring_producer *producer, const struct s
 /* The closing lines for people, one log line each; bad samples are a warning whatever `level` is. */
 void stats_log_summary(const struct shmring_producer *producer, enum log_level level);
 
-/* Whether there is a place for the file, before any work is done. */
-int stats_check_path(const char *path, struct err *err);
-
-/*
- * All counters as one JSON object, written beside `path` and renamed over it; straight into `path` when that is there and no regular
- * file (a pipe, a device, a link).
- */
-int stats_write_file(const struct shmring_producer *producer, const struct stats_scope *scope, const char *path, struct err *err);
+/* All counters as one JSON object. */
+int stats_write_file(const struct shmring_producer *producer, const struct stats_scope *scope, struct stats_file *file,
+                     struct err *err);
 
 #endif

@@ -90,7 +90,8 @@ def test_every_keyword_reaches_the_worker(load: Callable[..., cropring.Loader], 
         "std": 0.25, "ring": "test-flags", "socket": tmp_path / "door", "slots": 5, "segment": "memfd", "share": "broadcast", "readers": 1,
         "linger_ms": 5, "stalled_reader": "expel", "stalled_after_ms": 700,
         "threads": 3, "cpus": "0", "nice": 1, "io": "pread", "io_depth": 7, "on_error": "zero", "max_pixels": 10**8,
-        "max_file_bytes": 10**7, "item_timeout_ms": 9999, "verbose": False, "quiet": True, "log": "json", "stats": tmp_path / "stats.json",
+        "max_file_bytes": 10**7, "item_timeout_ms": 9999, "sandbox": "off",
+        "verbose": False, "quiet": True, "log": "json", "stats": tmp_path / "stats.json",
     }  # fmt: skip
     assert set(unusual) == set(keywords())
     loader = load(**unusual)
