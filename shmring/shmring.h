@@ -69,7 +69,7 @@ struct shmring_config {
 	enum shmring_segment segment;
 	enum shmring_share share;
 	uint32_t
-		reader_limit; /* readers at once; fewer than slots.  Broadcast: nothing is published before so many have joined once */
+		reader_limit; /* readers at once; fewer than slots.  Broadcast: nothing is published before so many have been there at once */
 	uint64_t first_batch; /* its number: 0, or where a producer that died left off.  Sequences are its low 32 bits */
 	const struct shmring_field *fields; /* offset_bytes and byte_count are not looked at */
 	uint32_t field_count;
