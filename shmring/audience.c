@@ -214,51 +214,67 @@ uint32_t shmring_held(const struct shmring_producer *producer)
 	return count;
 }
 
-/* Broadcast: readers with more batches than they may keep while they ask for another.  When no slot is free, there are such. */
+/*
+ * Broadcast and lanes: readers, or lanes without one, for whom more batches lie in the ring than they may keep while they ask for
+ * another.  When no slot is free, there are such.
+ */
 static uint32_t find_laggards(const struct shmring_producer *producer)
 {
 	uint32_t count[LAYOUT_MAX_READERS] = {0}, laggards = 0;
 
 	for (uint32_t i = 0; i < producer->slot_count; i++) {
 		uint64_t word = look(producer, i);
+		bool counts = slot_state(word) == LAYOUT_READY || slot_state(word) == LAYOUT_HELD;
 
-		for (uint32_t number = 0; number < LAYOUT_MAX_READERS && slot_state(word) == LAYOUT_READY; number++)
+		for (uint32_t number = 0; number < producer->reader_limit && counts; number++)
 			count[number] += slot_mask(word) >> number & 1;
 	}
-	for (uint32_t number = 0; number < LAYOUT_MAX_READERS; number++)
-		laggards |= (uint32_t)(count[number] > producer->hold[number]) << number;
-	return laggards & producer->known_mask;
+	for (uint32_t number = 0; number < producer->reader_limit; number++) {
+		bool is_known = (producer->known_mask >> number & 1) != 0;
+
+		laggards |= (uint32_t)(count[number] > (is_known ? producer->hold[number] : 0)) << number;
+	}
+	return laggards;
+}
+
+/* The one that has waited longest for them, or SLOT_NONE. */
+static uint32_t find_lowest_for(const struct shmring_producer *producer, uint32_t mask, uint64_t *lowest_word)
+{
+	uint32_t lowest = SLOT_NONE;
+
+	for (uint32_t i = 0; i < producer->slot_count; i++) {
+		uint64_t word = look(producer, i);
+
+		if (slot_state(word) == LAYOUT_READY && (slot_mask(word) & mask) != 0 &&
+		    (lowest == SLOT_NONE || slot_sequence_before(slot_sequence(word), slot_sequence(*lowest_word)))) {
+			lowest = i;
+			*lowest_word = word;
+		}
+	}
+	return lowest;
 }
 
 /*
- * A laggard that reads on, however slowly, gives back its lowest batch first; so those that have kept the lowest of all laggards' for
- * so long are the ones who stand still.
+ * A laggard that reads on, however slowly, takes or gives back its lowest batch first; so those for whom the lowest of all laggards'
+ * has waited so long are the ones who stand still.  When nobody else is there, nobody is held up.
  */
 uint32_t audience_stalled(const struct shmring_producer *producer, uint32_t limit_ms)
 {
 	/* relaxed: a time for a decision that is looked at again and again */
 	uint64_t since_ns = atomic_load_explicit(&producer->starved_since_ns, memory_order_relaxed);
-	uint64_t now_ns = clock_now_ns(), lowest_word = 0;
-	uint32_t lowest = SLOT_NONE, laggards, mask = 0;
+	uint64_t now_ns = clock_now_ns(), word = 0;
+	uint32_t laggards, lowest, mask = 0;
 
-	if (producer->share != SHMRING_BROADCAST || since_ns == 0)
+	if (producer->share == SHMRING_SPLIT || since_ns == 0)
 		return 0;
 	pthread_mutex_lock(lock_of(producer));
 	laggards = find_laggards(producer);
-	for (uint32_t i = 0; i < producer->slot_count; i++) {
-		uint64_t word = look(producer, i);
-
-		if (slot_state(word) == LAYOUT_READY && (slot_mask(word) & laggards) != 0 &&
-		    (lowest == SLOT_NONE || slot_sequence_before(slot_sequence(word), slot_sequence(lowest_word)))) {
-			lowest = i;
-			lowest_word = word;
-		}
-	}
-	if (lowest != SLOT_NONE) {
+	lowest = find_lowest_for(producer, laggards, &word);
+	if (lowest != SLOT_NONE && (producer->present_mask & ~laggards) != 0) {
 		if (producer->shadow[lowest].offered_ns > since_ns)
 			since_ns = producer->shadow[lowest].offered_ns;
 		if (now_ns > since_ns && now_ns - since_ns >= (uint64_t)limit_ms * 1000000u)
-			mask = slot_mask(lowest_word) & laggards;
+			mask = slot_mask(word) & laggards;
 	}
 	pthread_mutex_unlock(lock_of(producer));
 	return mask;

@@ -28,8 +28,8 @@ bool audience_holds(struct shmring_producer *producer, uint32_t number);
 uint32_t audience_forget(struct shmring_producer *producer, uint32_t number, bool had_left);
 
 /*
- * Broadcast: readers that have more batches than they may keep and have not given back the lowest of those since limit_ms, while no
- * slot was free; a mask.
+ * Broadcast and lanes: readers, and lanes that nobody reads, for whom the lowest batch has waited since limit_ms while no slot was free
+ * and others had nothing left; a mask.
  */
 uint32_t audience_stalled(const struct shmring_producer *producer, uint32_t limit_ms);
 

@@ -30,8 +30,10 @@ struct door {
 	int epoll_fd;
 	int spare_fd; /* given up for a moment to turn a caller away when there are no descriptors left */
 	struct listener listener[LISTENER_COUNT];
-	int pending_fd[DOOR_PENDING_LIMIT]; /* connected, has not said what it wants; -1: free */
-	int adopted_fd;                     /* our parent's, while it is pending; else -1 */
+	int pending_fd[DOOR_PENDING_LIMIT];         /* connected, has not said what it wants; -1: free */
+	uint64_t pending_since[DOOR_PENDING_LIMIT]; /* the visit_count of its coming */
+	uint64_t visit_count;
+	int adopted_fd; /* our parent's, while it is pending; else -1 */
 	struct seat reader[LAYOUT_MAX_READERS];
 };
 
@@ -140,9 +142,29 @@ int shmring_door_open(struct shmring_producer *producer, const char *socket_path
 	return rc;
 }
 
+/* Who has stood at the door for longest and said nothing makes room; our parent, which may be slow, does not. */
+static void make_room(struct door *door)
+{
+	uint32_t oldest = DOOR_PENDING_LIMIT;
+
+	for (uint32_t i = 0; i < DOOR_PENDING_LIMIT; i++) {
+		if (door->pending_fd[i] < 0)
+			return;
+		if (door->pending_fd[i] != door->adopted_fd &&
+		    (oldest == DOOR_PENDING_LIMIT || door->pending_since[i] < door->pending_since[oldest]))
+			oldest = i;
+	}
+	if (oldest == DOOR_PENDING_LIMIT)
+		return;
+	shmring_door_refuse(door->pending_fd[oldest], -EBUSY,
+	                    "too many processes stand at this ring's door and say nothing; try again");
+	unwatch_and_close(door, &door->pending_fd[oldest]);
+}
+
 /* Takes the connection over: it is closed if it cannot be served. */
 static int add_pending(struct door *door, int socket_fd)
 {
+	make_room(door);
 	for (uint32_t i = 0; i < DOOR_PENDING_LIMIT; i++) {
 		int rc;
 
@@ -152,9 +174,10 @@ static int add_pending(struct door *door, int socket_fd)
 		if (rc < 0)
 			break;
 		door->pending_fd[i] = socket_fd;
+		door->pending_since[i] = ++door->visit_count;
 		return 0;
 	}
-	shmring_door_refuse(socket_fd, -EBUSY, "too many processes stand at this ring's door and say nothing; try again");
+	shmring_door_refuse(socket_fd, -EBUSY, "this ring's door cannot watch another socket");
 	close(socket_fd);
 	return -EBUSY;
 }
@@ -325,7 +348,7 @@ static enum shmring_event admit(struct door *door, struct seat *newcomer, const 
 		snprintf(refusal.text, sizeof refusal.text,
 		         "the reader sent something else than a pidfd of its own: nobody would learn of its death");
 	} else if (door->adopted_fd >= 0) {
-		refusal.code = -EBUSY;
+		refusal.code = -EAGAIN;
 		snprintf(refusal.text, sizeof refusal.text,
 		         "ring '%s' belongs to the process that started it, which has not joined yet", name);
 	}
@@ -447,14 +470,27 @@ bool shmring_stalled(const struct shmring_producer *producer, uint32_t limit_ms,
 	for (; producer->door && *reader < LAYOUT_MAX_READERS; (*reader)++) {
 		const struct seat *stalled = &producer->door->reader[*reader];
 
-		if ((mask >> *reader & 1) == 0 || stalled->pidfd < 0)
+		if ((mask >> *reader & 1) == 0)
 			continue;
-		*visitor = (struct shmring_visitor){
-			.reader = *reader, .pid = stalled->pid, .had_left = stalled->has_left, .is_owner = stalled->is_owner};
+		*visitor = (struct shmring_visitor){.reader = *reader,
+		                                    .pid = stalled->pid,
+		                                    .had_left = stalled->has_left,
+		                                    .is_owner = stalled->is_owner,
+		                                    .is_absent = stalled->pidfd < 0};
 		(*reader)++;
 		return true;
 	}
 	return false;
+}
+
+/* The process that started the producer may have joined a second time, by name. */
+static bool is_owners(const struct door *door, int32_t pid)
+{
+	bool found = false;
+
+	for (int i = 0; i < LAYOUT_MAX_READERS; i++)
+		found = found || (door->reader[i].pidfd >= 0 && door->reader[i].is_owner && door->reader[i].pid == pid);
+	return found;
 }
 
 int shmring_expel(struct shmring_producer *producer, uint32_t reader)
@@ -463,7 +499,7 @@ int shmring_expel(struct shmring_producer *producer, uint32_t reader)
 
 	if (!stalled || stalled->pidfd < 0)
 		return -ESRCH;
-	if (stalled->is_owner)
+	if (is_owners(producer->door, stalled->pid))
 		return -EPERM;
 	return syscall(SYS_pidfd_send_signal, stalled->pidfd, SIGKILL, NULL, 0) == 0 ? 0 : -errno;
 }

@@ -257,7 +257,7 @@ static void publish(struct shmring_producer *producer, uint32_t index)
 	shadow->offered_ns = clock_now_ns();
 	shadow->offered_mask = choose_offered_mask(producer, shadow->batch);
 	/* [COMMIT] release: every field of the batch is in memory before a reader sees READY.
-	 * Pairs with the acquire loads in slot_find_lowest() and the acquire CAS in shmring_acquire(). */
+	 * Pairs with the acquire loads in slot_find_lowest() and the acquire CAS in claim_word(). */
 	atomic_store_explicit(&slot->word, slot_word(shadow->sequence, shadow->offered_mask, LAYOUT_READY), memory_order_release);
 	producer->next_publish++;
 }

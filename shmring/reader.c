@@ -1,6 +1,7 @@
 /* reader.c - the reading side of the ring: batches are borrowed in order and given back in any order. */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -188,6 +189,10 @@ void shmring_detach(struct shmring_reader *reader)
 {
 	if (is_forked(reader))
 		return;
+	/* [LAST] acquire: a thread that is just giving a lease back has done so before we tell what is still held.  Pairs with the release
+	 * in drop_reference(). */
+	while (atomic_load_explicit(&reader->references, memory_order_acquire) != 1 + shmring_held_count(reader))
+		sched_yield();
 	say_goodbye(reader);
 	close(reader->socket_fd);
 	reader->socket_fd = -1;
@@ -206,7 +211,7 @@ static bool claim_word(struct shmring_reader *reader, uint32_t index, uint64_t w
 {
 	if (reader->filter.share == SHMRING_BROADCAST)
 		return true; /* our bit is in the word since it was published, and only we clear it */
-	/* [COMMIT] acquire: the batch's bytes are read after the claim.  Pairs with the release store in shmring_commit().
+	/* [COMMIT] acquire: the batch's bytes are read after the claim.  Pairs with the release store in publish().
 	 * Release is for the word's next owner: the claim itself carries nothing else. */
 	return atomic_compare_exchange_strong_explicit(&reader->map.slot[index].word, &word,
 	                                               slot_word(slot_sequence(word), reader->filter.bit, LAYOUT_HELD),

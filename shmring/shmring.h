@@ -165,6 +165,7 @@ struct shmring_visitor {
 	uint32_t batch_count; /* DIED: batches that are offered again */
 	bool had_left;        /* DIED: it had said goodbye before */
 	bool is_owner;        /* the process that started the producer, over shmring_door_adopt() */
+	bool is_absent;       /* stalled: a lane that nobody reads */
 };
 
 /*
@@ -224,7 +225,7 @@ struct shmring_wish {
 
 /*
  * Joins the ring `name` of this user (or the one at socket path `name` when it holds a '/').  wish NULL: {0, SHMRING_ANY_NUMBER}.
- * -ENOENT: no such ring; -EBUSY: all its places, the number, or the slots that the wish needs are taken; -EPROTO: other version.
+ * -ENOENT: no such ring; -EAGAIN: the process that started it has not joined yet; -EBUSY: all its places, the number, or the slots that the wish needs are taken; -EPROTO: other version.
  */
 int shmring_attach(struct shmring_reader **reader, const char *name, const struct shmring_wish *wish, struct err *err);
 

@@ -11,7 +11,7 @@ uint32_t slot_find_lowest(const struct layout_slot *slots, uint32_t slot_count, 
 		changed = false;
 		for (uint32_t i = 0; i < slot_count; i++) {
 			/* [COMMIT] acquire: whoever goes on to claim this slot sees the pixels behind the word, and a later
-			 * word of this pass is at least as new.  Pairs with the release store in shmring_commit(). */
+			 * word of this pass is at least as new.  Pairs with the release store in publish(). */
 			uint64_t seen = atomic_load_explicit(&slots[i].word, memory_order_acquire);
 
 			if (!slot_is_for(filter, seen))

@@ -494,21 +494,53 @@ static void starve_from_the_beginning(struct shmring_producer *producer)
 static void a_newcomer_is_not_blamed_for_the_time_before_it_came(void **state)
 {
 	struct shmring_producer *producer =
-		ring_create_as("newcomer", &(struct ring_plan){.share = SHMRING_BROADCAST, .slots = 3, .readers = 1});
-	struct shmring_reader *reader = join(producer, 0, SHMRING_ANY_NUMBER);
+		ring_create_as("newcomer", &(struct ring_plan){.share = SHMRING_BROADCAST, .slots = 3, .readers = 2});
+	struct shmring_reader *reader = join(producer, 0, SHMRING_ANY_NUMBER), *other = join(producer, 0, SHMRING_ANY_NUMBER);
 	struct shmring_visitor visitor;
 	uint32_t number = 0;
 
 	(void)state;
 	shmring_detach(reader);
+	shmring_detach(other);
+	assert_int_equal(await_event(producer, &visitor), SHMRING_LEFT);
 	assert_int_equal(await_event(producer, &visitor), SHMRING_LEFT);
 	publish_range(producer, 0, 2);
 	starve_from_the_beginning(producer);
-	reader = join(producer, 0, SHMRING_ANY_NUMBER);
+	reader = join(producer, 0, SHMRING_ANY_NUMBER); /* it gets the batches that nobody saw, */
+	other = join(producer, 0, SHMRING_ANY_NUMBER);  /* and this one waits for the next */
 	assert_false(shmring_stalled(producer, 20000, &number, &visitor));
 	starve_from_the_beginning(producer);
 	number = 0;
 	assert_true(shmring_stalled(producer, 1000, &number, &visitor));
+	assert_int_equal(visitor.reader, 0);
+	shmring_detach(reader);
+	shmring_detach(other);
+	shmring_destroy(producer);
+}
+
+static void a_lane_that_nobody_reads_stalls_the_others(void **state)
+{
+	struct shmring_producer *producer =
+		ring_create_as("lane", &(struct ring_plan){.share = SHMRING_LANES, .slots = 4, .readers = 2});
+	struct shmring_reader *reader = join(producer, 1, 1);
+	struct shmring_visitor visitor;
+	uint32_t number = 0;
+
+	(void)state;
+	publish_range(producer, 0, 3);
+	starve_from_the_beginning(producer);
+	assert_false(shmring_stalled(producer, 1000, &number, &visitor)); /* reader 1 has work to do */
+	take(reader, 1);
+	take(reader, 3);
+	publish_range(producer, 4, 5);
+	take(reader, 5);
+	publish(producer, 6);
+	starve_from_the_beginning(producer);
+	number = 0;
+	assert_true(shmring_stalled(producer, 1000, &number, &visitor));
+	assert_int_equal(visitor.reader, 0);
+	assert_true(visitor.is_absent);
+	assert_false(shmring_stalled(producer, 1000, &number, &visitor));
 	shmring_detach(reader);
 	shmring_destroy(producer);
 }
@@ -648,6 +680,7 @@ int main(void)
 		cmocka_unit_test(twenty_four_readers_join_and_the_next_is_refused),
 		cmocka_unit_test(a_stalled_broadcast_reader_is_named_and_can_be_expelled),
 		cmocka_unit_test(a_newcomer_is_not_blamed_for_the_time_before_it_came),
+		cmocka_unit_test(a_lane_that_nobody_reads_stalls_the_others),
 		cmocka_unit_test(a_reader_that_keeps_what_it_may_keep_is_not_blamed),
 		cmocka_unit_test(a_dead_readers_batch_stays_flagged_when_the_others_leave_it_too),
 		cmocka_unit_test(a_reader_that_cannot_use_the_ring_after_all_says_goodbye),

@@ -206,8 +206,9 @@ static void those_who_stand_still_stall(void **state)
 	producer->starved_since_ns = clock_now_ns();
 	assert_int_equal(audience_stalled(producer, 600000), 0);
 	producer->starved_since_ns = 1;
-	assert_int_equal(audience_stalled(producer, 1000), BIT_0 | BIT_1);
-	give_back(producer, 0, BIT_0);
+	assert_int_equal(audience_stalled(producer, 1000), 0); /* both do, so that they hold up nobody */
+	for (uint32_t i = 0; i < 3; i++)
+		give_back(producer, i, BIT_0);
 	assert_int_equal(audience_stalled(producer, 1000), BIT_1);
 	shmring_destroy(producer);
 }

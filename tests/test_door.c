@@ -459,6 +459,33 @@ static void garbage_at_the_door_is_ignored(void **state)
 	shmring_destroy(producer);
 }
 
+/* They connect and say nothing: those who have something to say get in all the same. */
+static void silent_callers_do_not_block_the_door(void **state)
+{
+	const char *name = ring_name("silence");
+	struct shmring_producer *producer = ring_create(name, SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct attempt attempt = {.name = name};
+	struct sockaddr_un address;
+	struct shmring_visitor visitor;
+	socklen_t address_bytes;
+	int fds[40];
+
+	(void)state;
+	assert_int_equal(shmring_door_open(producer, NULL, NULL), 0);
+	assert_int_equal(wire_address(name, &address, &address_bytes), 0);
+	for (int i = 0; i < 40; i++) {
+		fds[i] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(fds[i], (struct sockaddr *)&address, address_bytes), 0);
+		while (shmring_door_step(producer, &visitor) != SHMRING_NOTHING)
+			;
+	}
+	attach_while_stepping(producer, &attempt);
+	assert_int_equal(attempt.rc, 0);
+	for (int i = 0; i < 40; i++)
+		close(fds[i]);
+	shmring_destroy(producer);
+}
+
 static void collect_names(const struct shmring_card *card, void *context)
 {
 	if (strcmp(card->name, ring_name("listed")) == 0) {
@@ -540,6 +567,7 @@ int main(void)
 		cmocka_unit_test(readers_of_a_killed_producer_drain_and_learn_of_it),
 		cmocka_unit_test(a_welcome_that_cannot_be_is_refused),
 		cmocka_unit_test(garbage_at_the_door_is_ignored),
+		cmocka_unit_test(silent_callers_do_not_block_the_door),
 		cmocka_unit_test(a_running_ring_is_listed),
 		cmocka_unit_test(a_ring_that_does_not_answer_is_listed_as_such),
 	};

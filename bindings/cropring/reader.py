@@ -86,7 +86,7 @@ def attach(
     timeout : float, optional
         Seconds to wait for each batch before `TimeoutError`; None waits as long as the worker lives.
     wait : float
-        Seconds to wait for the ring itself, for when worker and reader are started side by side.
+        Seconds to wait for the ring itself, or for the Loader whose ring it is, for when both are started side by side.
     lane : int, optional
         The number in the ring to take, 0 to `readers` - 1, such as the local rank; None takes the first that is free.
     hold : int, optional
@@ -113,6 +113,6 @@ def attach(
         try:
             return Reader(Ring.attach(name, hold or 0, -1 if lane is None else lane), timeout)
         except CropringError as error:
-            if error.errno != errno.ENOENT or time.monotonic() >= deadline:
+            if error.errno not in (errno.ENOENT, errno.EAGAIN) or time.monotonic() >= deadline:
                 raise
         time.sleep(0.02)

@@ -61,20 +61,25 @@ static void deal_with_stalled(struct attendance *attendance, const struct shmrin
 	double seconds = attendance->options->stalled_after_ms / 1e3;
 	int rc;
 
-	if (attendance->options->stalled_reader == STALLED_WAIT) {
+	if (visitor->is_absent) {
 		log_write(LOG_WARNING,
-		          "reader %u (process %d) has given nothing back for over %.1f s, and the others wait for it "
-		          "(--stalled-reader expel ends such a process)",
-		          visitor->reader, visitor->pid, seconds);
+		          "no reader has number %u: for over %.1f s its batches have filled the ring, and the others wait",
+		          visitor->reader, seconds);
+		return;
+	}
+	if (attendance->options->stalled_reader == STALLED_WAIT) {
+		log_write(LOG_WARNING, "reader %u (process %d) has not read on for over %.1f s, and the others wait for it%s",
+		          visitor->reader, visitor->pid, seconds,
+		          attendance->options->share == SHMRING_BROADCAST ? " (--stalled-reader expel ends such a process)" : "");
 		return;
 	}
 	rc = shmring_expel(attendance->producer, visitor->reader);
 	if (rc == 0)
 		log_write(LOG_WARNING,
-		          "reader %u (process %d) gave nothing back for over %.1f s: it is killed, as --stalled-reader expel asks",
+		          "reader %u (process %d) did not read on for over %.1f s: it is killed, as --stalled-reader expel asks",
 		          visitor->reader, visitor->pid, seconds);
 	else
-		log_write(LOG_WARNING, "reader %u (process %d) has given nothing back for over %.1f s, but cannot be expelled: %s",
+		log_write(LOG_WARNING, "reader %u (process %d) has not read on for over %.1f s, but cannot be expelled: %s",
 		          visitor->reader, visitor->pid, seconds, rc == -EPERM ? "it started this worker" : strerror(-rc));
 }
 

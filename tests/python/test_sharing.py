@@ -167,7 +167,7 @@ def test_a_stopped_reader_of_a_broadcast_is_named(serve: Serve, other: Callable[
         for _ in range(4):
             next(reader)
         line = server.process.stderr.readline()
-        while "nothing back" not in line:
+        while "not read on" not in line:
             line = server.process.stderr.readline()
         assert f"process {stopped.process.pid}" in line and "--stalled-reader expel" in line
         os.kill(stopped.process.pid, signal.SIGCONT)
@@ -176,6 +176,25 @@ def test_a_stopped_reader_of_a_broadcast_is_named(serve: Serve, other: Callable[
             assert next(reader).seq == seq
             assert stopped.batch()[0] == seq - 3
             stopped.go_on()
+
+
+def test_a_lane_without_a_reader_is_named(serve: Serve, other: Callable[[Server], Other]) -> None:
+    server = serve("--readers=2", "--slots=4", "--share=lanes", "--stalled-after-ms=100", "--linger-ms=1000")
+    victim = other(server)  # lane 0
+    with attach(server) as reader:
+        assert victim.batch() == (0, False)
+        victim.kill()
+        assert [next(reader).seq, next(reader).seq] == [1, 3]
+        waiting = threading.Thread(target=lambda: [batch.seq for batch in reader])
+        waiting.start()
+        line = server.process.stderr.readline()
+        while "no reader has number 0" not in line:
+            line = server.process.stderr.readline()
+        with attach(server) as heir:
+            assert heir.number == 0
+            assert [(batch.seq, batch.redelivered) for batch in heir] == [(0, True), (2, False), (4, False), (6, False)]
+        waiting.join(WATCHDOG_S)
+    assert server.wait() == 0
 
 
 def test_a_stopped_reader_of_a_broadcast_can_be_expelled(serve: Serve, other: Callable[[Server], Other]) -> None:
@@ -195,6 +214,7 @@ def test_the_worker_ends_with_its_last_reader_and_says_what_was_not_taken(serve:
         victim = other(server)
         seq = victim.batch()[0]
         assert next(reader).seq in (0, 1)
+        eventually(lambda: reader.stats()["slots_ready"] == 3, "a full ring")
     victim.kill()
     assert server.wait() == 1
     err = server.process.stderr.read()
