@@ -180,8 +180,8 @@ def test_a_stopped_reader_of_a_broadcast_is_named(serve: Serve, other: Callable[
 
 def test_a_lane_without_a_reader_is_named(serve: Serve, other: Callable[[Server], Other]) -> None:
     server = serve("--readers=2", "--slots=4", "--share=lanes", "--stalled-after-ms=100", "--linger-ms=1000")
-    victim = other(server)  # lane 0
-    with attach(server) as reader:
+    victim = other(server)
+    with attach(server, lane=1) as reader:
         assert victim.batch() == (0, False)
         victim.kill()
         assert [next(reader).seq, next(reader).seq] == [1, 3]
