@@ -1,7 +1,7 @@
 /*
  * ring.pml - the ring's protocol: one producer, readers that join, leave and die, slot words that change by compare-and-swap.
  *
- * In: SPLIT, LANES or BROADCAST, the sizes below, how many processes are killed, and at most one BUG_... (tests/model/run sets them).
+ * In: SPLIT, LANES or BROADCAST, the sizes below, how many are killed, and at most one BUG_...: tests/model/run sets them.
  * Out: `spin -a` makes a checker of it; an assertion or an invalid end state is a violation.
  * README.md says which line of C each step stands for, and what the model cannot see.
  *
@@ -419,8 +419,8 @@ proctype door()
 #define HELD_BY_ANOTHER(s) (slot[s].state == HELD && slot[s].mask != BIT(r))
 
 /*
- * One process; `me` is the person, r its number.  Each step has at most one access to shared memory, and what the reader concludes from
- * it for itself.
+ * One process; `me` is the person, r its number.  Each step has at most one access to shared memory, and what the reader concludes
+ * from it for itself.
  */
 proctype reader(byte me)
 {
@@ -555,7 +555,10 @@ done:		skip
 		atomic { dead[me] && !over[me] -> over[me] = 1 }
 	}
 	/* what a process knew goes with it */
-	atomic { r = NONE; i = 0; candidate = NONE; candidate_seq = 0; mine = NONE; mine_seq = 0; got = 0; changed = 0; finish = 0; life_seen = 0 }
+	atomic {
+		r = NONE; i = 0; candidate = NONE; candidate_seq = 0; mine = NONE; mine_seq = 0;
+		got = 0; changed = 0; finish = 0; life_seen = 0
+	}
 }
 
 /* ------------------------------------------------------------------ death, and the final account */
