@@ -52,15 +52,16 @@ struct slot_filter {
 	uint32_t floor_sequence; /* and none before this one is for it any more */
 };
 
+/* A mask or a bit that does not belong there is left alone: claiming the batch would hide it from the audit. */
 static inline bool slot_is_for(const struct slot_filter *filter, uint64_t word)
 {
 	if (slot_state(word) != LAYOUT_READY)
 		return false;
 	switch (filter->share) {
 	case SHMRING_SPLIT:
-		return true;
+		return slot_mask(word) == 0 && !slot_seen(word);
 	case SHMRING_LANES:
-		return (slot_mask(word) & filter->bit) != 0;
+		return slot_mask(word) == filter->bit && !slot_seen(word);
 	case SHMRING_BROADCAST:
 		return (slot_mask(word) & filter->bit) != 0 &&
 		       !(filter->has_floor && slot_sequence_before(slot_sequence(word), filter->floor_sequence));

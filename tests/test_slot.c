@@ -92,6 +92,22 @@ static void each_reader_finds_what_is_its_own(void **state)
 	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), 3);
 }
 
+/* A reader that claimed such a batch would make a proper word of it, before the producer can see what was wrong. */
+static void a_batch_with_marks_that_its_mode_does_not_have_is_for_nobody(void **state)
+{
+	const uint64_t words[] = {slot_word(1, 2, LAYOUT_READY) | SLOT_SEEN, slot_word(2, 3, LAYOUT_READY),
+	                          slot_word(3, 0, LAYOUT_READY) | SLOT_SEEN};
+	struct slot_filter filter = {.bit = 2, .share = SHMRING_LANES};
+	struct layout_slot slots[3];
+	uint64_t word;
+
+	(void)state;
+	set_words(slots, words, 3);
+	assert_int_equal(slot_find_lowest(slots, 3, &filter, &word), SLOT_NONE);
+	filter.share = SHMRING_SPLIT;
+	assert_int_equal(slot_find_lowest(slots, 3, &filter, &word), SLOT_NONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -100,6 +116,7 @@ int main(void)
 		cmocka_unit_test(nothing_ready_gives_no_slot),
 		cmocka_unit_test(sequences_wrap),
 		cmocka_unit_test(each_reader_finds_what_is_its_own),
+		cmocka_unit_test(a_batch_with_marks_that_its_mode_does_not_have_is_for_nobody),
 	};
 
 	return cmocka_run_group_tests_name("slot", tests, NULL, NULL);
