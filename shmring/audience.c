@@ -89,6 +89,7 @@ static bool clear_bit(struct shmring_producer *producer, uint32_t index, uint32_
 		else
 			changed = slot_word(slot_sequence(word), slot_mask(word) & ~bit, LAYOUT_READY) | seen;
 	} while (!change(producer, index, &word, changed));
+	producer->shadow[index].offered_mask &= ~bit; /* as long as nobody has read it, the audit expects exactly these */
 	return orphaned;
 }
 

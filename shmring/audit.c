@@ -20,12 +20,13 @@ static bool word_is_possible(const struct shmring_producer *producer, const stru
 		return false;
 	if (shadow->filling)
 		return word == slot_word(shadow->sequence, 0, LAYOUT_FILLING);
+	if (shadow->offered_ns == 0)
+		return word == slot_word(shadow->sequence, 0, LAYOUT_FREE); /* nothing was ever in it */
 	switch (slot_state(word)) {
 	case LAYOUT_FREE:
 		return mask == 0 && !slot_seen(word);
 	case LAYOUT_READY:
-		return broadcast ? (mask & ~shadow->offered_mask) == 0 && !(slot_seen(word) && mask == 0)
-		                 : mask == shadow->offered_mask;
+		return slot_seen(word) ? mask != 0 && (mask & ~shadow->offered_mask) == 0 : mask == shadow->offered_mask;
 	case LAYOUT_HELD:
 		if (broadcast || (mask & producer->known_mask) != mask || __builtin_popcount(mask) != 1)
 			return false;

@@ -16,7 +16,7 @@ struct door;
 struct producer_shadow {
 	uint32_t sequence;
 	bool filling, done;
-	uint32_t offered_mask;     /* of the READY word: its lane, or the readers that the batch was offered to */
+	uint32_t offered_mask;     /* of the READY word: its lane, or the readers that it was offered to and that have not gone */
 	bool bereaved;             /* broadcast: a reader died that was to read it, and may have */
 	uint64_t offered_ns;       /* when it was published, or given to a newcomer */
 	uint64_t batch;            /* its number, of which the sequence is the low half */

@@ -8,7 +8,7 @@
 enum { SEQUENCE = 5, OTHER_SEQUENCE = 6, BIT = 1u << 1, STRANGE_BIT = 1u << 3 };
 
 /* What the producer knows of slot 0: readers 0 and 1 are in. */
-enum knowledge { NOT_FILLED, FILLED, OFFERED, KNOWLEDGE_COUNT };
+enum knowledge { NEVER_USED, FILLED, OFFERED, ORPHANED, KNOWLEDGE_COUNT };
 
 static struct shmring_producer *create_knowing(enum shmring_share share, enum knowledge knowledge)
 {
@@ -16,7 +16,8 @@ static struct shmring_producer *create_knowing(enum shmring_share share, enum kn
 	struct producer_shadow *shadow = &producer->shadow[0];
 
 	producer->known_mask = producer->present_mask = 3;
-	*shadow = (struct producer_shadow){.sequence = SEQUENCE, .filling = knowledge == FILLED};
+	*shadow =
+		(struct producer_shadow){.sequence = SEQUENCE, .filling = knowledge == FILLED, .offered_ns = knowledge >= OFFERED};
 	if (knowledge == OFFERED && share != SHMRING_SPLIT)
 		shadow->offered_mask = share == SHMRING_LANES ? BIT : 3;
 	return producer;
@@ -34,19 +35,21 @@ static bool passes(enum shmring_share share, enum knowledge knowledge, uint64_t 
 	return rc == 0;
 }
 
-/* Readers may also have left a batch alone; and a batch of no knowledge of ours is an offered one that came back. */
+/* Readers may also have left a batch alone.  In broadcast it is unread until one of them has given it back. */
 static bool is_legal(enum shmring_share share, enum knowledge knowledge, uint32_t mask, enum layout_state state, bool seen)
 {
 	if (knowledge == FILLED)
 		return state == LAYOUT_FILLING && mask == 0 && !seen;
 	if (state == LAYOUT_FREE)
 		return mask == 0 && !seen;
+	if (knowledge == NEVER_USED)
+		return false;
 	if (share == SHMRING_SPLIT)
 		return !seen && ((state == LAYOUT_READY && mask == 0) || (state == LAYOUT_HELD && (mask == 1 || mask == BIT)));
 	if (share == SHMRING_LANES && knowledge == OFFERED)
 		return !seen && mask == BIT && (state == LAYOUT_READY || state == LAYOUT_HELD);
 	if (share == SHMRING_BROADCAST && knowledge == OFFERED)
-		return state == LAYOUT_READY && mask <= 3 && !(seen && mask == 0);
+		return state == LAYOUT_READY && (seen ? mask >= 1 && mask <= 3 : mask == 3);
 	return state == LAYOUT_READY && mask == 0 && !seen; /* offered to nobody */
 }
 
@@ -57,7 +60,7 @@ static void a_word_passes_if_and_only_if_readers_can_have_written_it(void **stat
 
 	(void)state;
 	for (int share = SHMRING_SPLIT; share <= SHMRING_BROADCAST; share++) {
-		for (int knowledge = NOT_FILLED; knowledge < KNOWLEDGE_COUNT; knowledge++) {
+		for (int knowledge = NEVER_USED; knowledge < KNOWLEDGE_COUNT; knowledge++) {
 			for (size_t mask = 0; mask < sizeof masks / sizeof masks[0]; mask++) {
 				for (int word_state = 0; word_state <= LAYOUT_POISON + 1; word_state++) {
 					for (int seen = 0; seen <= 1; seen++) {

@@ -268,6 +268,39 @@ static void a_signal_ends_a_wait(void **state)
 	shmring_destroy(producer);
 }
 
+/* Nobody would ever take these, and nobody gives back what he does not take: a slot less, and not a word about it. */
+static void words_that_would_lose_a_slot_in_silence_are_noticed(void **state)
+{
+	const struct {
+		const char *what;
+		uint32_t slot;
+		uint64_t word;
+	} lies[] = {
+		{"nobody's, though unread", 0, slot_word(0, 0, LAYOUT_READY)},
+		{"one reader's, though nobody has read it", 0, slot_word(0, 1, LAYOUT_READY)},
+		{"ready, though nothing was ever in it", 2, slot_word(0, 0, LAYOUT_READY)},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+		struct shmring_producer *producer =
+			ring_create_as("lost", &(struct ring_plan){.share = SHMRING_BROADCAST, .readers = 2});
+		struct shmring_reader *readers[2] = {ring_adopt_reader(producer), ring_adopt_reader(producer)};
+		size_t byte_count;
+		void *base = (void *)(uintptr_t)shmring_mapping(readers[0], &byte_count);
+
+		publish(producer, 0);
+		assert_int_equal(layout_map(base).slot[0].word, slot_word(0, 3, LAYOUT_READY));
+		assert_int_equal(shmring_audit(producer), 0);
+		atomic_store(&layout_map(base).slot[lies[i].slot].word, lies[i].word);
+		if (shmring_audit(producer) != -EPROTO)
+			fail_msg("not noticed: %s", lies[i].what);
+		shmring_detach(readers[0]);
+		shmring_detach(readers[1]);
+		shmring_destroy(producer);
+	}
+}
+
 static void a_cancelled_claim_returns_at_once_and_for_good(void **state)
 {
 	struct shmring_producer *producer = ring_create("cancel", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
@@ -385,6 +418,7 @@ int main(void)
 		cmocka_unit_test(more_rows_than_a_batch_has_are_an_overwritten_ring),
 		cmocka_unit_test(who_holds_too_many_learns_so_before_the_end),
 		cmocka_unit_test(a_signal_ends_a_wait),
+		cmocka_unit_test(words_that_would_lose_a_slot_in_silence_are_noticed),
 		cmocka_unit_test(a_cancelled_claim_returns_at_once_and_for_good),
 		cmocka_unit_test(counters_and_last_lines_reach_the_reader),
 		cmocka_unit_test(a_long_stream_through_threads_is_whole_and_in_order),
