@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -62,24 +63,52 @@ static int use_a_small_dev_shm(void)
 	return 0;
 }
 
-static void a_small_dev_shm_is_told_or_gone_around(void **state)
+/* In a child, with a /dev/shm that nobody else uses: a name that is made there, for however short a time, is told by inotify. */
+static int watch_for_names(void)
+{
+	enum shmring_segment used;
+	struct inotify_event event[8];
+	int watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), fd;
+
+	if (mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=4m") < 0)
+		return 77;
+	if (inotify_add_watch(watch_fd, "/dev/shm", IN_CREATE) < 0)
+		return 77;
+	if (segment_create(SHMRING_SEGMENT_SHM, 1 << 20, &fd, &used, NULL) < 0)
+		return 1;
+	return read(watch_fd, event, sizeof event) < 0 && errno == EAGAIN ? 0 : 2;
+}
+
+/* In a mount namespace of its own; skips the test where that is not allowed. */
+static void must_succeed_alone(int (*check)(void))
 {
 	pid_t child = fork();
 	int status;
 
-	(void)state;
 	if (child == 0) {
 		if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
 			_exit(77);
 		if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 			_exit(77);
-		_exit(use_a_small_dev_shm());
+		_exit(check());
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	if (WEXITSTATUS(status) == 77)
 		skip(); /* no right to mount here */
 	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void a_small_dev_shm_is_told_or_gone_around(void **state)
+{
+	(void)state;
+	must_succeed_alone(use_a_small_dev_shm);
+}
+
+static void no_name_is_made_that_a_death_could_leave(void **state)
+{
+	(void)state;
+	must_succeed_alone(watch_for_names);
 }
 
 /* A sealed memfd as a worker makes it, so that a test can spoil one thing about it. */
@@ -259,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind_is_private_nameless_and_fully_reserved),
 		cmocka_unit_test(a_small_dev_shm_is_told_or_gone_around),
+		cmocka_unit_test(no_name_is_made_that_a_death_could_leave),
 		cmocka_unit_test(what_is_no_file_is_refused),
 		cmocka_unit_test(memory_of_another_user_is_refused),
 		cmocka_unit_test(memory_that_others_can_open_is_refused),
