@@ -36,17 +36,19 @@ static bool is_orphan(uint64_t word)
 	return slot_state(word) == LAYOUT_READY && slot_mask(word) == 0;
 }
 
-static void adopt_orphans(struct shmring_producer *producer, uint32_t bit)
+/* Broadcast: orphans are for these readers from now on.  `late`: for them they come after their successors, and are flagged. */
+static void offer_orphans(struct shmring_producer *producer, uint32_t mask, bool late)
 {
-	for (uint32_t i = 0; i < producer->slot_count; i++) {
+	for (uint32_t i = 0; i < producer->slot_count && mask != 0; i++) {
 		uint64_t word = look(producer, i);
 
 		if (is_orphan(word) && !producer->shadow[i].filling) {
-			producer->shadow[i].offered_mask = bit;
+			producer->shadow[i].offered_mask = mask;
 			producer->shadow[i].offered_ns = clock_now_ns();
-			producer->map.slot[i].redelivered = producer->shadow[i].bereaved; /* nobody looks: the mask is empty */
+			/* nobody looks: the mask is empty */
+			producer->map.slot[i].redelivered = late || producer->shadow[i].bereaved;
 			(void)change(producer, i, &word,
-			             slot_word(slot_sequence(word), bit, LAYOUT_READY)); /* else: the audit's business */
+			             slot_word(slot_sequence(word), mask, LAYOUT_READY)); /* else: the audit's business */
 		}
 	}
 }
@@ -62,7 +64,7 @@ void audience_join(struct shmring_producer *producer, uint32_t number, int32_t p
 	producer->known_mask |= bit;
 	producer->hold[number] = hold;
 	if (producer->share == SHMRING_BROADCAST) {
-		adopt_orphans(producer, bit);
+		offer_orphans(producer, bit, false);
 		if ((uint32_t)__builtin_popcount(producer->present_mask) >= producer->reader_limit) {
 			producer->audience_met = true;
 			woken_mask = producer_publish_due(producer);
@@ -103,10 +105,14 @@ void audience_leave(struct shmring_producer *producer, uint32_t number, const st
 		bool held = (goodbye->held_slots >> i & 1) != 0 && goodbye->held_sequence[i] == producer->shadow[i].sequence;
 
 		if (!held)
-			(void)clear_bit(producer, i, bit, false); /* an orphan waits for whoever joins next */
+			(void)clear_bit(producer, i, bit, false);
 	}
+	/* Else an orphan would wait for somebody to join, and hold its slot all the while (found by model checking). */
+	if (producer->share == SHMRING_BROADCAST)
+		offer_orphans(producer, producer->present_mask, true);
 	pthread_mutex_unlock(&producer->publish_lock);
 	bell_ring(&producer->map.bells->producer_bell);
+	producer_ring_readers(producer, UINT32_MAX);
 }
 
 bool audience_holds(struct shmring_producer *producer, uint32_t number)
@@ -163,6 +169,8 @@ uint32_t audience_forget(struct shmring_producer *producer, uint32_t number, boo
 		else
 			offered_again += take_back(producer, i, bit, had_left);
 	}
+	if (producer->share == SHMRING_BROADCAST)
+		offer_orphans(producer, producer->present_mask, true);
 	producer->known_mask &= ~bit;
 	pthread_mutex_unlock(&producer->publish_lock);
 	bell_ring(&producer->map.bells->producer_bell);

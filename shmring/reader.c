@@ -53,7 +53,7 @@ static void say_goodbye(struct shmring_reader *reader)
 
 	/* relaxed: a lease that another thread gives back right now is named with its sequence, which its word has no more then */
 	goodbye.held_slots = atomic_load_explicit(&reader->held_slots, memory_order_relaxed);
-	memcpy(goodbye.held_sequence, reader->held_sequence, sizeof goodbye.held_sequence);
+	memcpy(goodbye.held_sequence, reader->filter.taken_sequence, sizeof goodbye.held_sequence);
 	(void)wire_send(reader->socket_fd, &goodbye, sizeof goodbye, NULL, 0);
 }
 
@@ -241,9 +241,7 @@ static int claim_ready_slot(struct shmring_reader *reader, struct shmring_lease 
 
 static void note_lease(struct shmring_reader *reader, const struct shmring_lease *lease)
 {
-	reader->held_sequence[lease->slot] = lease->sequence;
-	reader->filter.has_floor = true;
-	reader->filter.floor_sequence = lease->sequence + 1;
+	slot_note_taken(&reader->filter, lease->slot, lease->sequence);
 	/* relaxed: the lease is this thread's until it hands it on */
 	atomic_fetch_or_explicit(&reader->held_slots, UINT64_C(1) << lease->slot, memory_order_relaxed);
 	atomic_fetch_add_explicit(&reader->references, 1, memory_order_relaxed);
@@ -336,7 +334,7 @@ int shmring_release(struct shmring_reader *reader, const struct shmring_lease *l
 	if (is_forked(reader))
 		return -ECHILD;
 	/* relaxed: which leases are out is counted, and compared with what was promised; the word below hands the memory over */
-	if (reader->held_sequence[lease->slot] != lease->sequence ||
+	if (reader->filter.taken_sequence[lease->slot] != lease->sequence ||
 	    (atomic_fetch_and_explicit(&reader->held_slots, ~bit, memory_order_relaxed) & bit) == 0)
 		return -ESTALE;
 	/* relaxed: a first guess for the CAS */

@@ -13,10 +13,9 @@ struct shmring_reader {
 	int socket_fd, pidfd, catalog_fd;
 	pid_t owner_pid; /* a fork of that process has the memory, but not the right to use it */
 	uint32_t number, hold;
-	struct slot_filter filter;
-	_Atomic uint64_t held_slots;               /* a bit for each lease that is out */
-	uint32_t held_sequence[SHMRING_MAX_SLOTS]; /* the acquiring thread's: what each slot was last borrowed with */
-	_Atomic uint32_t references;               /* 1 while attached, and 1 per lease */
+	struct slot_filter filter;   /* the acquiring thread's; others look at the sequence of a lease that they have */
+	_Atomic uint64_t held_slots; /* a bit for each lease that is out */
+	_Atomic uint32_t references; /* 1 while attached, and 1 per lease */
 };
 
 #endif

@@ -155,7 +155,7 @@ enum shmring_event {
 	SHMRING_NOTHING,
 	SHMRING_JOINED,
 	SHMRING_LEFT, /* what it still holds stays its own until it gives it back or dies */
-	SHMRING_DIED, /* what it held is offered again */
+	SHMRING_DIED, /* what it held is offered again, unless it had left before */
 };
 
 /* Whom an event is about. */
@@ -211,7 +211,7 @@ struct shmring_reader;
 /* A borrowed batch. */
 struct shmring_lease {
 	uint32_t slot, sequence, epoch, row_count;
-	bool redelivered; /* a reader that died had it before, and may have used it */
+	bool redelivered; /* offered again: a reader that is gone was to read it before, and if it died, may have used it */
 };
 
 enum { SHMRING_ANY_NUMBER = -1 };

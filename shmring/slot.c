@@ -14,7 +14,7 @@ uint32_t slot_find_lowest(const struct layout_slot *slots, uint32_t slot_count, 
 			 * word of this pass is at least as new.  Pairs with the release store in publish(). */
 			uint64_t seen = atomic_load_explicit(&slots[i].word, memory_order_acquire);
 
-			if (!slot_is_for(filter, seen))
+			if (!slot_is_for(filter, i, seen))
 				continue;
 			if (candidate == SLOT_NONE || slot_sequence_before(slot_sequence(seen), slot_sequence(candidate_word))) {
 				candidate = i;

@@ -48,12 +48,24 @@ static inline bool slot_sequence_before(uint32_t a, uint32_t b)
 struct slot_filter {
 	uint32_t bit; /* its own in the masks */
 	enum shmring_share share;
-	bool has_floor;          /* broadcast: it has taken batches, */
-	uint32_t floor_sequence; /* and none before this one is for it any more */
+	/* Broadcast: its bit stays in a word until it gives the batch back, so it notes what it has taken: which slots ever, */
+	uint64_t taken_slots;
+	uint32_t taken_sequence[SHMRING_MAX_SLOTS]; /* and the last batch from each */
 };
 
+static inline void slot_note_taken(struct slot_filter *filter, uint32_t index, uint32_t sequence)
+{
+	filter->taken_slots |= UINT64_C(1) << index;
+	filter->taken_sequence[index] = sequence;
+}
+
+static inline bool slot_was_taken(const struct slot_filter *filter, uint32_t index, uint32_t sequence)
+{
+	return (filter->taken_slots >> index & 1) != 0 && filter->taken_sequence[index] == sequence;
+}
+
 /* A mask or a bit that does not belong there is left alone: claiming the batch would hide it from the audit. */
-static inline bool slot_is_for(const struct slot_filter *filter, uint64_t word)
+static inline bool slot_is_for(const struct slot_filter *filter, uint32_t index, uint64_t word)
 {
 	if (slot_state(word) != LAYOUT_READY)
 		return false;
@@ -63,8 +75,7 @@ static inline bool slot_is_for(const struct slot_filter *filter, uint64_t word)
 	case SHMRING_LANES:
 		return slot_mask(word) == filter->bit && !slot_seen(word);
 	case SHMRING_BROADCAST:
-		return (slot_mask(word) & filter->bit) != 0 &&
-		       !(filter->has_floor && slot_sequence_before(slot_sequence(word), filter->floor_sequence));
+		return (slot_mask(word) & filter->bit) != 0 && !slot_was_taken(filter, index, slot_sequence(word));
 	}
 	return false;
 }

@@ -299,6 +299,51 @@ static void a_dead_broadcast_reader_holds_up_nobody_and_repeats_nothing_for_the_
 	shmring_destroy(producer);
 }
 
+/* Found by model checking: such a batch waited for a third reader to join, and kept its slot for ever if none did. */
+static void a_broadcast_that_lost_its_audience_goes_to_those_who_are_there(void **state)
+{
+	(void)state;
+	for (int dies = 0; dies <= 1; dies++) {
+		const char *name = ring_name("lost-audience");
+		struct shmring_producer *producer =
+			ring_create_as(name, &(struct ring_plan){.share = SHMRING_BROADCAST, .slots = 4, .readers = 2});
+		struct shmring_reader *first = join(producer, 1, 0), *leaver = dies ? NULL : join(producer, 1, 1), *late;
+		struct shmring_visitor visitor;
+		struct shmring_lease lease, other;
+		struct victim victim = {.pid = 0};
+
+		assert_int_equal(shmring_door_open(producer, NULL, NULL), 0);
+		if (dies) {
+			victim = start_victim(name, 0, false);
+			assert_int_equal(await_event(producer, &visitor), SHMRING_JOINED);
+			await_victim(&victim);
+		}
+		shmring_detach(first);
+		assert_int_equal(await_event(producer, &visitor), SHMRING_LEFT);
+		publish_range(producer, 0, 1); /* for the second reader alone */
+		late = join(producer, 1, 0);
+		publish(producer, 2);
+		take(late, 2);
+		expect_nothing(late);
+		if (dies)
+			kill_victim(&victim);
+		else
+			shmring_detach(leaver);
+		assert_int_equal(await_event(producer, &visitor), dies ? SHMRING_DIED : SHMRING_LEFT);
+		expect(late, &lease, 0, true);
+		expect(late, &other, 1, true);
+		assert_int_equal(shmring_release(late, &lease), 0);
+		expect_nothing(late); /* what it still has is not offered to it a second time */
+		assert_int_equal(shmring_release(late, &other), 0);
+		publish_range(producer, 3, 4);
+		take(late, 3);
+		take(late, 4);
+		assert_int_equal(shmring_audit(producer), 0);
+		shmring_detach(late);
+		shmring_destroy(producer);
+	}
+}
+
 static void what_a_leaver_still_holds_stays_its_own(void **state)
 {
 	static const enum shmring_share shares[] = {SHMRING_SPLIT, SHMRING_BROADCAST};
@@ -673,6 +718,7 @@ int main(void)
 		cmocka_unit_test(a_broadcast_without_audience_is_kept_for_the_next_reader),
 		cmocka_unit_test(what_a_dead_reader_held_is_offered_again_and_flagged),
 		cmocka_unit_test(a_dead_broadcast_reader_holds_up_nobody_and_repeats_nothing_for_the_others),
+		cmocka_unit_test(a_broadcast_that_lost_its_audience_goes_to_those_who_are_there),
 		cmocka_unit_test(what_a_leaver_still_holds_stays_its_own),
 		cmocka_unit_test(what_a_leaver_held_counts_as_read_when_it_dies),
 		cmocka_unit_test(a_reader_that_keeps_more_than_it_said_gets_an_answer_at_once),

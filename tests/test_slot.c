@@ -80,13 +80,11 @@ static void each_reader_finds_what_is_its_own(void **state)
 	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), 1);
 	filter.share = SHMRING_BROADCAST;
 	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), 1);
-	filter.has_floor = true;
-	filter.floor_sequence = 7; /* what it has taken before lies below */
+	slot_note_taken(&filter, 1, 6); /* its bit stays as long as it has the batch */
 	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), 2);
-	filter.floor_sequence = 8;
+	slot_note_taken(&filter, 2, 7);
 	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), SLOT_NONE);
 	filter.bit = 4;
-	filter.has_floor = false;
 	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), SLOT_NONE);
 	filter.share = SHMRING_SPLIT;
 	assert_int_equal(slot_find_lowest(slots, 4, &filter, &word), 3);

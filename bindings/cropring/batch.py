@@ -108,7 +108,7 @@ class Batch:
 
     @property
     def redelivered(self) -> bool:
-        """True when a reader that died had the batch before, and may have used it."""
+        """True when the batch was for a reader that is gone, which may have used it if it died; it may come after its successors."""
         return self._lease.redelivered
 
     def __len__(self) -> int:

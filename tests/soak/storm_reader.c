@@ -141,14 +141,14 @@ static void check_repetition(struct member *member, const struct kept *taken, ui
 
 	if (taken->lease.redelivered)
 		atomic_fetch_add(&entry->flagged, 1);
-	/* In broadcast all who were in the ring get it; to those who came later it is offered only if none of them gave it back. */
+	/* In broadcast all who were in the ring get it; those who came later only if none of them will, and then all of them at once. */
 	if (times_before == 0 || (ledger->options.share == SHMRING_BROADCAST && taken->ring >= member->stay.published_before))
 		return;
 	atomic_fetch_add(&ledger->duplicates, 1);
 	if (!taken->lease.redelivered)
 		storm_complain(ledger, STORM_UNFLAGGED, "batch %" PRIu64 " came again, not flagged; life %u had it before",
 		               taken->batch, atomic_load(&entry->taker));
-	if (atomic_load(&entry->released) > 0)
+	if (atomic_load(&entry->released) > 0 && !(ledger->options.share == SHMRING_BROADCAST && taken->lease.redelivered))
 		storm_complain(ledger, STORM_UNFLAGGED, "batch %" PRIu64 " came again, although life %u had given it back",
 		               taken->batch, atomic_load(&entry->taker));
 }
