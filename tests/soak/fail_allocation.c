@@ -2,9 +2,10 @@
  * fail_allocation.c - a library for LD_PRELOAD: the FAIL_ALLOCATION-th allocation of the process returns NULL, all others work.
  *
  * Any thread.  Counting starts when the program's libraries are loaded; FAIL_ALLOCATION_COUNT names a file that gets the number of
- * allocations when the process exits.
+ * allocations when the process exits.  It is opened at the start: a worker in its sandbox opens no file for writing.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,11 +18,15 @@ extern void *__libc_realloc(void *memory, size_t byte_count);
 extern void *__libc_memalign(size_t alignment, size_t byte_count);
 
 static uint64_t failing; /* 0: none */
+static int count_fd = -1;
 static atomic_uint_least64_t allocations;
 
 __attribute__((constructor)) static void start_counting(void)
 {
-	const char *number = getenv("FAIL_ALLOCATION");
+	const char *number = getenv("FAIL_ALLOCATION"), *path = getenv("FAIL_ALLOCATION_COUNT");
+
+	if (path)
+		count_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	atomic_store_explicit(&allocations, 0, memory_order_relaxed); /* relaxed: no other thread runs yet */
 	failing = number ? strtoull(number, NULL, 10) : 0;
@@ -29,15 +34,11 @@ __attribute__((constructor)) static void start_counting(void)
 
 __attribute__((destructor)) static void tell_count(void)
 {
-	const char *path = getenv("FAIL_ALLOCATION_COUNT");
 	/* relaxed: a number for people */
 	uint64_t count = atomic_load_explicit(&allocations, memory_order_relaxed);
-	FILE *file = path ? fopen(path, "w") : NULL;
 
-	if (file) {
-		fprintf(file, "%llu\n", (unsigned long long)count);
-		fclose(file);
-	}
+	if (count_fd >= 0)
+		dprintf(count_fd, "%llu\n", (unsigned long long)count);
 }
 
 static int must_fail(void)
