@@ -287,7 +287,7 @@ class Loader:
         if loop != self._loops_begun or self._worker is None:
             raise CropringError("this loop is over: the loader was closed, or another loop over it began")
         lease, self._kept = self._kept or self._acquire(self._worker), None
-        if self._shares_batches and (lease is None or lease.epoch != self._stream_epoch):
+        if self._shares_batches and (lease is None or lease.epoch > self._stream_epoch):
             self._kept = lease
             if self._stream_batch == 0:
                 self._next_epoch = self._stream_epoch + 1
@@ -298,6 +298,8 @@ class Loader:
         if self._is_only_reader and lease.sequence != self._stream_seq % 2**32:
             raise CropringError(f"the worker handed out batch {lease.sequence} where {self._stream_seq % 2**32} was due")
         self._supervisor.batch_arrived()
+        if lease.epoch < self._stream_epoch:
+            return lease  # late: a reader that died had it, while we went on to the next epoch
         if self._stream_batch == 0:  # from now on this epoch is begun, and the next loop's is the following
             self._next_epoch = self._stream_epoch + 1
             self._flags["start_sample"] = 0
@@ -419,7 +421,8 @@ class _Epoch(Iterator[Batch]):
         if lease is None:
             self._batches_left = 0
             raise StopIteration
-        self._batches_left -= 1
+        if lease.epoch == self._loader._stream_epoch:  # else it is late, and one of another epoch's
+            self._batches_left -= 1
         if self._batches_left == 0:
             self._loader._end()
         return Batch(lease)

@@ -323,6 +323,22 @@ def test_a_loader_shares_its_ring_epoch_by_epoch(load: Callable[..., cropring.Lo
         assert ours == everything[0::2]
 
 
+def test_a_late_batch_of_a_dead_reader_ends_no_epoch_of_a_loader(load: Callable[..., cropring.Loader], other: Callable[..., Other]) -> None:
+    """It comes when the Loader has gone on to the next epoch."""
+    name = f"test-{os.getpid()}-late"
+    loader = load(ring=name, readers=2, slots=6, epochs=4)
+    victim = other(Server(name, None))  # type: ignore[arg-type]
+    assert victim.batch() == (0, False)
+    assert [batch.seq for batch in loader] == list(range(1, 8))
+    loop = iter(loader)
+    seen = [next(loop).seq]
+    victim.kill()
+    eventually(lambda: loader.stats()["redelivered"] == 1, "the batch of the dead reader offered again")
+    rest = [(batch.seq, batch.epoch, batch.redelivered) for batch in loop]
+    assert sorted(rest) == [(0, 0, True), *((seq, 1, False) for seq in range(9, 16))] and seen == [8]
+    assert [[batch.seq for batch in loader] for _ in range(2)] == [list(range(16, 24)), list(range(24, 32))]
+
+
 def test_scribbling_over_the_slot_words_ends_every_process(serve: Serve) -> None:
     import ctypes
 
