@@ -77,13 +77,15 @@ class Supervisor:
             raise died from None
         cause = f"worker {dead.process.pid} ended without a word ({in_words(died.exit_status)})" + self._blame(dead.ring, died, dataset)
         dead.stop()  # the next one needs the memory
-        worker = self._start(start, died)
+        changed = f"{dataset.root} changed: {len(dataset)} samples when the epoch began, "
+        sequel = f". {cause}, and without the same samples no other can go on with its epoch; begin the next one"
+        try:
+            worker = self._start(start, died)
+        except ValueError as refusal:  # the same flags were right for the dead one: there are too few samples for them now
+            raise CropringError(f"{changed}and now {refusal}{sequel}") from None
         if not dataset.is_same(now := Dataset(worker.ring.catalog_fd)):
             worker.stop()
-            raise CropringError(
-                f"{dataset.root} changed: {len(dataset)} samples when the epoch began, {len(now)} or others now. {cause}, "
-                "and without the same samples no other can go on with its epoch; begin the next one"
-            )
+            raise CropringError(f"{changed}{len(now)} or others now{sequel}")
         self._respawns += 1
         _log.warning("%s; worker %d goes on with %s", cause, worker.process.pid, place)
         return worker

@@ -237,6 +237,22 @@ def test_a_folder_that_changed_ends_the_epoch(load: Load, folder: Folder) -> Non
     assert {batch.epoch for batch in loader} == {1}
 
 
+def test_a_folder_that_holds_less_than_was_read_already_ends_the_epoch(load: Load, folder: Folder) -> None:
+    source = folder(40)
+    loader = load(source)
+    loop = iter(loader)
+    for _ in range(5):
+        next(loop)
+    for file in sorted(source.iterdir())[5:]:
+        file.unlink()
+    os.kill(pid_of(loader), signal.SIGKILL)
+    with pytest.raises(cropring.CropringError, match=f"{source} changed: 40 samples when the epoch began, and now .*only 5 samples"):
+        for _ in loop:
+            pass
+    with pytest.warns(UserWarning, match="40 samples before, 5 now"):
+        assert {batch.epoch for batch in loader} == {1}
+
+
 def test_a_folder_that_is_gone_is_a_source_error(load: Load, folder: Folder) -> None:
     source = folder(20)
     loader = load(source)
