@@ -162,6 +162,7 @@ class Loader:
             raise ValueError(f"respawn={respawn}: 0 or more deaths are expected")
         self._flags = {name: value for name, value in flags.items() if name in _ALWAYS_SAID or value != _DEFAULTS[name]}
         self._source = os.path.expanduser(os.fspath(source))
+        self._folder = _working_folder()  # of relative paths, wherever the program goes later
         self.batch_size: int = flags["batch_size"]
         self.batch_sampler = None
         self._closed_stats: dict[str, int] | None = None
@@ -204,7 +205,7 @@ class Loader:
             flags["first_batch"] = self._stream_seq
         if self._supervisor.crashed:
             flags["crashed"] = self._supervisor.crashed
-        return Worker(self._source, flags)
+        return Worker(self._source, flags, self._folder if self._folder and os.path.isdir(self._folder) else None)
 
     def _adopt(self, worker: Worker) -> Worker:
         self._worker = worker
@@ -383,6 +384,13 @@ class Loader:
 
 
 _DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(Loader).parameters.items()}
+
+
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None  # it was removed; absolute paths work all the same
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -41,10 +41,10 @@ class Worker:
     """A running `cropring serve` whose reader is this process.
 
     Nobody else can join: a ring serves one reader, and this worker waits for the process that started it.  The worker ends when
-    this process does, however it does.
+    this process does, however it does.  Relative paths begin at `folder`; None: where this process is.
     """
 
-    def __init__(self, source: str, flags: Mapping[str, object]) -> None:
+    def __init__(self, source: str, flags: Mapping[str, object], folder: str | None = None) -> None:
         self._owner_pid = os.getpid()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
@@ -56,6 +56,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env=environment,
+                cwd=folder,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )

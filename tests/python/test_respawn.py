@@ -253,6 +253,26 @@ def test_a_folder_that_holds_less_than_was_read_already_ends_the_epoch(load: Loa
         assert {batch.epoch for batch in loader} == {1}
 
 
+def test_relative_paths_stay_what_they_were_when_the_program_moves_on(load: Load, folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = folder(20)
+    monkeypatch.chdir(source.parent)
+    loader = load(source.name, stats="stats.json")
+    loop = iter(loader)
+    next(loop)
+    monkeypatch.chdir("/")
+    os.kill(pid_of(loader), signal.SIGKILL)
+    assert sum(1 for _ in loop) == 4
+    loader.close()
+    assert (source.parent / "stats.json").exists()
+
+
+def test_a_worker_needs_no_working_folder(load: Load, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    loader = load(photos.resolve())
+    assert sum(1 for _ in killing(loader, loader, lambda number: number == 1)) == len(loader)
+
+
 def test_a_folder_that_is_gone_is_a_source_error(load: Load, folder: Folder) -> None:
     source = folder(20)
     loader = load(source)
