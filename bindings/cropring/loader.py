@@ -235,6 +235,8 @@ class Loader:
         self.dataset = dataset
         if len(before) != len(dataset):
             warnings.warn(f"{self._source} changed: {len(before)} samples before, {len(dataset)} now", stacklevel=4)
+        if not dataset.is_same(before) and self._supervisor.forget_samples():
+            self._start_worker(self._stream_epoch)
 
     # ---------------------------------------------------------------- iteration
 
@@ -356,7 +358,7 @@ class Loader:
         `sandbox_landlock`, `sandbox_roots`, `sandbox_seccomp` and `sandbox_uring` tell what holds the worker (0: not in force);
         `status_...` count files by how they ended, substitutes included; `slots`, `slots_held` (by arrays of this process) and
         `slots_ready` describe the ring now.  A worker that took a dead one's place goes on with its counts, in which there is also
-        what was lost with it.  `respawns` counts such workers and `crashed_samples` the samples left out since the Loader was made.
+        what was lost with it.  `respawns` counts such workers since the Loader was made; `crashed_samples` are left out.
         """
         if self._closed_stats is not None:
             return dict(self._closed_stats)

@@ -52,6 +52,13 @@ class Supervisor:
         """A fresh worker counts from 0."""
         self._past = {}
 
+    def forget_samples(self) -> bool:
+        """The folder changed, and their numbers are other files' now.  True if the worker that is there leaves any out."""
+        leaves_out = bool(self.crashed)
+        self.crashed = []
+        self._crashes.clear()
+        return leaves_out
+
     def batch_arrived(self) -> None:
         """The worker that is there now does its work."""
         self._deaths_in_a_row = 0

@@ -380,6 +380,19 @@ def test_a_file_that_kills_the_decoder_twice_is_named_and_left_out(
     assert loader.stats()["respawns"] == 2
 
 
+def test_a_changed_folder_numbers_its_crashing_files_anew(load: Load, with_culprit: Callable[..., Path], crash: Callable[..., None]) -> None:
+    source = with_culprit()
+    crash("segv")
+    loader = load(source)
+    assert CULPRIT not in [int(index) for batch in loader for index in batch.index]
+    (source / "a" / "000.jpg").unlink()
+    loader.set_epoch(5)  # a fresh worker, which must leave out nothing by its old number
+    with pytest.warns(UserWarning, match="20 samples before, 19 now"):
+        statuses = {int(index): int(status) for batch in loader for index, status in zip(batch.index, batch.status)}
+    assert CULPRIT in statuses and CULPRIT - 1 not in statuses
+    assert loader._supervisor.crashed == [CULPRIT - 1] and loader.stats()["respawns"] == 4
+
+
 def test_no_decoder_meets_a_file_before_the_loader_can_read_its_note(
     load: Load, with_culprit: Callable[..., Path], crash: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
