@@ -187,7 +187,6 @@ class Loader:
     def _start_worker(self, epoch: int) -> None:
         """A new stream, from the beginning of `epoch`."""
         self._stop_worker()
-        self._kept = None
         self._supervisor.stream_begins()
         self._stream_epoch, self._stream_batch, self._stream_seq = epoch, 0, 0
         self._stream_start_sample = self._flags["start_sample"] if epoch == self._flags["start_epoch"] else 0
@@ -220,15 +219,16 @@ class Loader:
             successor = self._supervisor.replace(dead, error, self._make_worker, self.dataset, place)
         finally:
             self._finalizer()
-        if self._closed_stats is not None:
-            successor.stop()
+        self._adopt(successor)
+        if self._closed_stats is not None:  # asked afterwards: whoever closes now finds it
+            self._stop_worker()
             raise CropringError("the loader was closed by another thread")
-        return self._adopt(successor)
+        return successor
 
     def _stop_worker(self) -> None:
         if self._worker is not None:
             self._finalizer()
-            self._worker = None
+        self._worker = self._kept = None
 
     def _take_dataset(self, dataset: Dataset) -> None:
         before = getattr(self, "dataset", dataset)

@@ -16,6 +16,7 @@ from .worker import Worker, in_words
 _CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS}
 _CULPRIT = 1 << 63  # in a decode thread's note (loader/run/crash.h); the rest of it is the sample + 1, 0 for none
 _CRASHES_UNTIL_LEFT_OUT = 2  # one may be the machine's fault
+_LEFT_OUT_LIMIT = 5000  # a worker is told on its command line, where one word has room for 128 KiB
 _SUMS = {"images", "batches", "bytes_read", "bad_samples", "substitutes"}  # and `status_...` and `..._ns`: of all workers together
 _log = logging.getLogger("cropring")
 
@@ -85,6 +86,9 @@ class Supervisor:
         cause = f"worker {dead.process.pid} ended without a word ({in_words(died.exit_status)})" + self._blame(dead.ring, died, dataset)
         dead.stop()  # the next one needs the memory
         changed = f"{dataset.root} changed: {len(dataset)} samples when the epoch began, "
+        if len(self.crashed) > _LEFT_OUT_LIMIT:
+            text = f"{len(self.crashed)} samples crashed the decoder twice each, over {_LEFT_OUT_LIMIT}: that is not the files' fault alone"
+            raise WorkerDied(f"{text}; of the last: {died}", died.errno, died.last_lines, died.exit_status) from None
         sequel = f". {cause}, and without the same samples no other can go on with its epoch; begin the next one"
         try:
             worker = self._start(start, died)

@@ -237,6 +237,18 @@ def test_a_folder_that_changed_ends_the_epoch(load: Load, folder: Folder) -> Non
     assert {batch.epoch for batch in loader} == {1}
 
 
+def test_more_crashing_samples_than_a_command_line_has_room_for_end_it_with_a_sentence(load: Load) -> None:
+    loader = load()
+    loop = iter(loader)
+    next(loop)
+    loader._supervisor.crashed = list(range(10**19, 10**19 + 5001))  # more than any folder has
+    os.kill(pid_of(loader), signal.SIGKILL)
+    with pytest.raises(cropring.WorkerDied, match="5001 samples crashed.*killed by SIGKILL"):
+        list(map(len, loop))
+    loader._supervisor.crashed.pop()
+    assert sum(1 for _ in loader) == len(loader)  # the longest list there is
+
+
 def test_a_folder_that_holds_less_than_was_read_already_ends_the_epoch(load: Load, folder: Folder) -> None:
     source = folder(40)
     loader = load(source)
