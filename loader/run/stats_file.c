@@ -79,6 +79,26 @@ static int take_text(const char *path, pid_t worker)
 	return special ? write_text(path, text, (size_t)text_bytes) : write_and_rename(path, worker, text, (size_t)text_bytes);
 }
 
+/* The descriptor that the path is another name of, as in bash's --stats >(jq .); -1: none. */
+static int descriptor_named(const char *path)
+{
+	int fd = -1, end = 0;
+
+	return sscanf(path, "/dev/fd/%d%n", &fd, &end) == 1 && !path[end] && fd > STDERR_FILENO ? fd : -1;
+}
+
+/* Nothing of the worker's is kept open by us, above all no socket: its end must show. */
+static int close_all_but(int wanted_fd)
+{
+	unsigned first = STDERR_FILENO + 1, wanted = (unsigned)wanted_fd;
+
+	if (wanted_fd < 0)
+		return close_range(first, ~0u, 0);
+	if (wanted > first && close_range(first, wanted - 1, 0) < 0)
+		return -1;
+	return close_range(wanted + 1, ~0u, 0);
+}
+
 __attribute__((noreturn)) static void be_the_writer(const char *path, pid_t worker, int text_fd)
 {
 	/* Signals to the whole group are for the worker to understand; if it dies of one, so do we. */
@@ -88,8 +108,7 @@ __attribute__((noreturn)) static void be_the_writer(const char *path, pid_t work
 	(void)prctl(PR_SET_NAME, "cropring stats");
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != worker)
 		_exit(EXIT_FAILURE);
-	/* Nothing else of the worker's is kept open by us, above all no socket: its end must show. */
-	if (dup2(text_fd, STDIN_FILENO) < 0 || close_range(STDERR_FILENO + 1, ~0u, 0) < 0)
+	if (dup2(text_fd, STDIN_FILENO) < 0 || close_all_but(descriptor_named(path)) < 0)
 		_exit(errno);
 	_exit(take_text(path, worker));
 }

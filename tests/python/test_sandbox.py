@@ -188,6 +188,17 @@ def test_the_process_that_writes_stats_ends_with_the_worker(serve: Serve, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_stats_go_into_a_descriptor_as_the_shell_names_them(photos: Path) -> None:
+    ours, theirs = os.pipe()
+    done = subprocess.run(
+        [executable(), "serve", photos, f"--stats=/dev/fd/{theirs}", "--size=32", "--batch-size=34", "--slots=3", "--start-sample=33"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WATCHDOG_S, pass_fds=[theirs],
+    )  # fmt: skip
+    os.close(theirs)
+    with open(ours) as text:
+        assert (done.returncode, json.load(text)["batches"]) == (0, 0), done.stderr
+
+
 def test_stats_go_through_a_link_that_dangles(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "stats").symlink_to("elsewhere/stats")
