@@ -40,7 +40,7 @@ def arguments(flags: Mapping[str, object]) -> list[str]:
 class Worker:
     """A running `cropring serve` whose reader is this process.
 
-    Nobody else can join: a ring serves one reader, and this worker waits for the process that started it.  The worker ends when
+    Other readers, if any, are let in once the process that started it has joined.  The worker ends when
     this process does, however it does.  Relative paths begin at `folder`; None: where this process is.
     """
 

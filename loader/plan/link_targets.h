@@ -24,7 +24,7 @@ void link_targets_close(struct link_targets *targets);
 
 /*
  * `name` in directory_fd is a link to a folder, or to something else, whose folder is then what counts.  Three system calls; links
- *  * that lead nowhere are passed over.  Where a path cannot be told (no /proc) it is "/".  -ENOMEM.
+ * that lead nowhere are passed over.  Where a path cannot be told (no /proc) it is "/".  -ENOMEM.
  */
 int link_targets_add(struct link_targets *targets, int directory_fd, const char *name, bool is_folder);
 

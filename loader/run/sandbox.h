@@ -5,7 +5,7 @@
  *   no_new_privs, RLIMIT_CORE 0   no set-user-id program helps it, no memory goes into a core file
  *   Landlock                      files are open to it for reading, under the source and where the source's links led; nothing
  *                                 else in the file system, no TCP (sandbox_landlock.c)
- *   seccomp                       of some 350 system calls the 60 that a running worker makes (sandbox_seccomp.c)
+ *   seccomp                       of some 350 system calls those 60 or so that a running worker makes (sandbox_seccomp.c)
  *   a restricted io_uring         the same for what the ring does, which seccomp does not see (fetch/uring_restrict.c)
  *
  * Left to it is what readers gave away: the ring's memory, their sockets, and their pidfds, to which it may send signals.
