@@ -122,6 +122,8 @@ class Supervisor:
         self._crashes.update(blamed)
         left_out = [sample for sample in blamed if self._crashes[sample] == _CRASHES_UNTIL_LEFT_OUT]
         self.crashed = sorted({*self.crashed, *left_out})
+        if left_out:
+            self._deaths_in_a_row = 0  # the next one has one obstacle less
         words = f" while it decoded {_named(blamed, dataset, ' or ')}" if blamed else ""
         if left_out:
             verb = "is" if len(left_out) == 1 else "are"

@@ -2,50 +2,20 @@
 #include "loader/run/serve.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "loader/run/attendance.h"
 #include "loader/run/crash.h"
 #include "loader/run/limits.h"
-#include "loader/run/log.h"
-#include "loader/run/pipeline.h"
-#include "loader/run/sandbox.h"
-#include "loader/run/stats.h"
+#include "loader/run/service.h"
 
 #define AUTO_RING_BYTES (UINT64_C(512) << 20)
 
-enum {
-	AUTO_MAX_SLOTS = 16,
-	TICK_MS = 200,       /* progress line, sampled counters */
-	TICKS_PER_FLUSH = 5, /* held-back warnings */
-	DRAIN_TICK_MS = 10,  /* all is published: a look whether the reader took it */
-};
-
-struct service {
-	struct options options; /* with slots, threads and ring name worked out */
-	char ring[SHMRING_NAME_BYTES];
-	enum log_level chatter; /* a worker that Python started keeps its good news to itself */
-	uint32_t threads;
-	struct dataset *dataset;
-	struct shmring_producer *producer;
-	struct pipeline *pipeline;
-	struct stats_scope scope;
-	struct attendance attendance;
-	struct stats_file stats_file;
-	struct sandbox sandbox;
-	int signal_fd, event_fd;
-	uint64_t counting_since_ns; /* for rates: the first reader's coming, less the work done before; 0: no reader yet */
-	uint64_t tick_count;
-	bool complete; /* every batch is published */
-};
+enum { AUTO_MAX_SLOTS = 16 };
 
 /* ------------------------------------------------------------------ set-up */
 
@@ -322,182 +292,19 @@ static void take_down(struct service *service)
 	stats_file_close(&service->stats_file);
 }
 
-/* ------------------------------------------------------------------ the end of the stream, whatever it is */
-
-/* No more batches: what is published stays readable, then readers see `end` and `text`. */
-static void end_stream(struct service *service, enum shmring_end end, const char *text)
-{
-	pipeline_stop(service->pipeline);
-	service->pipeline = NULL;
-	shmring_finish(service->producer, end, text);
-}
-
-static int end_by_signal(struct service *service)
-{
-	struct signalfd_siginfo info;
-	sigset_t all;
-	char text[128];
-
-	if (read(service->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
-		return -1; /* somebody else's wake-up */
-	/* A second signal, while we clean up, ends us at once: without the socket file nothing is left that has a name. */
-	log_progress("");
-	shmring_door_shut(service->producer);
-	signal((int)info.ssi_signo, SIG_DFL);
-	sigfillset(&all);
-	sigprocmask(SIG_UNBLOCK, &all, NULL);
-	snprintf(text, sizeof text, "the worker was stopped by SIG%s after %llu batches", sigabbrev_np((int)info.ssi_signo),
-	         (unsigned long long)shmring_published(service->producer));
-	log_write(service->chatter, "%s", text);
-	end_stream(service, SHMRING_STOPPED, text);
-	return EXIT_SIGNAL + (int)info.ssi_signo;
-}
-
-/* "0", or "2: seq 5, 9". */
-static void list_untaken(const struct service *service, char *text, size_t text_bytes)
-{
-	uint32_t sequences[SHMRING_MAX_SLOTS], count = shmring_untaken(service->producer, sequences);
-	size_t length = (size_t)snprintf(text, text_bytes, "%u", count);
-
-	for (uint32_t i = 0; i < count && length < text_bytes; i++)
-		length += (size_t)snprintf(text + length, text_bytes - length, "%s%u", i == 0 ? ": seq " : ", ", sequences[i]);
-}
-
-/* Nobody is left to work for. */
-static int end_by_departure(struct service *service)
-{
-	const struct attendance *attendance = &service->attendance;
-	bool endless = service->options.epochs == 0, ours = service->options.reader_fd >= 0, complete;
-	bool died = attendance->last_event == SHMRING_DIED;
-	char text[256], untaken[160];
-
-	log_progress("");
-	pipeline_stop(service->pipeline);
-	service->pipeline = NULL;
-	/* It may have taken the last batch and left before we heard that this was the last. */
-	complete = !endless && shmring_published(service->producer) == service->scope.expected_batches;
-	shmring_finish(service->producer, complete ? SHMRING_COMPLETE : SHMRING_STOPPED,
-	               ours ? "the process that started the worker left" : "the readers left");
-	if ((complete && shmring_untaken(service->producer, NULL) == 0) || (!died && (endless || ours)))
-		return EXIT_DONE;
-	list_untaken(service, untaken, sizeof untaken);
-	snprintf(text, sizeof text, "the %sreader (process %d) %s before the end: of %llu batches published, not taken: %s",
-	         service->options.readers > 1 ? "last " : "", attendance->last_visitor.pid, died ? "died" : "left",
-	         (unsigned long long)shmring_published(service->producer), untaken);
-	log_write(ours ? LOG_INFO : LOG_WARNING, "%s", text);
-	return EXIT_FAILED;
-}
-
-/* -1: go on. */
-static int step_door(struct service *service)
-{
-	switch (attendance_step(&service->attendance)) {
-	case ATTENDANCE_FIRST_CAME:
-		service->counting_since_ns = clock_now_ns() - pipeline_reader_joined(service->pipeline);
-		break;
-	case ATTENDANCE_OVER:
-		return end_by_departure(service);
-	case ATTENDANCE_SAME:
-		break;
-	}
-	return -1;
-}
-
-static int end_by_failure(struct service *service, int code, const char *text)
-{
-	char kept[512];
-
-	log_progress("");
-	snprintf(kept, sizeof kept, "%s", text); /* the text may go with the pipeline */
-	log_write(LOG_ERROR, "%s", kept);
-	end_stream(service, SHMRING_FAILED, kept);
-	return code;
-}
-
-/* -1: go on. */
-static int step_pipeline(struct service *service)
-{
-	bool parent_is_to_join = service->options.reader_fd >= 0 && service->counting_since_ns == 0;
-	const char *text;
-	enum pipeline_state state = pipeline_state(service->pipeline, &text);
-
-	/* Whatever the end is, the process that started us hears of it through the ring, after the batches before it. */
-	if (state == PIPELINE_RUNNING || parent_is_to_join)
-		return -1;
-	if (state != PIPELINE_DONE)
-		return end_by_failure(service, state == PIPELINE_BAD_DATA ? EXIT_BAD_DATA : EXIT_FAILED, text);
-	/* The batches are made; in broadcast they may still wait for the readers that were announced, unpublished. */
-	if (shmring_published(service->producer) < service->scope.expected_batches)
-		return -1;
-	if (!service->complete) {
-		service->complete = true;
-		shmring_finish(service->producer, SHMRING_COMPLETE, NULL);
-	}
-	if (shmring_audit(service->producer) < 0)
-		return end_by_failure(service, EXIT_FAILED, "the ring's slot words were overwritten by another process");
-	/* What the only reader has taken is its own: its mapping outlives us.  With others, it may die and they get the batch. */
-	if (shmring_untaken(service->producer, NULL) > 0 ||
-	    (shmring_held(service->producer) > 0 && shmring_reader_count(service->producer) > 1))
-		return -1;
-	return EXIT_DONE;
-}
-
-static void show_progress(struct service *service)
-{
-	char line[256];
-
-	stats_sample(service->producer, service->counting_since_ns);
-	if (++service->tick_count % TICKS_PER_FLUSH == 0)
-		log_flush();
-	if (!log_has_terminal() || service->options.reader_fd >= 0)
-		return;
-	service->scope.epoch = pipeline_epoch(service->pipeline);
-	stats_progress_line(service->producer, &service->scope, line, sizeof line);
-	log_progress(line);
-}
-
-static int watch(struct service *service)
-{
-	enum { SIGNALS, PIPELINE, DOOR, SOURCE_COUNT };
-	struct pollfd source[SOURCE_COUNT] = {
-		[SIGNALS] = {.fd = service->signal_fd, .events = POLLIN},
-		[PIPELINE] = {.fd = service->event_fd, .events = POLLIN},
-		[DOOR] = {.fd = shmring_door_fd(service->producer), .events = POLLIN},
-	};
-	uint64_t next_tick_ns = 0;
-	int code = -1;
-
-	while (code < 0) {
-		if (poll(source, SOURCE_COUNT, service->complete ? DRAIN_TICK_MS : TICK_MS) < 0 && errno != EINTR)
-			return EXIT_FAILED;
-		if (source[SIGNALS].revents)
-			code = end_by_signal(service);
-		if (code < 0 && source[DOOR].revents)
-			code = step_door(service);
-		if (code < 0)
-			code = step_pipeline(service);
-		if (source[PIPELINE].revents)
-			source[PIPELINE].fd = -1; /* it changes its state once */
-		if (code < 0 && clock_now_ns() >= next_tick_ns) {
-			if (attendance_tick(&service->attendance))
-				code = end_by_departure(service);
-			else
-				show_progress(service);
-			next_tick_ns = clock_now_ns() + TICK_MS * UINT64_C(1000000);
-		}
-	}
-	return code;
-}
-
 /* The last words.  Returns the exit code, which a --stats file that cannot be written spoils. */
 static int sum_up(struct service *service, int code)
 {
 	struct err err;
+	sigset_t all;
 
 	log_progress("");
 	stats_sample(service->producer, service->counting_since_ns);
 	if (service->counting_since_ns > 0)
 		stats_log_summary(service->producer, service->chatter);
+	/* From here on a signal simply ends us: the reader of a --stats pipe may never come. */
+	sigfillset(&all);
+	sigprocmask(SIG_UNBLOCK, &all, NULL);
 	if (service->options.stats_path && stats_write_file(service->producer, &service->scope, &service->stats_file, &err) < 0) {
 		log_write(LOG_ERROR, "%s", err.text);
 		code = code == EXIT_DONE ? EXIT_FAILED : code;
@@ -516,7 +323,7 @@ int serve(const struct options *options)
 	service.chatter = options->reader_fd >= 0 ? LOG_DEBUG : LOG_INFO;
 	rc = set_up(&service, &code, &err);
 	if (rc == 0) {
-		code = sum_up(&service, watch(&service));
+		code = sum_up(&service, watch_until_end(&service));
 	} else {
 		log_write(options->reader_fd >= 0 ? LOG_DEBUG : LOG_ERROR, "%s", err.text); /* Python raises it, once is enough */
 		if (options->reader_fd >= 0)

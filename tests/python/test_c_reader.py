@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CMAKE = shutil.which("cmake", path=f"/usr/bin:{os.environ['PATH']}") or "cmake"
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2")
 
+pytestmark = pytest.mark.timeout(300)  # the first test waits for the build
+
 Serve = Callable[..., Server]
 
 

@@ -392,6 +392,18 @@ def test_a_file_that_kills_the_decoder_twice_is_named_and_left_out(
     assert loader.stats()["respawns"] == 2
 
 
+def test_more_crashing_files_than_respawns_are_left_out_one_by_one(load: Load, with_culprit: Callable[..., Path], crash: Callable[..., None]) -> None:
+    source = with_culprit()
+    culprits = [CULPRIT, *range(CULPRIT + 1, CULPRIT + 4)]
+    for number in culprits[1:]:
+        (source / "a" / f"{number:03}.jpg").write_bytes((source / "a" / f"{CULPRIT:03}.jpg").read_bytes())
+    crash("segv")
+    loader = load(source, batch_size=20, shuffle=False, threads=1, respawn=2)  # all in the first batch: no batch arrives in between
+    assert set(culprits).isdisjoint(int(index) for batch in loader for index in batch.index)
+    stats = loader.stats()
+    assert (stats["respawns"], stats["crashed_samples"]) == (8, 4)
+
+
 def test_a_changed_folder_numbers_its_crashing_files_anew(load: Load, with_culprit: Callable[..., Path], crash: Callable[..., None]) -> None:
     source = with_culprit()
     crash("segv")

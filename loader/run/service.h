@@ -1,0 +1,32 @@
+/* service.h - one run of the worker: what serve.c (set-up, order) and watch.c (while it runs, and how it ends) share. */
+#ifndef CROPRING_SERVICE_H
+#define CROPRING_SERVICE_H
+
+#include "loader/run/attendance.h"
+#include "loader/run/log.h"
+#include "loader/run/pipeline.h"
+#include "loader/run/sandbox.h"
+#include "loader/run/stats.h"
+
+struct service {
+	struct options options; /* with slots, threads and ring name worked out */
+	char ring[SHMRING_NAME_BYTES];
+	enum log_level chatter; /* a worker that Python started keeps its good news to itself */
+	uint32_t threads;
+	struct dataset *dataset;
+	struct shmring_producer *producer;
+	struct pipeline *pipeline;
+	struct stats_scope scope;
+	struct attendance attendance;
+	struct stats_file stats_file;
+	struct sandbox sandbox;
+	int signal_fd, event_fd;
+	uint64_t counting_since_ns; /* for rates: the first reader's coming, less the work done before; 0: no reader yet */
+	uint64_t tick_count;
+	bool complete; /* every batch is published */
+};
+
+/* Until every batch is published and taken, a signal comes, something fails, or nobody is left to work for.  Returns the exit code. */
+int watch_until_end(struct service *service);
+
+#endif
