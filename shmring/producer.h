@@ -1,5 +1,6 @@
 /*
- * producer.h - the producer's private state, shared by producer.c (slots), audience.c (who gets what), audit.c and door.c (readers).
+ * producer.h - the producer's private state, shared by producer.c (slots), audience.c (who gets what), audit.c, and the door
+ * (door.c, registry.c).
  *
  * Nothing in here is read back from shared memory: what readers write there is a request, checked against this.
  */
