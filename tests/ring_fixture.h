@@ -2,6 +2,7 @@
 #ifndef RING_FIXTURE_H
 #define RING_FIXTURE_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -134,6 +135,18 @@ static inline bool ring_is_filled_with(const struct shmring_reader *reader, cons
 			return false;
 	}
 	return tag[0] == (uint8_t)stamp && tag[RING_ROWS - 1] == (uint8_t)stamp;
+}
+
+static inline int open_fd_count(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	int count = 0;
+
+	assert_non_null(folder);
+	while (readdir(folder))
+		count++;
+	closedir(folder);
+	return count;
 }
 
 #endif

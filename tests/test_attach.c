@@ -247,18 +247,6 @@ static void join_with(const struct answer *answer, struct ring_join *join)
 	close(sockets[0]);
 }
 
-static int open_fd_count(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(folder);
-	while (readdir(folder))
-		count++;
-	closedir(folder);
-	return count;
-}
-
 static void an_unspoilt_answer_is_accepted(void **state)
 {
 	struct answer answer = good_answer();

@@ -257,18 +257,6 @@ static void a_socket_file_of_somebody_else_stays(void **state)
 	rmdir(folder);
 }
 
-static int open_fd_count(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(folder);
-	while (readdir(folder))
-		count++;
-	closedir(folder);
-	return count;
-}
-
 /* More descriptors than any message has are closed, not kept. */
 static void surplus_descriptors_are_not_kept(void **state)
 {
