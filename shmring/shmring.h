@@ -277,7 +277,7 @@ void shmring_holders(const struct shmring_reader *reader, char *text, size_t tex
 /* What the producer noted down last with this index (shmring_note()); also after its death. */
 uint64_t shmring_note_of(const struct shmring_reader *reader, uint32_t index);
 
-/* Copies the last lines that the producer logged, or its end text; always NUL-terminated.  Work after its death. */
+/* Copies the last lines that the producer logged (torn, if it logs just then), or its end text; always NUL-terminated.  Work after its death. */
 void shmring_last_lines(const struct shmring_reader *reader, char *text, size_t text_bytes);
 enum shmring_end shmring_end_text(const struct shmring_reader *reader, char *text, size_t text_bytes);
 

@@ -40,6 +40,7 @@ struct storm_entry {
 	_Atomic uint32_t finished;         /* times that a reader was done with it and went on to give it back */
 	_Atomic uint32_t released;         /* times that it was given back */
 	_Atomic uint32_t flagged;          /* times that it came flagged */
+	_Atomic uint32_t repeated;         /* it was counted as a duplicate; in broadcast several readers get it then, at once */
 	_Atomic uint32_t taker;            /* the life of the reader that took it last, */
 	_Atomic uint32_t taken_generation; /* and of the ring */
 };

@@ -144,7 +144,8 @@ static void check_repetition(struct member *member, const struct kept *taken, ui
 	/* In broadcast all who were in the ring get it; those who came later only if none of them will, and then all of them at once. */
 	if (times_before == 0 || (ledger->options.share == SHMRING_BROADCAST && taken->ring >= member->stay.published_before))
 		return;
-	atomic_fetch_add(&ledger->duplicates, 1);
+	if (ledger->options.share != SHMRING_BROADCAST || atomic_exchange(&entry->repeated, 1) == 0)
+		atomic_fetch_add(&ledger->duplicates, 1);
 	if (!taken->lease.redelivered)
 		storm_complain(ledger, STORM_UNFLAGGED, "batch %" PRIu64 " came again, not flagged; life %u had it before",
 		               taken->batch, atomic_load(&entry->taker));
