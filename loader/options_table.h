@@ -75,9 +75,9 @@ FLAG(READERS, "Ring", 0, "readers", U32, readers, "1", BETWEEN("1", "24"), "N",
 FLAG(LINGER_MS, "Ring", 0, "linger-ms", U32, linger_ms, "0", BETWEEN("0", "86400000"), "MS",
      "wait so long for another reader when the last one has left or died, before ending")
 FLAG(STALLED_READER, "Ring", 0, "stalled-reader", CHOICE, stalled_reader, "wait", ONE_OF("wait|expel"), "RULE",
-     "--share broadcast: name a reader that holds up the others, or kill its process")
+     "a reader that holds up the others: name it in the log, or, under --share broadcast, kill its process")
 FLAG(STALLED_AFTER_MS, "Ring", 0, "stalled-after-ms", U32, stalled_after_ms, "5000", BETWEEN("100", "86400000"), "MS",
-     "what counts as holding up: giving nothing back for so long while no slot is free")
+     "what counts as holding up, under --share lanes and broadcast: not reading on for so long while no slot is free")
 
 FLAG(THREADS, "Work", 'j', "threads", U32, threads, "0", BETWEEN("0", "1024"), "N",
      "threads that decode; 0: what CPU affinity and cgroup quota allow")

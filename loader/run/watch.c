@@ -171,7 +171,7 @@ int watch_until_end(struct service *service)
 
 	while (code < 0) {
 		if (poll(source, SOURCE_COUNT, service->complete ? DRAIN_TICK_MS : TICK_MS) < 0 && errno != EINTR)
-			return EXIT_FAILED;
+			return end_by_failure(service, EXIT_FAILED, "the kernel refuses to wait for readers and signals (poll)");
 		if (source[SIGNALS].revents)
 			code = end_by_signal(service);
 		if (code < 0 && source[DOOR].revents)
