@@ -352,9 +352,9 @@ static int check_together(struct options *options, struct err *err)
 			"filled; give %u or more",
 			options->slots, options->readers, options->readers + 1);
 	if (options->stalled_reader == STALLED_EXPEL && options->share != SHMRING_BROADCAST)
-		return err_fail(
-			err, -EINVAL,
-			"--stalled-reader expel is for --share broadcast only: otherwise a reader that stops holds up nobody");
+		return err_fail(err, -EINVAL,
+		                "--stalled-reader expel is for --share broadcast only: without the reader, its lane would still "
+		                "wait, and split does not wait");
 	if (options->socket_path && !strchr(options->socket_path, '/'))
 		return err_fail(err, -EINVAL, "--socket %s: a path with a '/' is expected, such as ./%s", options->socket_path,
 		                options->socket_path);

@@ -65,7 +65,7 @@ FLAG(RING, "Ring", 0, "ring", RING_NAME, ring, "", ANY, "NAME",
 FLAG(SOCKET, "Ring", 0, "socket", SOCKET_PATH, socket_path, "", ANY, "PATH",
      "meet readers at a socket file, to reach those in other containers; attach to PATH")
 FLAG(SLOTS, "Ring", 0, "slots", SLOTS, slots, "0", BETWEEN("3", "64"), "N",
-     "batches that the ring holds; 0: 3 to 16, as many as fit in 512 MB")
+     "batches that the ring holds; 0: up to 16, or two for each reader, as many as fit in 512 MB")
 FLAG(SEGMENT, "Ring", 0, "segment", CHOICE, segment, "auto", ONE_OF("auto|shm|memfd"), "KIND",
      "keep the ring wherever there is room, in /dev/shm, or in anonymous memory")
 FLAG(SHARE, "Ring", 0, "share", CHOICE, share, "split", ONE_OF("split|lanes|broadcast"), "RULE",

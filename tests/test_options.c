@@ -339,8 +339,8 @@ static void flags_that_contradict_each_other_are_refused(void **state)
 	                                          "next, and one is being filled; give 4 or more");
 	assert_int_equal(parse(&options, "--slots 4 --readers 3 p"), 0);
 	assert_refused("--stalled-reader expel p",
-	               "--stalled-reader expel is for --share broadcast only: otherwise a reader that stops "
-	               "holds up nobody");
+	               "--stalled-reader expel is for --share broadcast only: without the reader, its lane would still wait, "
+	               "and split does not wait");
 	assert_int_equal(parse(&options, "--stalled-reader expel --share broadcast p"), 0);
 	assert_refused("--socket here p", "--socket here: a path with a '/' is expected, such as ./here");
 }
