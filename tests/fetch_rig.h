@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,6 +62,17 @@ static inline struct fetch *rig_try_open(struct fetch_config config, struct err 
 	struct fetch *fetch = NULL;
 
 	return fetch_open(&fetch, &config, err) == 0 ? fetch : NULL;
+}
+
+static inline bool rig_has_uring(void)
+{
+	struct err err = {""};
+	struct fetch *fetch = rig_try_open((struct fetch_config){FETCH_URING, 1, 1, 1}, &err);
+
+	if (!fetch)
+		print_message("%s\n", err.text);
+	fetch_close(fetch);
+	return fetch;
 }
 
 /* Skips, visibly, where the machine has no io_uring. */

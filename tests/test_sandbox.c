@@ -2,13 +2,12 @@
  * Tests of loader/run/sandbox: what a worker can still do.  None of it can be taken off again, so each test runs in a child process
  * that tries things from inside.
  */
+#include "tests/child_rig.h"
 #include "tests/fetch_rig.h"
 
 #include <errno.h>
 #include <liburing.h>
-#include <linux/filter.h>
 #include <linux/openat2.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -29,46 +28,16 @@
 #include "loader/run/sandbox.h"
 #include "loader/run/sandbox_layers.h"
 
-#define CHILD_OK    42
 #define LIMIT_BYTES ((uint64_t)1 << 20)
 
 static const struct link_targets no_links;
 static char outside_folder[64], outside_file[80];
 
-/* Prints what went wrong and ends the child: cmocka's asserts belong to the parent. */
-#define EXPECT(condition) expect((condition), #condition, __LINE__)
-static void expect(bool condition, const char *text, int line)
-{
-	if (condition)
-		return;
-	fprintf(stderr, "test_sandbox.c:%d: not so: %s (%s)\n", line, text, strerror(errno));
-	_exit(1);
-}
-
-static int status_of_child(void (*body)(void))
-{
-	int status;
-	pid_t child = fork();
-
-	assert_true(child >= 0);
-	if (child == 0) {
-		alarm(RIG_WATCHDOG_S);
-		body();
-		_exit(CHILD_OK);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return status;
-}
-
 static void run_in_child(void (*body)(void))
 {
-	int status;
-
 	if (sandbox_obstacle())
 		skip();
-	status = status_of_child(body);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), CHILD_OK);
+	child_succeeds(body);
 }
 
 static bool has_landlock(void)
@@ -97,20 +66,6 @@ static void limit_calls(void)
 	struct err why = {""};
 
 	EXPECT(sandbox_seccomp(false, &why) == 0);
-}
-
-/* From now on, this system call of this process fails with `error`. */
-static void refuse_system_call(uint32_t number, uint32_t error)
-{
-	struct sock_filter instructions[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {.len = sizeof instructions / sizeof *instructions, .filter = instructions};
-
-	EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
 }
 
 /* ------------------------------------------------------------------ files */
@@ -265,21 +220,10 @@ static void read_by_threads(void)
 	expect_reads_of_the_source_alone(fetch);
 }
 
-static bool has_uring(void)
-{
-	struct err err = {""};
-	struct fetch *fetch = rig_try_open((struct fetch_config){FETCH_URING, 1, 1, 1}, &err);
-
-	if (!fetch)
-		print_message("%s\n", err.text);
-	fetch_close(fetch);
-	return fetch;
-}
-
 static void both_back_ends_read_the_source_and_nothing_else(void **state)
 {
 	(void)state;
-	if (!has_landlock() || !has_uring())
+	if (!has_landlock() || !rig_has_uring())
 		skip();
 	run_in_child(read_by_threads);
 	run_in_child(read_by_ring);
@@ -307,7 +251,7 @@ static void the_ring_can_do_nothing_but_read(void **state)
 	int fd;
 
 	(void)state;
-	if (!has_uring())
+	if (!rig_has_uring())
 		skip();
 	assert_int_equal(io_uring_queue_init(8, &ring, IORING_SETUP_R_DISABLED), 0);
 	assert_int_equal(uring_restrict_and_enable(&ring, &restricted, NULL), 0);
@@ -470,7 +414,7 @@ static void abort_ends_the_process(void **state)
 	(void)state;
 	if (sandbox_obstacle())
 		skip();
-	status = status_of_child(abort_inside);
+	status = child_status(abort_inside);
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGABRT);
 }
@@ -535,7 +479,7 @@ static void enter_without_landlock(void)
 	struct sandbox automatic = {.mode = SANDBOX_AUTO}, strict = {.mode = SANDBOX_REQUIRE};
 	struct err err;
 
-	refuse_system_call(__NR_landlock_create_ruleset, EOPNOTSUPP);
+	child_refuse_call(__NR_landlock_create_ruleset, EOPNOTSUPP);
 	err = enter(&strict, false, true);
 	EXPECT(strstr(err.text, "--sandbox require: Landlock is missing (Operation not supported") &&
 	       strstr(err.text, "--sandbox auto"));
@@ -557,7 +501,7 @@ static void enter_without_seccomp(void)
 	struct sandbox automatic = {.mode = SANDBOX_AUTO}, strict = {.mode = SANDBOX_REQUIRE};
 	struct err err;
 
-	refuse_system_call(__NR_seccomp, EPERM);
+	child_refuse_call(__NR_seccomp, EPERM);
 	err = enter(&strict, false, true);
 	EXPECT(strstr(err.text, "--sandbox require: seccomp is missing ("));
 	EXPECT(enter(&automatic, false, true).text[0] == '\0');
