@@ -1,4 +1,8 @@
-/* test_door.c - readers are let in by name or inheritance, refused with a sentence, and missed when they leave or die. */
+/*
+ * test_door.c - readers are let in by name or inheritance, refused with a sentence, and missed when they leave or die.
+ *
+ * Long because everything that may stand at a door is tried, each with the same few helpers.
+ */
 #include <dirent.h>
 #include <poll.h>
 #include <pthread.h>

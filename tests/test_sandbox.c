@@ -1,6 +1,6 @@
 /*
  * Tests of loader/run/sandbox: what a worker can still do.  None of it can be taken off again, so each test runs in a child process
- * that tries things from inside.
+ * that tries things from inside.  Long because what is denied is tried one by one, and the layers close each other's gaps.
  */
 #include "tests/child_rig.h"
 #include "tests/fetch_rig.h"
