@@ -269,6 +269,11 @@ static int try_acquire(struct shmring_reader *reader, bool producer_dead, struct
 
 	if (end == SHMRING_CORRUPTED)
 		return -EPROTO;
+	if (holds_too_many && (producer_dead || producer_is_dead(reader))) {
+		/* No slot is filled any more, so that none must be kept free: the rest is for whoever takes it. */
+		producer_dead = true;
+		holds_too_many = false;
+	}
 	if (holds_too_many) {
 		/* Nobody waits for a reader that keeps more than it said it would: with all slots kept, that would be for ever. */
 		rc = slot_find_lowest(reader->map.slot, reader->header.slot_count, &reader->filter, &word) != SLOT_NONE ? -EDEADLK

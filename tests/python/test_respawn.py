@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,11 @@ Load = Callable[..., cropring.Loader]
 Folder = Callable[..., Path]
 FIELDS = ("images", "labels", "index", "box", "source_size", "flipped", "status")
 TESTS = Path(__file__).parents[1]
+
+
+def exhaust(batches: Iterable[cropring.Batch]) -> None:
+    """Takes them all and keeps none: a list of them would fill the ring."""
+    deque(batches, maxlen=0)
 
 
 def pid_of(loader: cropring.Loader) -> int:
@@ -151,11 +157,24 @@ def test_a_new_worker_is_announced_and_counted(load: Load, caplog: pytest.LogCap
     assert loader.stats()["respawns"] == 1
 
 
+def test_who_holds_every_slot_of_a_dead_worker_goes_on_with_the_next(load: Load) -> None:
+    loader = load(slots=3)
+    loop = iter(loader)
+    kept = [next(loop).images for _ in range(3)]
+    with pytest.raises(cropring.SlotsExhausted):
+        next(loop)
+    pid = pid_of(loader)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not is_running(pid), "the worker dead")
+    assert [batch.seq for batch in loop] == list(range(3, len(loader)))
+    assert len(kept) == 3 and loader.stats()["respawns"] == 1
+
+
 def test_a_worker_that_is_told_to_stop_is_not_replaced(load: Load, caplog: pytest.LogCaptureFixture) -> None:
     loader = load()
     os.kill(pid_of(loader), signal.SIGTERM)
     with pytest.raises(cropring.WorkerDied, match="SIGTERM"):
-        list(loader)
+        exhaust(loader)
     assert loader.stats()["respawns"] == 0 and not caplog.records
 
 
@@ -233,7 +252,7 @@ def test_a_folder_that_changed_ends_the_epoch(load: Load, folder: Folder) -> Non
     os.rename(source / "019.jpg", source / "020.jpg")  # as many, but not the same
     os.kill(pid_of(loader), signal.SIGKILL)
     with pytest.raises(cropring.CropringError, match=f"{source} changed: 20 samples when the epoch began"):
-        list(loop)
+        exhaust(loop)
     assert {batch.epoch for batch in loader} == {1}
 
 
@@ -293,7 +312,7 @@ def test_a_folder_that_is_gone_is_a_source_error(load: Load, folder: Folder) -> 
     source.rename(source.with_name("elsewhere"))
     os.kill(pid_of(loader), signal.SIGKILL)
     with pytest.raises(cropring.SourceError, match="set"):
-        list(loop)
+        exhaust(loop)
 
 
 FORK = """
@@ -446,7 +465,7 @@ def test_under_on_error_stop_a_crashing_file_is_a_bad_sample(load: Load, with_cu
     source = with_culprit()
     crash("segv")
     with pytest.raises(cropring.BadSample, match=rf"a/{CULPRIT:03}\.jpg: it killed the decoder twice before \(crashed\)"):
-        list(load(source, on_error="stop"))
+        exhaust(load(source, on_error="stop"))
 
 
 def test_under_on_error_zero_a_crashing_file_is_a_blank_row(load: Load, with_culprit: Callable[..., Path], crash: Callable[..., None]) -> None:
@@ -462,7 +481,7 @@ def test_a_process_that_ends_itself_blames_no_file(load: Load, with_culprit: Cal
     crash("exit")
     loader = load(source, respawn=2)
     with pytest.raises(cropring.WorkerDied, match="exit status 9"):
-        list(loader)
+        exhaust(loader)
     assert loader.stats()["crashed_samples"] == 0
 
 
