@@ -43,7 +43,7 @@ class RingCorrupted(CropringError):
 
 
 class SlotsExhausted(CropringError):
-    """This process holds every slot itself, so that no batch can ever arrive."""
+    """This process keeps more batches than it may while it asks for another: with every slot kept, none could ever arrive."""
 
 
 class BadSample(CropringError):
