@@ -163,9 +163,9 @@ def test_who_holds_every_slot_of_a_dead_worker_goes_on_with_the_next(load: Load)
     kept = [next(loop).images for _ in range(3)]
     with pytest.raises(cropring.SlotsExhausted):
         next(loop)
-    pid = pid_of(loader)
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not is_running(pid), "the worker dead")
+    os.kill(pid_of(loader), signal.SIGKILL)
+    process = loader._worker.process
+    eventually(lambda: process.poll() is not None, "the worker dead, with all its threads")
     assert [batch.seq for batch in loop] == list(range(3, len(loader)))
     assert len(kept) == 3 and loader.stats()["respawns"] == 1
 
