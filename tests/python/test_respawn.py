@@ -1,4 +1,7 @@
-"""A worker that dies is replaced, and nobody who looks at the batches can tell; a file that kills it twice is left out."""
+"""A worker that dies is replaced, and nobody who looks at the batches can tell; a file that kills it twice is left out.
+
+Long because a death is tried at every place where it could show: tails, ranks, borders of epochs, held views, and each way to crash.
+"""
 
 from __future__ import annotations
 
