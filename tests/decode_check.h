@@ -36,6 +36,11 @@ struct file {
 	size_t byte_count;
 };
 
+static inline struct file_bytes file_whole(struct file file)
+{
+	return file_bytes_whole(file.bytes, file.byte_count);
+}
+
 static inline struct file file_copy(const uint8_t *bytes, size_t byte_count)
 {
 	struct file file = {malloc(byte_count ? byte_count : 1), byte_count};
@@ -128,8 +133,9 @@ static inline struct decoder *open_decoder(void)
 
 static inline struct image_info probe_ok(struct decoder *decoder, struct file file)
 {
+	struct file_bytes bytes = file_whole(file);
 	struct image_info info;
-	enum item_status status = decode_probe(decoder, file.bytes, file.byte_count, &info);
+	enum item_status status = decode_probe(decoder, &bytes, &info);
 
 	if (status != ITEM_OK)
 		fail_msg("probe: status %d, %s", status, decoder_reason(decoder));
@@ -139,12 +145,13 @@ static inline struct image_info probe_ok(struct decoder *decoder, struct file fi
 /* Probing fails as it should: with a reason, and without touching *info. */
 static inline void check_probe_fails(struct decoder *decoder, struct file file, enum item_status expected)
 {
+	struct file_bytes bytes = file_whole(file);
 	struct image_info info, before;
 	enum item_status status;
 
 	memset(&info, 0x5a, sizeof info);
 	before = info;
-	status = decode_probe(decoder, file.bytes, file.byte_count, &info);
+	status = decode_probe(decoder, &bytes, &info);
 	if (status != expected)
 		fail_msg("probe: status %d instead of %d, %s", status, expected, decoder_reason(decoder));
 	assert_memory_equal(&info, &before, sizeof info);
@@ -155,11 +162,12 @@ static inline void check_probe_fails(struct decoder *decoder, struct file file, 
 static inline enum item_status decode(struct decoder *decoder, struct file file, const struct image_info *info,
                                       const struct decode_want *want, struct pixels *out)
 {
+	struct file_bytes bytes = file_whole(file);
 	static uint8_t stale[1];
 	enum item_status status;
 
 	*out = (struct pixels){.data = stale, .width_px = 1, .height_px = 1, .channels = 1, .stride_bytes = 1};
-	status = decode_region(decoder, file.bytes, file.byte_count, info, want, out);
+	status = decode_region(decoder, &bytes, info, want, out);
 	if (status == ITEM_OK) {
 		assert_int_equal(out->width_px, want->region.width);
 		assert_int_equal(out->height_px, want->region.height);

@@ -407,8 +407,9 @@ static void random_headers_never_crash_nor_leave_pixels(void **state)
 
 		struct file cut =
 			file_copy(file.bytes, file.byte_count - (check_below(3) ? 0 : check_below((uint32_t)file.byte_count)));
+		struct file_bytes bytes = file_whole(cut);
 
-		if (decode_probe(decoder, cut.bytes, cut.byte_count, &info) == ITEM_OK)
+		if (decode_probe(decoder, &bytes, &info) == ITEM_OK)
 			(void)decode_whole(decoder, cut, &info);
 		free(cut.bytes);
 		free(file.bytes);

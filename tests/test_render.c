@@ -67,6 +67,7 @@ static void render(const struct options *options, const uint8_t *bytes, size_t b
 {
 	struct render_row row = {
 		.image = result->image, .box = result->box, .source_size = result->source_size, .flipped = &result->flipped};
+	struct file_bytes file = file_bytes_whole(bytes, byte_count);
 	struct render_times times;
 	struct render_spec spec;
 	struct renderer *renderer;
@@ -75,7 +76,7 @@ static void render(const struct options *options, const uint8_t *bytes, size_t b
 	render_spec_init(&spec, options);
 	renderer = renderer_open(&spec);
 	assert_non_null(renderer);
-	result->status = renderer_run(renderer, bytes, byte_count, 0, 0, &row, &times);
+	result->status = renderer_run(renderer, &file, 0, 0, &row, &times);
 	strncpy(result->reason, renderer_reason(renderer), sizeof result->reason - 1);
 	renderer_close(renderer);
 }

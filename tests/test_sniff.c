@@ -69,7 +69,7 @@ static void the_decoder_names_the_format_that_it_does_not_read(void **state)
 	assert_string_equal(decoder_reason(decoder), "a WebP file, which is not read");
 	check_probe_fails(decoder, text, ITEM_NOT_AN_IMAGE);
 	assert_string_equal(decoder_reason(decoder), "starts like no image format (first byte 0x68)");
-	assert_int_equal(decode_probe(decoder, text.bytes, 0, &info), ITEM_EMPTY);
+	assert_int_equal(decode_probe(decoder, &(struct file_bytes){.data = text.bytes}, &info), ITEM_EMPTY);
 	assert_string_equal(decoder_reason(decoder), "");
 	free(webp.bytes);
 	free(text.bytes);

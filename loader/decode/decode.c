@@ -36,7 +36,7 @@ const char *decoder_reason(const struct decoder *decoder)
 	return decoder->workspace.reason;
 }
 
-enum item_status decode_probe(struct decoder *decoder, const uint8_t *bytes, size_t byte_count, struct image_info *info)
+enum item_status decode_probe(struct decoder *decoder, const struct file_bytes *file, struct image_info *info)
 {
 	struct workspace *workspace = &decoder->workspace;
 	struct image_info found = {.orientation = 1};
@@ -44,24 +44,25 @@ enum item_status decode_probe(struct decoder *decoder, const uint8_t *bytes, siz
 	const char *name;
 
 	workspace->reason[0] = '\0';
-	if (byte_count == 0)
+	if (file->byte_count == 0)
 		return ITEM_EMPTY;
 
-	found.format = sniff(bytes, byte_count, &name);
+	found.format = sniff(file->data, file->byte_count, &name);
 	switch (found.format) {
 	case IMAGE_JPEG:
-		status = decode_jpeg_probe(workspace, bytes, byte_count, &found);
+		status = decode_jpeg_probe(workspace, file, &found);
 		break;
 	case IMAGE_PNG:
-		status = decode_png_probe(workspace, bytes, byte_count, &found);
+		status = decode_png_probe(workspace, file, &found);
 		break;
 	case IMAGE_BMP:
-		status = decode_bmp_probe(workspace, bytes, byte_count, &found);
+		status = decode_bmp_probe(workspace, file, &found);
 		break;
 	case IMAGE_OTHER:
 		return workspace_fail(workspace, ITEM_UNSUPPORTED, "a %s file, which is not read", name);
 	case IMAGE_UNKNOWN:
-		return workspace_fail(workspace, ITEM_NOT_AN_IMAGE, "starts like no image format (first byte 0x%02x)", bytes[0]);
+		return workspace_fail(workspace, ITEM_NOT_AN_IMAGE, "starts like no image format (first byte 0x%02x)",
+		                      file->data[0]);
 	}
 	if (status == ITEM_OK)
 		*info = found;
@@ -93,7 +94,7 @@ static enum item_status check_want(struct workspace *workspace, const struct ima
 	return ITEM_OK;
 }
 
-enum item_status decode_region(struct decoder *decoder, const uint8_t *bytes, size_t byte_count, const struct image_info *info,
+enum item_status decode_region(struct decoder *decoder, const struct file_bytes *file, const struct image_info *info,
                                const struct decode_want *want, struct pixels *out)
 {
 	struct workspace *workspace = &decoder->workspace;
@@ -107,13 +108,13 @@ enum item_status decode_region(struct decoder *decoder, const uint8_t *bytes, si
 
 	switch (info->format) {
 	case IMAGE_JPEG:
-		status = decode_jpeg_region(workspace, bytes, byte_count, info, want, out);
+		status = decode_jpeg_region(workspace, file, info, want, out);
 		break;
 	case IMAGE_PNG:
-		status = decode_png_region(workspace, bytes, byte_count, info, want, out);
+		status = decode_png_region(workspace, file, info, want, out);
 		break;
 	case IMAGE_BMP:
-		status = decode_bmp_region(workspace, bytes, byte_count, info, want, out);
+		status = decode_bmp_region(workspace, file, info, want, out);
 		break;
 	default:
 		return workspace_fail(workspace, ITEM_NOT_AN_IMAGE, "was not probed");

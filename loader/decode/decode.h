@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "loader/file_bytes.h"
 #include "loader/item_status.h"
 #include "loader/pixels.h"
 
@@ -38,15 +39,15 @@ struct decoder;
 struct decoder *decoder_open(const struct decode_limits *limits);
 void decoder_close(struct decoder *decoder);
 
-/* Reads the header only.  ITEM_OK fills *info. */
-enum item_status decode_probe(struct decoder *decoder, const uint8_t *bytes, size_t byte_count, struct image_info *info);
+/* Reads the header only, which lies before any gap.  ITEM_OK fills *info. */
+enum item_status decode_probe(struct decoder *decoder, const struct file_bytes *file, struct image_info *info);
 
 /*
  * Decodes want->region of the image that decode_probe() described.  On ITEM_OK *out lies in the decoder's own memory,
  * is exactly the region's size and stays valid until the decoder's next call.  Pixels equal those of a full decode by
  * Pillow, converted to "RGB" or "L", then cropped.
  */
-enum item_status decode_region(struct decoder *decoder, const uint8_t *bytes, size_t byte_count, const struct image_info *info,
+enum item_status decode_region(struct decoder *decoder, const struct file_bytes *file, const struct image_info *info,
                                const struct decode_want *want, struct pixels *out);
 
 /* The last failure in the codec's own words ("premature end of JPEG file"), or "" when there is nothing to add. */

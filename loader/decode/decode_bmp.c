@@ -225,9 +225,9 @@ static enum item_status parse(struct decode_bmp *bmp, struct workspace *workspac
 	return ITEM_OK;
 }
 
-enum item_status decode_bmp_probe(struct workspace *workspace, const uint8_t *bytes, size_t byte_count, struct image_info *info)
+enum item_status decode_bmp_probe(struct workspace *workspace, const struct file_bytes *file, struct image_info *info)
 {
-	struct decode_bmp bmp = {.bytes = bytes, .byte_count = byte_count};
+	struct decode_bmp bmp = {.bytes = file->data, .byte_count = file->byte_count};
 	enum item_status status = parse(&bmp, workspace);
 
 	info->width_px = bmp.width_px;
@@ -235,10 +235,10 @@ enum item_status decode_bmp_probe(struct workspace *workspace, const uint8_t *by
 	return status;
 }
 
-enum item_status decode_bmp_region(struct workspace *workspace, const uint8_t *bytes, size_t byte_count,
-                                   const struct image_info *info, const struct decode_want *want, struct pixels *out)
+enum item_status decode_bmp_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                   const struct decode_want *want, struct pixels *out)
 {
-	struct decode_bmp bmp = {.bytes = bytes, .byte_count = byte_count};
+	struct decode_bmp bmp = {.bytes = file->data, .byte_count = file->byte_count};
 	enum item_status status = parse(&bmp, workspace);
 
 	if (status == ITEM_OK)
@@ -252,8 +252,8 @@ enum item_status decode_bmp_region(struct workspace *workspace, const uint8_t *b
 	size_t used_row_bytes = ((size_t)(region->x + region->width) * bmp.unpack.pixel_bits + 7) / 8;
 
 	/* Is the region's part of the row that lies last in the file there?  In this form nothing overflows. */
-	if (bmp.pixels_at > byte_count || used_row_bytes > byte_count - bmp.pixels_at ||
-	    last_stored_row > (byte_count - bmp.pixels_at - used_row_bytes) / bmp.stride_bytes)
+	if (bmp.pixels_at > bmp.byte_count || used_row_bytes > bmp.byte_count - bmp.pixels_at ||
+	    last_stored_row > (bmp.byte_count - bmp.pixels_at - used_row_bytes) / bmp.stride_bytes)
 		return workspace_fail(workspace, ITEM_TRUNCATED, "the BMP ends before its pixels do");
 
 	status = workspace_reserve_region(workspace, want, out);
@@ -262,8 +262,8 @@ enum item_status decode_bmp_region(struct workspace *workspace, const uint8_t *b
 	for (uint32_t line = 0; line < row_count; line++) {
 		uint32_t stored_row = bmp.top_row_first ? first_row + line : bmp.height_px - 1 - first_row - line;
 
-		unpack_row(&bmp.unpack, bytes + bmp.pixels_at + stored_row * bmp.stride_bytes, (uint32_t)region->x, out->width_px,
-		           out->channels, out->data + line * out->stride_bytes);
+		unpack_row(&bmp.unpack, bmp.bytes + bmp.pixels_at + stored_row * bmp.stride_bytes, (uint32_t)region->x,
+		           out->width_px, out->channels, out->data + line * out->stride_bytes);
 	}
 	return ITEM_OK;
 }

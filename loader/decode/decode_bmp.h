@@ -9,8 +9,8 @@
 #include "loader/decode/workspace.h"
 
 /* As decode_probe() and decode_region(); on success *out describes memory of the workspace. */
-enum item_status decode_bmp_probe(struct workspace *workspace, const uint8_t *bytes, size_t byte_count, struct image_info *info);
-enum item_status decode_bmp_region(struct workspace *workspace, const uint8_t *bytes, size_t byte_count,
-                                   const struct image_info *info, const struct decode_want *want, struct pixels *out);
+enum item_status decode_bmp_probe(struct workspace *workspace, const struct file_bytes *file, struct image_info *info);
+enum item_status decode_bmp_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                   const struct decode_want *want, struct pixels *out);
 
 #endif

@@ -284,18 +284,22 @@ static enum item_status attempt(struct decode_jpeg *jpeg, enum item_status (*bod
 	return status;
 }
 
-enum item_status decode_jpeg_probe(struct workspace *workspace, const uint8_t *bytes, size_t byte_count, struct image_info *info)
+enum item_status decode_jpeg_probe(struct workspace *workspace, const struct file_bytes *file, struct image_info *info)
 {
-	struct decode_jpeg jpeg = {.bytes = bytes, .byte_count = byte_count, .workspace = workspace, .found = info};
+	struct decode_jpeg jpeg = {.bytes = file->data, .byte_count = file->byte_count, .workspace = workspace, .found = info};
 
 	return attempt(&jpeg, probe);
 }
 
-enum item_status decode_jpeg_region(struct workspace *workspace, const uint8_t *bytes, size_t byte_count,
-                                    const struct image_info *info, const struct decode_want *want, struct pixels *out)
+enum item_status decode_jpeg_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                    const struct decode_want *want, struct pixels *out)
 {
-	struct decode_jpeg jpeg = {
-		.bytes = bytes, .byte_count = byte_count, .workspace = workspace, .probed = info, .want = want, .out = out};
+	struct decode_jpeg jpeg = {.bytes = file->data,
+	                           .byte_count = file->byte_count,
+	                           .workspace = workspace,
+	                           .probed = info,
+	                           .want = want,
+	                           .out = out};
 
 	return attempt(&jpeg, read_region);
 }

@@ -243,21 +243,25 @@ static uint8_t find_orientation(const uint8_t *bytes, size_t byte_count)
 	return 1;
 }
 
-enum item_status decode_png_probe(struct workspace *workspace, const uint8_t *bytes, size_t byte_count, struct image_info *info)
+enum item_status decode_png_probe(struct workspace *workspace, const struct file_bytes *file, struct image_info *info)
 {
-	struct decode_png png = {.next = bytes, .left_bytes = byte_count, .workspace = workspace, .found = info};
+	struct decode_png png = {.next = file->data, .left_bytes = file->byte_count, .workspace = workspace, .found = info};
 	enum item_status status = attempt(&png, probe);
 
 	if (status == ITEM_OK)
-		info->orientation = find_orientation(bytes, byte_count);
+		info->orientation = find_orientation(file->data, file->byte_count);
 	return status;
 }
 
-enum item_status decode_png_region(struct workspace *workspace, const uint8_t *bytes, size_t byte_count,
-                                   const struct image_info *info, const struct decode_want *want, struct pixels *out)
+enum item_status decode_png_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                   const struct decode_want *want, struct pixels *out)
 {
-	struct decode_png png = {
-		.next = bytes, .left_bytes = byte_count, .workspace = workspace, .probed = info, .want = want, .out = out};
+	struct decode_png png = {.next = file->data,
+	                         .left_bytes = file->byte_count,
+	                         .workspace = workspace,
+	                         .probed = info,
+	                         .want = want,
+	                         .out = out};
 
 	return attempt(&png, read_region);
 }

@@ -105,6 +105,7 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 	struct render_row row = row_of(pipeline, item);
 	enum item_status status = item->fetched;
 	struct render_times times;
+	struct file_bytes file;
 	char text[128];
 
 	if (status != ITEM_OK) {
@@ -112,8 +113,9 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 		return;
 	}
 	crash_note_sample(item->sample);
-	status = renderer_run(renderer, item->buffer->data, item->buffer->byte_count, item->batch->epoch, item->sample, &row,
-	                      &times);
+	file = file_bytes_whole(item->buffer->data, item->buffer->byte_count);
+	file.id = item->sample;
+	status = renderer_run(renderer, &file, item->batch->epoch, item->sample, &row, &times);
 	crash_note_none();
 	fetch_return(pipeline->fetch, item->buffer);
 	item->buffer = NULL;

@@ -194,7 +194,7 @@ static enum item_status turn_upright(struct renderer *renderer, const struct cut
 	return ITEM_OK;
 }
 
-static enum item_status decode_cut(struct renderer *renderer, const struct cut *cut, const uint8_t *bytes, size_t byte_count,
+static enum item_status decode_cut(struct renderer *renderer, const struct cut *cut, const struct file_bytes *file,
                                    struct pixels *region)
 {
 	struct decode_want want = {
@@ -204,7 +204,7 @@ static enum item_status decode_cut(struct renderer *renderer, const struct cut *
 		.channels = renderer->spec->converter.spec.channels,
 		.scale_eighths = cut->scale_eighths,
 	};
-	enum item_status status = decode_region(renderer->decoder, bytes, byte_count, &cut->info, &want, region);
+	enum item_status status = decode_region(renderer->decoder, file, &cut->info, &want, region);
 
 	return status == ITEM_OK ? turn_upright(renderer, cut, region) : status;
 }
@@ -226,7 +226,7 @@ static enum item_status shape_cut(struct renderer *renderer, const struct cut *c
 	return ITEM_OK;
 }
 
-enum item_status renderer_run(struct renderer *renderer, const uint8_t *bytes, size_t byte_count, uint32_t epoch, uint64_t sample,
+enum item_status renderer_run(struct renderer *renderer, const struct file_bytes *file, uint32_t epoch, uint64_t sample,
                               const struct render_row *row, struct render_times *times)
 {
 	uint64_t begin_ns = clock_now_ns(), decoded_ns;
@@ -235,10 +235,10 @@ enum item_status renderer_run(struct renderer *renderer, const uint8_t *bytes, s
 	struct cut cut;
 
 	renderer->reason = "";
-	status = decode_probe(renderer->decoder, bytes, byte_count, &cut.info);
+	status = decode_probe(renderer->decoder, file, &cut.info);
 	if (status == ITEM_OK) {
 		choose_cut(renderer->spec, epoch, sample, &cut);
-		status = decode_cut(renderer, &cut, bytes, byte_count, &region);
+		status = decode_cut(renderer, &cut, file, &region);
 	}
 	decoded_ns = clock_now_ns();
 	times->decode_ns = decoded_ns - begin_ns;

@@ -45,7 +45,7 @@ struct renderer *renderer_open(const struct render_spec *spec);
 void renderer_close(struct renderer *renderer);
 
 /* On anything but ITEM_OK the row's values are undefined; render_blank() makes them zeros. */
-enum item_status renderer_run(struct renderer *renderer, const uint8_t *bytes, size_t byte_count, uint32_t epoch, uint64_t sample,
+enum item_status renderer_run(struct renderer *renderer, const struct file_bytes *file, uint32_t epoch, uint64_t sample,
                               const struct render_row *row, struct render_times *times);
 
 /* The last failure in the codec's own words, or "". */
