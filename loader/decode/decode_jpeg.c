@@ -15,7 +15,7 @@
 
 #include "loader/decode/decode_jpeg.h"
 #include "loader/decode/exif.h"
-#include "loader/decode/luma.h"
+#include "loader/decode/jpeg_cmyk.h"
 
 /* Coefficients of a whole progressive picture: 85 megapixels at 4:4:4. */
 #define MAX_COEFFICIENT_BYTES (512L << 20)
@@ -28,6 +28,10 @@
  * row that is not aligned, 64x64 pictures take 0.4 of the time, 500x375 ones 0.8.
  */
 #define ROW_MISALIGNMENT_BYTES 8
+
+/* What crop_columns() adds to a region's columns. */
+#define UPSAMPLING_CONTEXT_PX    8
+#define SMOOTHING_CONTEXT_BLOCKS 2
 
 struct decode_jpeg {
 	struct jpeg_decompress_struct codec;
@@ -206,69 +210,121 @@ static enum item_status probe(struct decode_jpeg *jpeg)
 	return workspace_check_size(jpeg->workspace, codec->image_width, codec->image_height);
 }
 
-/* Columns of a CMYK row as Pillow converts them: "CMYK;I" (inverted), then Convert.c, cmyk2rgb. */
-static void convert_cmyk(const uint8_t *in, uint32_t width_px, uint32_t channels, uint8_t *out)
+/* Columns of the picture that libjpeg is told to give, counted from 0 and at the wanted scale. */
+struct columns {
+	JDIMENSION first, count;
+};
+
+/*
+ * The region's columns, and those beside it that libjpeg needs to give them the pixels that they have in the whole picture:
+ * - upsampling looks at one sample to each side, which stands for up to 2 pixels, and takes a plainer filter for a component of
+ *   fewer than 3 samples;
+ * - smoothing, which is for progressive files whose last scans are missing, looks at two blocks to the left.
+ * At a reduced size, jpeg_crop_scanline() of libjpeg-turbo before 3.0 miscounts the samples of a component that its DCT enlarges by
+ * less than upsampling must (its issue 669): there it gets the whole width.
+ */
+static void crop_columns(struct jpeg_decompress_struct *codec, const struct decode_want *want, struct columns *columns)
 {
-	for (uint32_t i = 0; i < width_px; i++, in += 4, out += channels) {
-		int white = in[3], rgb[3];
+	JDIMENSION mcu_px = (JDIMENSION)codec->max_h_samp_factor * want->scale_eighths;
+	JDIMENSION beside = codec->max_h_samp_factor > 1 ? UPSAMPLING_CONTEXT_PX : 0;
+	JDIMENSION before = beside + (codec->progressive_mode ? SMOOTHING_CONTEXT_BLOCKS * mcu_px : 0);
+	JDIMENSION begin = (JDIMENSION)want->region.x, end = begin + (JDIMENSION)want->region.width;
 
-		for (int c = 0; c < 3; c++) {
-			int product = (255 - in[c]) * white + 128;
+	*columns = (struct columns){.count = codec->output_width};
+	if (want->scale_eighths != 8 && (codec->max_h_samp_factor > 2 || codec->max_v_samp_factor > 2))
+		return;
+	columns->first = begin > before ? begin - before : 0;
+	columns->count = (codec->output_width - end > beside ? end + beside : codec->output_width) - columns->first;
+	jpeg_crop_scanline(codec, &columns->first, &columns->count); /* moves the first one to the left, to where an MCU begins */
+}
 
-			rgb[c] = white - ((product >> 8) + product) / 256; /* product / 255, rounded; never more than white */
-		}
-		if (channels == 1) {
-			out[0] = luma((uint32_t)rgb[0], (uint32_t)rgb[1], (uint32_t)rgb[2]);
-		} else {
-			for (int c = 0; c < 3; c++)
-				out[c] = (uint8_t)rgb[c];
-		}
+static void read_rows(struct jpeg_decompress_struct *codec, uint8_t *first, size_t stride_bytes, JDIMENSION row_count)
+{
+	JSAMPROW rows[MAX_SAMP_FACTOR]; /* more than that many never come at once */
+
+	for (JDIMENSION done = 0; done < row_count;) {
+		JDIMENSION asked = row_count - done < MAX_SAMP_FACTOR ? row_count - done : MAX_SAMP_FACTOR;
+
+		for (JDIMENSION i = 0; i < asked; i++)
+			rows[i] = first + (done + i) * stride_bytes;
+		done += jpeg_read_scanlines(codec, rows, asked);
 	}
+}
+
+static size_t row_stride_bytes(size_t row_bytes)
+{
+	return (row_bytes + ROW_MISALIGNMENT_BYTES + 31) / 32 * 32;
+}
+
+/* Rows go straight to where they stay, the columns beside the region with them. */
+static enum item_status read_pixels(struct decode_jpeg *jpeg, const struct columns *columns)
+{
+	struct workspace *workspace = jpeg->workspace;
+	const struct box *region = &jpeg->want->region;
+	uint32_t channels = jpeg->want->channels;
+	size_t stride_bytes = row_stride_bytes((size_t)columns->count * channels);
+	enum item_status status = workspace_reserve(workspace, &workspace->pixels, (size_t)region->height, stride_bytes);
+	uint8_t *rows;
+
+	if (status != ITEM_OK)
+		return status;
+	rows = workspace->pixels.data + ROW_MISALIGNMENT_BYTES;
+	read_rows(&jpeg->codec, rows, stride_bytes, (JDIMENSION)region->height);
+	*jpeg->out = (struct pixels){.data = rows + (size_t)((JDIMENSION)region->x - columns->first) * channels,
+	                             .stride_bytes = stride_bytes,
+	                             .width_px = (uint32_t)region->width,
+	                             .height_px = (uint32_t)region->height,
+	                             .channels = channels};
+	return ITEM_OK;
+}
+
+static enum item_status read_cmyk(struct decode_jpeg *jpeg, const struct columns *columns)
+{
+	struct workspace *workspace = jpeg->workspace;
+	const struct box *region = &jpeg->want->region;
+	enum item_status status = workspace_reserve_region(workspace, jpeg->want, jpeg->out);
+	uint8_t *row;
+
+	if (status == ITEM_OK)
+		status = workspace_reserve(workspace, &workspace->rows, 1, row_stride_bytes((size_t)columns->count * 4));
+	if (status != ITEM_OK)
+		return status;
+	row = workspace->rows.data + ROW_MISALIGNMENT_BYTES;
+	for (uint32_t y = 0; y < jpeg->out->height_px; y++) {
+		read_rows(&jpeg->codec, row, 0, 1);
+		jpeg_cmyk_convert(row + ((size_t)(JDIMENSION)region->x - columns->first) * 4, jpeg->out->width_px,
+		                  jpeg->out->channels, jpeg->out->data + y * jpeg->out->stride_bytes);
+	}
+	return ITEM_OK;
 }
 
 static enum item_status read_region(struct decode_jpeg *jpeg)
 {
 	struct jpeg_decompress_struct *codec = &jpeg->codec;
-	const struct box *region = &jpeg->want->region;
-	uint32_t channels = jpeg->want->channels;
+	const struct decode_want *want = jpeg->want;
+	struct columns columns;
 	enum item_status status;
+	bool is_cmyk;
 
 	open_codec(jpeg);
 	status = workspace_check_same(jpeg->workspace, jpeg->probed, codec->image_width, codec->image_height);
 	if (status != ITEM_OK)
 		return status;
-
-	bool is_cmyk = codec->num_components == 4;
-
-	codec->out_color_space = is_cmyk ? JCS_CMYK : channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
-	codec->scale_num = jpeg->want->scale_eighths;
+	is_cmyk = codec->num_components == 4;
+	codec->out_color_space = is_cmyk ? JCS_CMYK : want->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+	codec->scale_num = want->scale_eighths;
 	codec->scale_denom = 8;
 	jpeg->pixels_begun = true;
 	(void)jpeg_start_decompress(codec);
 
-	status = workspace_reserve_region(jpeg->workspace, jpeg->want, jpeg->out);
-	if (status != ITEM_OK)
-		return status;
-	status = workspace_reserve(jpeg->workspace, &jpeg->workspace->rows, 1,
-	                           (size_t)codec->output_width * (size_t)codec->output_components + ROW_MISALIGNMENT_BYTES);
-	if (status != ITEM_OK)
-		return status;
-
-	uint8_t *row = jpeg->workspace->rows.data + ROW_MISALIGNMENT_BYTES;
-	const uint8_t *wanted = row + (size_t)region->x * (size_t)codec->output_components;
-
-	for (int32_t y = 0; y < region->y; y++)
-		(void)jpeg_read_scanlines(codec, &row, 1);
-	for (uint32_t y = 0; y < jpeg->out->height_px; y++) {
-		uint8_t *out = jpeg->out->data + y * jpeg->out->stride_bytes;
-
-		(void)jpeg_read_scanlines(codec, &row, 1);
-		if (is_cmyk)
-			convert_cmyk(wanted, jpeg->out->width_px, channels, out);
-		else
-			memcpy(out, wanted, jpeg->out->stride_bytes);
-	}
-	return ITEM_OK;
+	crop_columns(codec, want, &columns);
+	/*
+	 * Known faults of this call (libjpeg-turbo's issues 195, 237, 456 and 915) are about skipping from the middle of the picture.
+	 * From its top it is exact: of the rows above it only goes through the codes, but for up to one row of MCUs that it
+	 * decodes as context.
+	 */
+	(void)jpeg_skip_scanlines(codec, (JDIMENSION)want->region.y);
+	return is_cmyk ? read_cmyk(jpeg, &columns) : read_pixels(jpeg, &columns);
 }
 
 /* Runs a body in the one place that libjpeg's errors come back to, and frees the codec either way. */
