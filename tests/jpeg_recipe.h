@@ -6,11 +6,21 @@
 
 #include <jpeglib.h>
 
+enum jpeg_scans {
+	JPEG_SCANS_ONE,             /* sequential */
+	JPEG_SCANS_COMPONENTS,      /* sequential, one for each component */
+	JPEG_SCANS_PROGRESSIVE,     /* libjpeg's own script */
+	JPEG_SCANS_FIRST,           /* progressive, and the last bits and coefficients never come */
+	JPEG_SCANS_PER_COEFFICIENT, /* progressive, one for each coefficient of each component */
+};
+
 struct jpeg_recipe {
 	uint32_t width_px, height_px;
-	J_COLOR_SPACE stored; /* JCS_GRAYSCALE, JCS_YCbCr, JCS_RGB, JCS_CMYK, JCS_YCCK; JCS_UNKNOWN: two components */
-	int across, down;     /* sampling factors of the first component */
-	bool progressive, scan_per_coefficient, without_tables;
+	J_COLOR_SPACE stored;               /* JCS_GRAYSCALE, JCS_YCbCr, JCS_RGB, JCS_CMYK, JCS_YCCK; JCS_UNKNOWN: two components */
+	int across, down;                   /* sampling factors of the first component; 0: 1 */
+	int other_across[3], other_down[3]; /* of the others */
+	enum jpeg_scans scans;
+	bool arithmetic, without_tables, wide_quantizers; /* wide: of 16 bits */
 	unsigned restart_mcus;
 	uint8_t orientation; /* 0: no EXIF */
 };
@@ -25,20 +35,48 @@ static inline J_COLOR_SPACE jpeg_input_of(J_COLOR_SPACE stored)
 	return stored == JCS_YCbCr ? JCS_RGB : stored == JCS_YCCK ? JCS_CMYK : stored;
 }
 
-/* One scan for all DC coefficients and one for each AC coefficient of each component: 190. */
-static inline void jpeg_script_many_scans(struct jpeg_compress_struct *codec)
+static inline void jpeg_add_scan(struct jpeg_compress_struct *codec, int component, int first, int last, int high, int low)
 {
-	static jpeg_scan_info scans[1 + 3 * 63];
-	int scan_count = 0;
+	static jpeg_scan_info scans[4 * 64];
 
-	scans[scan_count++] = (jpeg_scan_info){.comps_in_scan = 3, .component_index = {0, 1, 2}};
-	for (int component = 0; component < 3; component++) {
-		for (int k = 1; k < 64; k++)
-			scans[scan_count++] =
-				(jpeg_scan_info){.comps_in_scan = 1, .component_index = {component}, .Ss = k, .Se = k};
+	if (codec->num_scans == 0)
+		codec->scan_info = scans;
+	scans[codec->num_scans] = (jpeg_scan_info){.comps_in_scan = 1, .Ss = first, .Se = last, .Ah = high, .Al = low};
+	if (component < 0) {
+		scans[codec->num_scans].comps_in_scan = codec->num_components;
+		for (int c = 0; c < codec->num_components; c++)
+			scans[codec->num_scans].component_index[c] = c;
+	} else {
+		scans[codec->num_scans].component_index[0] = component;
 	}
-	codec->scan_info = scans;
-	codec->num_scans = scan_count;
+	codec->num_scans++;
+}
+
+static inline void jpeg_add_scans(struct jpeg_compress_struct *codec, enum jpeg_scans scans)
+{
+	switch (scans) {
+	case JPEG_SCANS_ONE:
+		break;
+	case JPEG_SCANS_COMPONENTS:
+		for (int c = 0; c < codec->num_components; c++)
+			jpeg_add_scan(codec, c, 0, 63, 0, 0);
+		break;
+	case JPEG_SCANS_PROGRESSIVE:
+		jpeg_simple_progression(codec);
+		break;
+	case JPEG_SCANS_FIRST:
+		jpeg_add_scan(codec, -1, 0, 0, 0, 1);
+		if (check_below(2))
+			jpeg_add_scan(codec, 0, 1, 5, 0, 2);
+		break;
+	case JPEG_SCANS_PER_COEFFICIENT:
+		jpeg_add_scan(codec, -1, 0, 0, 0, 0);
+		for (int c = 0; c < codec->num_components; c++) {
+			for (int k = 1; k < 64; k++)
+				jpeg_add_scan(codec, c, k, k, 0, 0);
+		}
+		break;
+	}
 }
 
 static inline void jpeg_write_exif(struct jpeg_compress_struct *codec, uint8_t orientation)
@@ -64,6 +102,7 @@ static inline struct file jpeg_encode(const struct jpeg_recipe *recipe)
 	struct file file;
 
 	codec.err = jpeg_std_error(&errors);
+	errors.trace_level = -1; /* it warns of wide quantizers */
 	jpeg_create_compress(&codec);
 	jpeg_mem_dest(&codec, &encoded, &encoded_bytes);
 	codec.image_width = recipe->width_px;
@@ -73,15 +112,16 @@ static inline struct file jpeg_encode(const struct jpeg_recipe *recipe)
 	jpeg_set_defaults(&codec);
 	if (recipe->stored != JCS_UNKNOWN)
 		jpeg_set_colorspace(&codec, recipe->stored);
-	jpeg_set_quality(&codec, 80, TRUE);
-	if (recipe->across) {
-		codec.comp_info[0].h_samp_factor = recipe->across;
-		codec.comp_info[0].v_samp_factor = recipe->down;
+	jpeg_set_quality(&codec, recipe->wide_quantizers ? 1 : 80, !recipe->wide_quantizers);
+	for (int c = 0; c < codec.num_components; c++) {
+		int across = c == 0 ? recipe->across : recipe->other_across[c - 1];
+		int down = c == 0 ? recipe->down : recipe->other_down[c - 1];
+
+		codec.comp_info[c].h_samp_factor = across ? across : 1;
+		codec.comp_info[c].v_samp_factor = down ? down : 1;
 	}
-	if (recipe->progressive)
-		jpeg_simple_progression(&codec);
-	if (recipe->scan_per_coefficient)
-		jpeg_script_many_scans(&codec);
+	jpeg_add_scans(&codec, recipe->scans);
+	codec.arith_code = recipe->arithmetic;
 	codec.restart_interval = recipe->restart_mcus;
 	if (recipe->without_tables)
 		jpeg_suppress_tables(&codec, TRUE);

@@ -1,135 +1,13 @@
-/* JPEG regions beside a plain libjpeg decode of the whole file; damaged, hostile and unusual files.  One thread. */
+/* Damaged and unusual JPEG files.  One thread. */
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "tests/decode_check.h"
 #include "tests/jpeg_recipe.h"
-
-/* CMYK as Adobe stores it (inverted): each ink takes its share of what black leaves, rounded. */
-static void convert_cmyk(struct picture *picture)
-{
-	struct picture rgb = picture_make(picture->width_px, picture->height_px, 3);
-
-	for (size_t i = 0; i < (size_t)rgb.width_px * rgb.height_px; i++) {
-		const uint8_t *cmyk = picture->data + 4 * i;
-
-		for (int c = 0; c < 3; c++)
-			rgb.data[3 * i + (size_t)c] = (uint8_t)(cmyk[3] - (2 * (255 - cmyk[c]) * cmyk[3] + 255) / 510);
-	}
-	free(picture->data);
-	*picture = rgb;
-}
-
-/* The whole file by plain libjpeg calls. */
-static struct picture decode_plainly(struct file file, uint32_t channels, unsigned eighths)
-{
-	struct jpeg_decompress_struct codec;
-	struct jpeg_error_mgr errors;
-	struct picture picture;
-
-	codec.err = jpeg_std_error(&errors);
-	jpeg_create_decompress(&codec);
-	jpeg_mem_src(&codec, file.bytes, file.byte_count);
-	jpeg_read_header(&codec, TRUE);
-	codec.out_color_space = codec.num_components == 4 ? JCS_CMYK : channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
-	codec.scale_num = eighths;
-	codec.scale_denom = 8;
-	jpeg_start_decompress(&codec);
-	picture = picture_make(codec.output_width, codec.output_height, (uint32_t)codec.output_components);
-	while (codec.output_scanline < codec.output_height) {
-		JSAMPROW row = picture.data + (size_t)codec.output_scanline * picture.width_px * picture.channels;
-
-		jpeg_read_scanlines(&codec, &row, 1);
-	}
-	jpeg_finish_decompress(&codec);
-	assert_int_equal(errors.num_warnings, 0);
-	jpeg_destroy_decompress(&codec);
-	if (picture.channels == 4) {
-		convert_cmyk(&picture);
-		if (channels == 1) {
-			struct picture luma = picture_make_luma(&picture);
-
-			free(picture.data);
-			picture = luma;
-		}
-	}
-	return picture;
-}
-
-static void check_recipe(struct decoder *decoder, const struct jpeg_recipe *recipe, unsigned eighths)
-{
-	struct file file = jpeg_encode(recipe);
-	struct image_info info = probe_ok(decoder, file);
-
-	assert_int_equal(info.format, IMAGE_JPEG);
-	assert_int_equal(info.width_px, recipe->width_px);
-	assert_int_equal(info.height_px, recipe->height_px);
-	assert_int_equal(info.orientation, recipe->orientation ? recipe->orientation : 1);
-	for (uint32_t channels = 1; channels <= 3; channels += 2) {
-		struct picture full = decode_plainly(file, channels, eighths);
-
-		assert_int_equal(full.width_px, decode_scaled_px(info.width_px, eighths));
-		assert_int_equal(full.height_px, decode_scaled_px(info.height_px, eighths));
-		check_regions(decoder, file, &info, &full, eighths, 4);
-		free(full.data);
-	}
-	free(file.bytes);
-}
-
-static struct jpeg_recipe random_recipe(J_COLOR_SPACE stored, int across, int down)
-{
-	return (struct jpeg_recipe){
-		.width_px = 1 + check_below(140),
-		.height_px = 1 + check_below(140),
-		.stored = stored,
-		.across = across,
-		.down = down,
-		.progressive = check_random() & 1,
-		.restart_mcus = check_below(3) ? 0 : 1 + check_below(9),
-		.orientation = (uint8_t)check_below(9),
-	};
-}
-
-static void a_region_equals_the_crop_of_a_plain_decode(void **state)
-{
-	static const struct {
-		J_COLOR_SPACE stored;
-		int across, down;
-	} kinds[] = {
-		{JCS_YCbCr, 1, 1}, {JCS_YCbCr, 2, 1}, {JCS_YCbCr, 1, 2}, {JCS_YCbCr, 2, 2}, {JCS_YCbCr, 4, 1},
-		{JCS_YCbCr, 4, 2}, {JCS_RGB, 1, 1},   {JCS_CMYK, 1, 1},  {JCS_YCCK, 1, 1},  {JCS_GRAYSCALE, 1, 1},
-	};
-	struct decoder *decoder = open_decoder();
-
-	(void)state;
-	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-		for (int round = 0; round < 8; round++) {
-			struct jpeg_recipe recipe = random_recipe(kinds[i].stored, kinds[i].across, kinds[i].down);
-
-			check_recipe(decoder, &recipe, 8);
-		}
-	}
-	decoder_close(decoder);
-}
-
-static void a_reduced_region_equals_the_crop_of_a_reduced_decode(void **state)
-{
-	struct decoder *decoder = open_decoder();
-
-	(void)state;
-	for (unsigned eighths = 1; eighths <= 7; eighths++) {
-		for (int round = 0; round < 4; round++) {
-			struct jpeg_recipe recipe =
-				random_recipe(round == 3 ? JCS_GRAYSCALE : JCS_YCbCr, round == 3 ? 1 : 1 + round % 2, 1);
-
-			check_recipe(decoder, &recipe, eighths);
-		}
-	}
-	decoder_close(decoder);
-}
+#include "tests/jpeg_reference.h"
 
 static const struct jpeg_recipe baseline = {.width_px = 160, .height_px = 120, .stored = JCS_YCbCr, .across = 2, .down = 2};
-static const struct jpeg_recipe progressive = {.width_px = 160, .height_px = 120, .stored = JCS_YCbCr, .progressive = true};
+static const struct jpeg_recipe progressive = {.width_px = 160, .height_px = 120, .stored = JCS_YCbCr, .scans = JPEG_SCANS_PROGRESSIVE};
 
 /* Where the last marker of this kind stands. */
 static size_t find_marker(struct file file, uint8_t marker)
@@ -194,7 +72,7 @@ static void rows_above_the_damage_are_still_read(void **state)
 	struct decoder *decoder = open_decoder();
 	struct file file = jpeg_encode(&baseline);
 	struct image_info info = probe_ok(decoder, file);
-	struct picture full = decode_plainly(file, 3, 8);
+	struct picture full = jpeg_reference(file, 3, 8);
 	struct file cut = file_copy(file.bytes, file.byte_count - 200);
 	struct decode_want want = {{10, 5, 100, 30}, 3, 8};
 
@@ -230,7 +108,7 @@ static void junk_that_harms_no_pixel_is_no_failure(void **state)
 	struct decoder *decoder = open_decoder();
 	struct file file = jpeg_encode(&progressive);
 	struct image_info info = probe_ok(decoder, file);
-	struct picture full = decode_plainly(file, 3, 8);
+	struct picture full = jpeg_reference(file, 3, 8);
 
 	(void)state;
 	file_insert(&file, find_marker(file, 0xd9), "\0\0\0\0", 4);
@@ -290,7 +168,7 @@ static void kinds_that_are_not_read_are_unsupported(void **state)
 	struct file two_components = jpeg_encode(&(struct jpeg_recipe){.width_px = 20, .height_px = 20, .stored = JCS_UNKNOWN});
 	struct file twelve_bits = jpeg_encode(&baseline), lossless = jpeg_encode(&baseline), no_height = jpeg_encode(&baseline);
 	struct file many_scans = jpeg_encode(
-		&(struct jpeg_recipe){.width_px = 64, .height_px = 64, .stored = JCS_YCbCr, .scan_per_coefficient = true});
+		&(struct jpeg_recipe){.width_px = 64, .height_px = 64, .stored = JCS_YCbCr, .scans = JPEG_SCANS_PER_COEFFICIENT});
 	struct image_info info;
 
 	(void)state;
@@ -414,8 +292,6 @@ static void nothing_is_ever_printed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_region_equals_the_crop_of_a_plain_decode),
-		cmocka_unit_test(a_reduced_region_equals_the_crop_of_a_reduced_decode),
 		cmocka_unit_test(a_file_cut_anywhere_is_truncated),
 		cmocka_unit_test(an_end_marker_before_the_last_row_is_no_end),
 		cmocka_unit_test(rows_above_the_damage_are_still_read),

@@ -319,9 +319,9 @@ static enum item_status read_region(struct decode_jpeg *jpeg)
 
 	crop_columns(codec, want, &columns);
 	/*
-	 * Known faults of this call (libjpeg-turbo's issues 195, 237, 456 and 915) are about skipping from the middle of the picture.
-	 * From its top it is exact: of the rows above it only goes through the codes, but for up to one row of MCUs that it
-	 * decodes as context.
+	 * The faults of this call (libjpeg-turbo's issue 915, and older ones) are about a skip that begins in the middle of the
+	 * picture.  From the top it is exact: it goes through the codes of the rows above, and decodes up to one row of MCUs
+	 * as context.
 	 */
 	(void)jpeg_skip_scanlines(codec, (JDIMENSION)want->region.y);
 	return is_cmyk ? read_cmyk(jpeg, &columns) : read_pixels(jpeg, &columns);
