@@ -141,4 +141,25 @@ static inline struct file jpeg_encode(const struct jpeg_recipe *recipe)
 	return file;
 }
 
+/* Where the last marker of this kind stands. */
+static inline size_t jpeg_find_marker(struct file file, uint8_t marker)
+{
+	for (size_t at = file.byte_count - 2; at > 0; at--) {
+		if (file.bytes[at] == 0xff && file.bytes[at + 1] == marker)
+			return at;
+	}
+	fail_msg("no marker %02x", marker);
+	return 0;
+}
+
+static inline void jpeg_write_size(struct file file, uint8_t marker, uint32_t width_px, uint32_t height_px)
+{
+	uint8_t *frame = file.bytes + jpeg_find_marker(file, marker);
+
+	frame[5] = (uint8_t)(height_px >> 8);
+	frame[6] = (uint8_t)height_px;
+	frame[7] = (uint8_t)(width_px >> 8);
+	frame[8] = (uint8_t)width_px;
+}
+
 #endif

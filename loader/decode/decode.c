@@ -17,8 +17,10 @@ struct decoder *decoder_open(const struct decode_limits *limits)
 {
 	struct decoder *decoder = calloc(1, sizeof *decoder);
 
-	if (decoder)
+	if (decoder) {
 		decoder->workspace.max_pixels = limits->max_pixels;
+		decoder->workspace.timeout_ms = limits->timeout_ms;
+	}
 	return decoder;
 }
 

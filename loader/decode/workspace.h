@@ -23,6 +23,7 @@ struct scratch {
 
 struct workspace {
 	uint64_t max_pixels;
+	uint32_t timeout_ms;
 	struct scratch pixels; /* the region that is handed out */
 	struct scratch rows;   /* whole rows as the codec gives them, before the region's columns are taken out */
 	char reason[256];

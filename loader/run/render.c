@@ -59,6 +59,7 @@ void render_spec_init(struct render_spec *spec, const struct options *options)
 		.image_bytes =
 			(size_t)options->width_px * options->height_px * options->channels * convert_dtype_bytes(options->dtype),
 		.max_pixels = options->max_pixels,
+		.item_timeout_ms = options->item_timeout_ms,
 	};
 	converter_init(&spec->converter, &convert);
 }
@@ -72,7 +73,7 @@ struct renderer *renderer_open(const struct render_spec *spec)
 		return NULL;
 	renderer->spec = spec;
 	renderer->reason = "";
-	renderer->decoder = decoder_open(&(struct decode_limits){.max_pixels = spec->max_pixels});
+	renderer->decoder = decoder_open(&(struct decode_limits){.max_pixels = spec->max_pixels, .timeout_ms = spec->item_timeout_ms});
 	renderer->resampler = resampler_open();
 	renderer->resampled = malloc((size_t)out->width_px * out->height_px * out->channels);
 	if (renderer->decoder && renderer->resampler && renderer->resampled)

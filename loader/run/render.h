@@ -21,6 +21,7 @@ struct render_spec {
 	struct converter converter;
 	size_t image_bytes; /* of one row of `images` */
 	uint64_t max_pixels;
+	uint32_t item_timeout_ms;
 };
 
 void render_spec_init(struct render_spec *spec, const struct options *options);
