@@ -21,6 +21,8 @@
 
 #define FILTERS (RESAMPLE_LANCZOS + 1)
 
+static enum simd_level level; /* all tests run at each that this machine has */
+
 #ifndef __has_feature
 #define __has_feature(x) 0 /* clang tells of its sanitizers this way, gcc by a macro for each */
 #endif
@@ -111,7 +113,7 @@ static struct pixels resize(struct resampler *resampler, enum resample_filter fi
 {
 	struct pixels out = make_pixels(x.out_px, y.out_px, source->channels);
 
-	assert_int_equal(resampler_run(resampler, filter, &x, &y, source, 0, 0, out.data, out.stride_bytes), 0);
+	assert_int_equal(resampler_run(resampler, filter, &x, &y, source, 0, 0, false, out.data, out.stride_bytes), 0);
 	return out;
 }
 
@@ -134,7 +136,7 @@ static uint64_t hash_of(const struct pixels *pixels)
 
 static int open_resampler(void **state)
 {
-	*state = resampler_open();
+	*state = resampler_open(level);
 	return *state ? 0 : -1;
 }
 
@@ -299,7 +301,7 @@ static void nothing_outside_the_extent_is_read(void **state)
 			                    noise.channels);
 			copy_part(&noise, x0, x1, y0, y1, &source, left_px, top_px);
 			assert_int_equal(
-				resampler_run(*state, filter, &x, &y, &source, left_px, top_px, got.data, got.stride_bytes), 0);
+				resampler_run(*state, filter, &x, &y, &source, left_px, top_px, false, got.data, got.stride_bytes), 0);
 			assert_same_pixels(&expected, &got);
 			memset(got.data, 0, got.stride_bytes * got.height_px);
 			free(source.data);
@@ -348,13 +350,79 @@ static void bytes_between_the_output_rows_are_left_alone(void **state)
 			uint8_t out[30 * 97];
 
 			memset(out, 0xa5, sizeof out);
-			assert_int_equal(resampler_run(*state, (enum resample_filter)filter, &x, &y, &noise, 0, 0, out, 97), 0);
+			assert_int_equal(resampler_run(*state, (enum resample_filter)filter, &x, &y, &noise, 0, 0, false, out, 97), 0);
 			for (size_t row = 0; row < 30; row++)
 				for (size_t byte = 90; byte < 97; byte++)
 					assert_int_equal(out[row * 97 + byte], 0xa5);
 			free(noise.data);
 		}
 	}
+}
+
+/* ---- levels and mirroring ---- */
+
+static struct pixels mirror(const struct pixels *pixels)
+{
+	struct pixels mirrored = make_pixels(pixels->width_px, pixels->height_px, pixels->channels);
+
+	for (uint32_t y = 0; y < pixels->height_px; y++)
+		for (uint32_t x = 0; x < pixels->width_px; x++)
+			memcpy(mirrored.data + y * mirrored.stride_bytes + (size_t)x * pixels->channels,
+			       pixels->data + y * pixels->stride_bytes + (size_t)(pixels->width_px - 1 - x) * pixels->channels,
+			       pixels->channels);
+	return mirrored;
+}
+
+/* Everything that a level may do differently: few taps and many, rows shorter than a window, groups and bands that are not full. */
+static void every_level_gives_the_plain_bytes_also_mirrored(void **state)
+{
+	struct resampler *plain = resampler_open(SIMD_PLAIN);
+
+	assert_non_null(plain);
+	for (int round = 0; round < 1500; round++) {
+		uint32_t most_px = round % 10 ? 150 : 1500;
+		enum resample_filter filter = (enum resample_filter)random_between(0, FILTERS - 1);
+		struct pixels noise = make_noise(random_between(1, most_px), random_between(1, most_px), round & 1 ? 3 : 1);
+		struct resample_axis x = random_axis(noise.width_px), y = random_axis(noise.height_px);
+		struct pixels expected = resize(plain, filter, x, y, &noise), mirrored = mirror(&expected);
+		struct pixels got = resize(*state, filter, x, y, &noise);
+
+		assert_same_pixels(&expected, &got);
+		memset(got.data, 0xa5, got.stride_bytes * got.height_px);
+		assert_int_equal(resampler_run(*state, filter, &x, &y, &noise, 0, 0, true, got.data, got.stride_bytes), 0);
+		assert_same_pixels(&mirrored, &got);
+		free(noise.data);
+		free(expected.data);
+		free(mirrored.data);
+		free(got.data);
+	}
+	resampler_close(plain);
+}
+
+/* The largest and the smallest weights that there are, over the largest and the smallest pixels. */
+static void sums_at_the_ends_of_their_range_are_exact(void **state)
+{
+	struct resampler *plain = resampler_open(SIMD_PLAIN);
+
+	assert_non_null(plain);
+	for (uint32_t in_px = 1; in_px <= 8; in_px++) {
+		struct pixels edge = make_pixels(in_px, in_px, 3);
+
+		for (uint32_t pattern = 0; pattern < 1u << in_px; pattern++) {
+			struct resample_axis axis = whole_axis(in_px, 60);
+			struct pixels expected, got;
+
+			for (size_t i = 0; i < edge.stride_bytes * in_px; i++)
+				edge.data[i] = pattern >> (i / 3 % in_px + i / edge.stride_bytes) % in_px & 1 ? 255 : 0;
+			expected = resize(plain, RESAMPLE_LANCZOS, axis, axis, &edge);
+			got = resize(*state, RESAMPLE_LANCZOS, axis, axis, &edge);
+			assert_same_pixels(&expected, &got);
+			free(expected.data);
+			free(got.data);
+		}
+		free(edge.data);
+	}
+	resampler_close(plain);
 }
 
 /* ---- copies, edges and degenerate sizes ---- */
@@ -429,7 +497,7 @@ static void an_earlier_call_does_not_show_in_a_later_one(void **state)
 	for (size_t i = 0; i < 16 * FILTERS; i++) {
 		enum resample_filter filter = (enum resample_filter)(i / 16);
 		struct resample_axis x = axes[(i + 1) / 2 % 8], y = axes[i / 2 % 8];
-		struct resampler *fresh = resampler_open();
+		struct resampler *fresh = resampler_open(level);
 		struct pixels expected, got;
 
 		assert_non_null(fresh);
@@ -473,7 +541,7 @@ static void a_resampler_outlives_a_shortage_of_memory(void **state)
 	assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
 	low.rlim_max = limit.rlim_max;
 	assert_int_equal(setrlimit(RLIMIT_AS, &low), 0);
-	result = resampler_run(*state, RESAMPLE_BILINEAR, &x, &y, &noise, 0, 0, out.data, out.stride_bytes);
+	result = resampler_run(*state, RESAMPLE_BILINEAR, &x, &y, &noise, 0, 0, false, out.data, out.stride_bytes);
 	assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
 	assert_int_equal(result, -ENOMEM);
 
@@ -487,7 +555,9 @@ static void a_resampler_outlives_a_shortage_of_memory(void **state)
 
 int main(void)
 {
+	static const char *const level_names[] = {"plain", "AVX2", "AVX-512"};
 	const char *given = getenv("CROPRING_TEST_SEED");
+	int failed = 0;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(results_equal_pillow),
 		cmocka_unit_test(the_vertical_pass_goes_first_when_the_height_loses_over_twice_the_pixels),
@@ -495,6 +565,8 @@ int main(void)
 		cmocka_unit_test(nothing_outside_the_extent_is_read),
 		cmocka_unit_test(extents_are_as_wide_as_the_filter_reaches),
 		cmocka_unit_test(bytes_between_the_output_rows_are_left_alone),
+		cmocka_unit_test(every_level_gives_the_plain_bytes_also_mirrored),
+		cmocka_unit_test(sums_at_the_ends_of_their_range_are_exact),
 		cmocka_unit_test(a_box_of_the_output_size_is_copied),
 		cmocka_unit_test(a_plain_surface_stays_plain),
 		cmocka_unit_test(overshoot_is_clamped_to_black_and_white),
@@ -506,5 +578,7 @@ int main(void)
 	if (given)
 		seed = strtoull(given, NULL, 0);
 	printf("CROPRING_TEST_SEED=%ju\n", (uintmax_t)seed);
-	return cmocka_run_group_tests(tests, open_resampler, close_resampler);
+	for (level = SIMD_PLAIN; level <= simd_best(); level++)
+		failed += cmocka_run_group_tests_name(level_names[level], tests, open_resampler, close_resampler);
+	return failed;
 }

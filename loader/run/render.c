@@ -74,7 +74,7 @@ struct renderer *renderer_open(const struct render_spec *spec)
 	renderer->spec = spec;
 	renderer->reason = "";
 	renderer->decoder = decoder_open(&(struct decode_limits){.max_pixels = spec->max_pixels, .timeout_ms = spec->item_timeout_ms});
-	renderer->resampler = resampler_open();
+	renderer->resampler = resampler_open(simd_best());
 	renderer->resampled = malloc((size_t)out->width_px * out->height_px * out->channels);
 	if (renderer->decoder && renderer->resampler && renderer->resampled)
 		return renderer;
@@ -217,7 +217,7 @@ static enum item_status shape_cut(struct renderer *renderer, const struct cut *c
 	bool straight = converter_is_identity(&spec->converter, cut->view.flipped);
 
 	if (resampler_run(renderer->resampler, spec->filter, &cut->x, &cut->y, region, (uint32_t)cut->region.x - cut->origin_x,
-	                  (uint32_t)cut->region.y - cut->origin_y, straight ? image : renderer->resampled,
+	                  (uint32_t)cut->region.y - cut->origin_y, false, straight ? image : renderer->resampled,
 	                  (size_t)out->width_px * out->channels) < 0) {
 		renderer->reason = "out of memory";
 		return ITEM_TOO_LARGE;

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
+#include <string.h>
 
 /* ---- filters: the value at a distance from the centre, in source pixels (downscaling: in output pixels) ---- */
 
@@ -155,6 +156,7 @@ static int plan_weighted(struct axis_plan *plan, const struct geometry *geometry
 	size_t weight_count;
 
 	plan->weights_per_px = (uint32_t)fmin(2.0 * ceil(geometry->reach) + 1.0, axis->in_px);
+	plan->weights_per_px = (plan->weights_per_px + AXIS_PLAN_TAPS - 1) / AXIS_PLAN_TAPS * AXIS_PLAN_TAPS;
 	if (__builtin_mul_overflow((size_t)axis->out_px, plan->weights_per_px, &weight_count) ||
 	    scratch_reserve(&plan->weights_memory, weight_count, sizeof *weights) ||
 	    scratch_reserve(&plan->values_memory, plan->weights_per_px, sizeof *values))
@@ -176,6 +178,7 @@ static int plan_weighted(struct axis_plan *plan, const struct geometry *geometry
 
 			weights[tap] = (int32_t)(weight < 0 ? weight - 0.5 : weight + 0.5);
 		}
+		memset(weights + span.count, 0, (plan->weights_per_px - span.count) * sizeof *weights);
 		plan->spans[i] = (struct axis_span){.first = span.first - plan->begin, .count = span.count};
 	}
 	return 0;
@@ -192,14 +195,17 @@ int axis_plan_make(struct axis_plan *plan, enum resample_filter filter, const st
 	struct geometry geometry = measure_axis(filter, axis);
 
 	assert(axis->out_px > 0 && axis->out_px <= axis->virtual_px && axis->first <= axis->virtual_px - axis->out_px);
+	assert(axis->in_px <= INT32_MAX);
 	assert(0 <= axis->in0 && axis->in0 < axis->in1 && axis->in1 <= axis->in_px);
 	if (plan->ready && plan->filter == filter && same_axis(&plan->axis, axis))
 		return 0;
 
 	plan->ready = false;
+	plan->prepared_channels = 0;
 	plan->filter = filter;
 	plan->axis = *axis;
 	plan->is_shift = geometry.is_shift;
+	plan->weights_per_px = 0;
 	axis_plan_extent(filter, axis, &plan->begin, &plan->end);
 	if (scratch_reserve(&plan->spans_memory, axis->out_px, sizeof *plan->spans))
 		return -ENOMEM;
@@ -217,5 +223,7 @@ void axis_plan_free(struct axis_plan *plan)
 	scratch_free(&plan->spans_memory);
 	scratch_free(&plan->weights_memory);
 	scratch_free(&plan->values_memory);
+	axis_steps_free(&plan->steps);
+	scratch_free(&plan->tile);
 	*plan = (struct axis_plan){0};
 }

@@ -10,9 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "loader/shape/axis_steps.h"
 #include "loader/shape/resample.h"
 #include "loader/shape/scratch.h"
 
+enum { AXIS_PLAN_TAPS = 4 };         /* weights_per_px is a multiple of it */
 enum { AXIS_PLAN_WEIGHT_BITS = 22 }; /* a weight of 1.0 is 1 << 22: 8 bits of pixel and 2 of headroom are left in an int32 */
 
 /* What one output pixel reads: `count` source pixels from `first` on, counted from the axis's extent. */
@@ -28,10 +30,14 @@ struct axis_plan {
 
 	uint32_t begin, end; /* the extent: the source pixels that are read */
 	bool is_shift;       /* output i is source pixel begin + i whatever the filter: no weights, and spans only for nearest */
-	uint32_t weights_per_px; /* the distance between two outputs' weights; span.count of them are in use */
+	uint32_t weights_per_px; /* the distance between two outputs' weights; span.count of them are in use, the rest are 0.  0: no weights */
 	struct axis_span *spans; /* axis.out_px of them, as of the weights */
-	const int32_t *weights;
+	int32_t *weights;
 	struct scratch spans_memory, weights_memory, values_memory;
+
+	uint32_t prepared_channels; /* by resample_kernels.h, whose prepare_across() fills in one of these; 0: it has not been yet */
+	struct axis_steps steps; /* for vectors that go across */
+	struct scratch tile;     /* for plain C that goes across */
 };
 
 /* resample_extent() */

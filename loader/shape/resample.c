@@ -1,10 +1,4 @@
-/*
- * resample.c - stage 4 of 5, first half: a region of source pixels in, the output's pixels out.  One resampler per thread.
- *
- * Both passes are one sum: 16 neighbouring bytes at a time, each the weighted total of the same byte of a few source vectors.
- * The vertical pass finds its vectors in the rows as they lie.  The horizontal pass first turns bands of 16 rows on their side,
- * so that 16 rows of one column stand together, and turns the results back.
- */
+/* resample.c - stage 4 of 5, first half: a region of source pixels in, the output's pixels out.  One resampler per thread. */
 #include "loader/shape/resample.h"
 
 #include <assert.h>
@@ -14,14 +8,26 @@
 #include <string.h>
 
 #include "loader/shape/axis_plan.h"
+#include "loader/shape/mirror.h"
+#include "loader/shape/resample_kernels.h"
 #include "loader/shape/scratch.h"
 
-enum { LANES = 16 }; /* bytes that are summed together, and rows of a band */
-
 struct resampler {
+	const struct resample_kernels *kernels;
 	struct axis_plan x, y;
-	struct scratch middle;       /* what the first pass hands to the second */
-	struct scratch tile, turned; /* a band on its side, before and after the horizontal sums */
+	struct scratch middle; /* rows between the passes: as many as the second one needs at a time */
+	struct scratch taps;   /* where the rows of one output row lie */
+};
+
+/* Rows of pixels somewhere; out rows are the whole output. */
+struct source_rows {
+	const uint8_t *data;
+	size_t stride_bytes;
+};
+
+struct target_rows {
+	uint8_t *data;
+	size_t stride_bytes;
 };
 
 void resample_extent(enum resample_filter filter, const struct resample_axis *axis, uint32_t *begin, uint32_t *end)
@@ -29,190 +35,47 @@ void resample_extent(enum resample_filter filter, const struct resample_axis *ax
 	axis_plan_extent(filter, axis, begin, end);
 }
 
-/* A finished sum, rounded and clamped.  Sums are unsigned because in theory they wrap; as int32_t they are what they should be. */
-static inline uint8_t sum_to_byte(uint32_t sum)
+static uint32_t least(uint32_t a, uint32_t b)
 {
-	int32_t value = (int32_t)sum >> AXIS_PLAN_WEIGHT_BITS;
-
-	value = value < 0 ? 0 : value;
-	value = value > 255 ? 255 : value;
-	return (uint8_t)value;
+	return a < b ? a : b;
 }
 
-static const uint32_t half = 1u << (AXIS_PLAN_WEIGHT_BITS - 1);
-
-static uint8_t weigh_1(const uint8_t *in, size_t stride_bytes, const int32_t *weights, uint32_t count)
+static size_t round_up(size_t count, size_t to)
 {
-	uint32_t sum = half;
-
-	for (uint32_t tap = 0; tap < count; tap++, in += stride_bytes)
-		sum += *in * (uint32_t)weights[tap];
-	return sum_to_byte(sum);
+	return (count + to - 1) / to * to;
 }
 
-typedef uint32_t quad __attribute__((vector_size(16)));
-
-/* Adds up `count` vectors of 16 bytes, stride_bytes apart, each times its weight. */
-static inline void weigh_16(const uint8_t *restrict in, size_t stride_bytes, const int32_t *restrict weights, uint32_t count,
-                            uint8_t *restrict out)
+static void copy_row(const uint8_t *in, uint32_t width_px, uint32_t channels, bool mirrored, uint8_t *out)
 {
-	quad quads[LANES / 4] = {(quad){0} + half, (quad){0} + half, (quad){0} + half, (quad){0} + half};
-	uint32_t sums[LANES];
-
-	for (uint32_t tap = 0; tap < count; tap++, in += stride_bytes)
-#pragma GCC unroll 4
-		for (int i = 0; i < LANES / 4; i++)
-			quads[i] += (quad){in[4 * i], in[4 * i + 1], in[4 * i + 2], in[4 * i + 3]} * (uint32_t)weights[tap];
-	memcpy(sums, quads, sizeof sums);
-#pragma GCC unroll 4 /* gcc -O3 would take it apart before it looks for vectors */
-	for (int lane = 0; lane < LANES; lane++)
-		out[lane] = sum_to_byte(sums[lane]);
+	if (mirrored)
+		mirror_row(in, width_px, channels, out);
+	else
+		memcpy(out, in, (size_t)width_px * channels);
 }
 
-static void copy_block(const uint8_t *in, size_t in_stride_bytes, uint8_t *out, size_t out_stride_bytes, size_t width_bytes,
-                       uint32_t rows)
-{
-	for (uint32_t row = 0; row < rows; row++)
-		memcpy(out + row * out_stride_bytes, in + row * in_stride_bytes, width_bytes);
-}
-
-typedef uint8_t byte_row __attribute__((vector_size(LANES)));
-
-/*
- * Transposes a square of 16 x 16 bytes: byte x of row y becomes byte y of row x.  Interleaving rows i and i + 8 for all i rotates
- * the eight bits of every byte's address (row, column) by one; after four times row and column have changed places.
- */
-static void turn_square(const uint8_t *in, size_t in_stride_bytes, uint8_t *out, size_t out_stride_bytes)
-{
-	byte_row rows[LANES], woven[LANES];
-
-#pragma GCC unroll 16
-	for (int i = 0; i < LANES; i++)
-		memcpy(&rows[i], in + (size_t)i * in_stride_bytes, LANES);
-#pragma GCC unroll 4
-	for (int round = 0; round < 4; round++) {
-#pragma GCC unroll 8
-		for (int i = 0; i < LANES / 2; i++) {
-			woven[2 * i] = __builtin_shufflevector(rows[i], rows[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
-			                                       22, 7, 23);
-			woven[2 * i + 1] = __builtin_shufflevector(rows[i], rows[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
-			                                           29, 14, 30, 15, 31);
-		}
-		memcpy(rows, woven, sizeof rows);
-	}
-#pragma GCC unroll 16
-	for (int i = 0; i < LANES; i++)
-		memcpy(out + (size_t)i * out_stride_bytes, &rows[i], LANES);
-}
-
-/* A band of up to 16 rows on its side: byte x of row y becomes tile[x * 16 + y].  Absent rows read as 0. */
-static void rows_to_tile(const uint8_t *in, size_t in_stride_bytes, uint32_t rows, size_t row_bytes, uint8_t *tile)
-{
-	for (size_t x = 0; x < row_bytes; x += LANES) {
-		if (rows == LANES && row_bytes - x >= LANES) {
-			turn_square(in + x, in_stride_bytes, tile + x * LANES, LANES);
-		} else {
-			uint8_t square[LANES * LANES] = {0};
-
-			copy_block(in + x, in_stride_bytes, square, LANES, row_bytes - x < LANES ? row_bytes - x : LANES, rows);
-			turn_square(square, LANES, tile + x * LANES, LANES);
-		}
-	}
-}
-
-/* And upright again. */
-static void tile_to_rows(const uint8_t *tile, uint32_t rows, size_t row_bytes, uint8_t *out, size_t out_stride_bytes)
-{
-	for (size_t x = 0; x < row_bytes; x += LANES) {
-		if (rows == LANES && row_bytes - x >= LANES) {
-			turn_square(tile + x * LANES, LANES, out + x, out_stride_bytes);
-		} else {
-			uint8_t square[LANES * LANES];
-
-			turn_square(tile + x * LANES, LANES, square, LANES);
-			copy_block(square, LANES, out + x, out_stride_bytes, row_bytes - x < LANES ? row_bytes - x : LANES, rows);
-		}
-	}
-}
-
-/* `in`: `rows` rows of the x extent; `out`: as many rows of x->axis.out_px pixels. */
-static int pass_horizontally(struct resampler *resampler, const uint8_t *in, size_t in_stride_bytes, uint32_t rows,
-                             uint32_t channels, uint8_t *out, size_t out_stride_bytes)
-{
-	const struct axis_plan *x = &resampler->x;
-	const struct axis_span *spans = x->spans;
-	size_t in_row_bytes = (size_t)(x->end - x->begin) * channels, out_row_bytes = (size_t)x->axis.out_px * channels;
-	uint8_t *tile, *turned;
-
-	if (scratch_reserve(&resampler->tile, in_row_bytes + LANES, LANES) ||
-	    scratch_reserve(&resampler->turned, out_row_bytes + LANES, LANES))
-		return -ENOMEM;
-	tile = resampler->tile.data;
-	turned = resampler->turned.data;
-
-	for (uint32_t row = 0; row < rows; row += LANES) {
-		uint32_t band_rows = rows - row < LANES ? rows - row : LANES;
-
-		rows_to_tile(in + row * in_stride_bytes, in_stride_bytes, band_rows, in_row_bytes, tile);
-		for (uint32_t i = 0; i < x->axis.out_px; i++) {
-			const int32_t *weights = x->weights + (size_t)i * x->weights_per_px;
-
-			for (uint32_t channel = 0; channel < channels; channel++)
-				weigh_16(tile + ((size_t)spans[i].first * channels + channel) * LANES, (size_t)channels * LANES,
-				         weights, spans[i].count, turned + ((size_t)i * channels + channel) * LANES);
-		}
-		tile_to_rows(turned, band_rows, out_row_bytes, out + row * out_stride_bytes, out_stride_bytes);
-	}
-	return 0;
-}
-
-/* `in`: the rows of the y extent, row_bytes each; `out`: y->out_px such rows. */
-static void pass_vertically(const struct axis_plan *y, const uint8_t *in, size_t in_stride_bytes, size_t row_bytes, uint8_t *out,
-                            size_t out_stride_bytes)
-{
-	const struct axis_span *spans = y->spans;
-
-	for (uint32_t i = 0; i < y->axis.out_px; i++, out += out_stride_bytes) {
-		const uint8_t *top = in + spans[i].first * in_stride_bytes;
-		const int32_t *weights = y->weights + (size_t)i * y->weights_per_px;
-		size_t x = 0;
-
-		for (; row_bytes - x >= LANES; x += LANES)
-			weigh_16(top + x, in_stride_bytes, weights, spans[i].count, out + x);
-		if (x < row_bytes && x > 0) { /* the last vector overlaps the one before */
-			x = row_bytes - LANES;
-			weigh_16(top + x, in_stride_bytes, weights, spans[i].count, out + x);
-		} else {
-			for (; x < row_bytes; x++)
-				out[x] = weigh_1(top + x, in_stride_bytes, weights, spans[i].count);
-		}
-	}
-}
-
-static void pick_nearest(const struct resampler *resampler, const uint8_t *in, size_t in_stride_bytes, uint32_t channels,
-                         uint8_t *out, size_t out_stride_bytes)
+static void pick_nearest(const struct resampler *resampler, struct source_rows in, uint32_t channels, bool mirrored,
+                         struct target_rows out)
 {
 	const struct axis_span *columns = resampler->x.spans, *rows = resampler->y.spans;
-	uint32_t width_px = resampler->x.axis.out_px;
-	uint32_t wide =
-		0; /* columns from the left that may be copied as 4 bytes: neither side of the copy is the last of its row */
+	uint32_t width_px = resampler->x.axis.out_px, in_width_px = resampler->x.end - resampler->x.begin;
 
-	while (wide + 1 < width_px && columns[wide].first + 1 < resampler->x.end - resampler->x.begin)
-		wide++;
-
-	for (uint32_t i = 0; i < resampler->y.axis.out_px; i++, out += out_stride_bytes) {
-		const uint8_t *row = in + rows[i].first * in_stride_bytes;
+	for (uint32_t i = 0; i < resampler->y.axis.out_px; i++, out.data += out.stride_bytes) {
+		const uint8_t *row = in.data + rows[i].first * in.stride_bytes;
+		const struct axis_span *column = mirrored ? columns + width_px - 1 : columns;
+		ptrdiff_t step = mirrored ? -1 : 1;
 
 		if (i > 0 && rows[i].first == rows[i - 1].first) {
-			memcpy(out, out - out_stride_bytes, (size_t)width_px * channels);
+			memcpy(out.data, out.data - out.stride_bytes, (size_t)width_px * channels);
 		} else if (channels == 1) {
-			for (uint32_t x = 0; x < width_px; x++)
-				out[x] = row[columns[x].first];
+			for (uint32_t x = 0; x < width_px; x++, column += step)
+				out.data[x] = row[column->first];
 		} else {
-			for (uint32_t x = 0; x < wide; x++)
-				memcpy(out + (size_t)x * 3, row + (size_t)columns[x].first * 3, 4);
-			for (uint32_t x = wide; x < width_px; x++)
-				memcpy(out + (size_t)x * 3, row + (size_t)columns[x].first * 3, 3);
+			for (uint32_t x = 0; x < width_px; x++, column += step) {
+				/* four bytes are quicker than three, but for the last pixel of either row */
+				bool room = x + 1 < width_px && column->first + 1 < in_width_px;
+
+				memcpy(out.data + (size_t)x * 3, row + (size_t)column->first * 3, room ? 4 : 3);
+			}
 		}
 	}
 }
@@ -229,50 +92,168 @@ static bool vertical_goes_first(const struct resample_axis *x, const struct resa
 	return lost_rows > 0 && lost_rows > 2 * lost_columns;
 }
 
-int resampler_run(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x,
-                  const struct resample_axis *y, const struct pixels *source, uint32_t source_x, uint32_t source_y, uint8_t *out,
-                  size_t out_stride_bytes)
+/* One output row from the rows that resampler->taps names. */
+static void down(const struct resampler *resampler, uint32_t output, size_t row_bytes, uint8_t *out)
 {
-	uint32_t channels = source->channels;
-	size_t in_stride_bytes = source->stride_bytes, in_row_bytes, out_row_bytes = (size_t)x->out_px * channels;
-	const uint8_t *in;
+	const struct axis_plan *y = &resampler->y;
 
-	if (axis_plan_make(&resampler->x, filter, x) || axis_plan_make(&resampler->y, filter, y))
+	resampler->kernels->down(resampler->taps.data, y->weights + (size_t)output * y->weights_per_px, y->spans[output].count, row_bytes,
+	                         out);
+}
+
+static void name_taps(const struct resampler *resampler, uint32_t output, struct source_rows in)
+{
+	const struct axis_span *span = &resampler->y.spans[output];
+	const uint8_t **taps = resampler->taps.data;
+
+	for (uint32_t tap = 0; tap < span->count; tap++)
+		taps[tap] = in.data + ((size_t)span->first + tap) * in.stride_bytes;
+}
+
+static int only_across(struct resampler *resampler, struct source_rows in, uint32_t channels, bool mirrored, struct target_rows out)
+{
+	uint32_t band = resampler->kernels->band_rows, rows = resampler->y.axis.out_px;
+
+	for (uint32_t row = 0; row < rows; row += band)
+		resampler->kernels->across(&resampler->x, channels, mirrored, in.data + row * in.stride_bytes, in.stride_bytes,
+		                           least(band, rows - row), out.data + row * out.stride_bytes, out.stride_bytes);
+	return 0;
+}
+
+static int only_down(struct resampler *resampler, struct source_rows in, uint32_t channels, bool mirrored, struct target_rows out)
+{
+	uint32_t width_px = resampler->x.axis.out_px;
+	size_t row_bytes = (size_t)width_px * channels;
+
+	if (scratch_reserve(&resampler->middle, row_bytes, 1))
 		return -ENOMEM;
-	assert(channels == 1 || channels == 3);
-	assert(source_x <= resampler->x.begin && resampler->x.end - source_x <= source->width_px);
-	assert(source_y <= resampler->y.begin && resampler->y.end - source_y <= source->height_px);
-	in = source->data + (resampler->y.begin - source_y) * in_stride_bytes + (size_t)(resampler->x.begin - source_x) * channels;
-	in_row_bytes = (size_t)(resampler->x.end - resampler->x.begin) * channels;
-
-	if (resampler->x.is_shift && resampler->y.is_shift) {
-		copy_block(in, in_stride_bytes, out, out_stride_bytes, out_row_bytes, y->out_px);
-	} else if (filter == RESAMPLE_NEAREST) {
-		pick_nearest(resampler, in, in_stride_bytes, channels, out, out_stride_bytes);
-	} else if (resampler->x.is_shift) {
-		pass_vertically(&resampler->y, in, in_stride_bytes, out_row_bytes, out, out_stride_bytes);
-	} else if (resampler->y.is_shift) {
-		return pass_horizontally(resampler, in, in_stride_bytes, y->out_px, channels, out, out_stride_bytes);
-	} else if (vertical_goes_first(x, y)) {
-		if (scratch_reserve(&resampler->middle, y->out_px, in_row_bytes))
-			return -ENOMEM;
-		pass_vertically(&resampler->y, in, in_stride_bytes, in_row_bytes, resampler->middle.data, in_row_bytes);
-		return pass_horizontally(resampler, resampler->middle.data, in_row_bytes, y->out_px, channels, out,
-		                         out_stride_bytes);
-	} else {
-		uint32_t rows = resampler->y.end - resampler->y.begin;
-
-		if (scratch_reserve(&resampler->middle, rows, out_row_bytes) ||
-		    pass_horizontally(resampler, in, in_stride_bytes, rows, channels, resampler->middle.data, out_row_bytes))
-			return -ENOMEM;
-		pass_vertically(&resampler->y, resampler->middle.data, out_row_bytes, out_row_bytes, out, out_stride_bytes);
+	for (uint32_t i = 0; i < resampler->y.axis.out_px; i++) {
+		name_taps(resampler, i, in);
+		down(resampler, i, row_bytes, mirrored ? resampler->middle.data : out.data + i * out.stride_bytes);
+		if (mirrored)
+			mirror_row(resampler->middle.data, width_px, channels, out.data + i * out.stride_bytes);
 	}
 	return 0;
 }
 
-struct resampler *resampler_open(void)
+/* A band of rows at a time goes down and then across. */
+static int down_then_across(struct resampler *resampler, struct source_rows in, uint32_t channels, bool mirrored,
+                            struct target_rows out)
 {
-	return calloc(1, sizeof(struct resampler));
+	uint32_t band = resampler->kernels->band_rows, rows = resampler->y.axis.out_px;
+	size_t in_row_bytes = (size_t)(resampler->x.end - resampler->x.begin) * channels;
+	uint8_t *middle;
+
+	if (scratch_reserve(&resampler->middle, band, in_row_bytes))
+		return -ENOMEM;
+	middle = resampler->middle.data;
+	for (uint32_t row = 0; row < rows; row += band) {
+		uint32_t band_rows = least(band, rows - row);
+
+		for (uint32_t i = 0; i < band_rows; i++) {
+			name_taps(resampler, row + i, in);
+			down(resampler, row + i, in_row_bytes, middle + i * in_row_bytes);
+		}
+		resampler->kernels->across(&resampler->x, channels, mirrored, middle, in_row_bytes, band_rows,
+		                           out.data + row * out.stride_bytes, out.stride_bytes);
+	}
+	return 0;
+}
+
+/* A band of rows at a time goes across, into a ring of as many rows as an output row sees. */
+static int across_then_down(struct resampler *resampler, struct source_rows in, uint32_t channels, bool mirrored,
+                            struct target_rows out)
+{
+	const struct axis_plan *y = &resampler->y;
+	uint32_t band = resampler->kernels->band_rows, rows = y->end - y->begin, made = 0;
+	size_t row_bytes = (size_t)resampler->x.axis.out_px * channels;
+	size_t ring_rows = round_up(least(y->weights_per_px + band, rows), band);
+	const uint8_t **taps = resampler->taps.data;
+	uint8_t *middle;
+
+	if (scratch_reserve(&resampler->middle, ring_rows, row_bytes))
+		return -ENOMEM;
+	middle = resampler->middle.data;
+	for (uint32_t i = 0; i < y->axis.out_px; i++) {
+		struct axis_span span = y->spans[i];
+
+		for (; made < span.first + span.count; made += band)
+			resampler->kernels->across(&resampler->x, channels, mirrored, in.data + made * in.stride_bytes, in.stride_bytes,
+			                           least(band, rows - made), middle + made % ring_rows * row_bytes, row_bytes);
+		for (uint32_t tap = 0; tap < span.count; tap++)
+			taps[tap] = middle + (span.first + tap) % ring_rows * row_bytes;
+		down(resampler, i, row_bytes, out.data + i * out.stride_bytes);
+	}
+	return 0;
+}
+
+static int make_plans(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x_axis,
+                      const struct resample_axis *y_axis, uint32_t channels)
+{
+	struct axis_plan *x = &resampler->x, *y = &resampler->y;
+
+	if (axis_plan_make(x, filter, x_axis) || axis_plan_make(y, filter, y_axis))
+		return -ENOMEM;
+	if (x->weights_per_px > 0 && x->prepared_channels != channels) {
+		x->prepared_channels = 0;
+		if (resampler->kernels->prepare_across(x, channels))
+			return -ENOMEM;
+		x->prepared_channels = channels;
+	}
+	if (y->weights_per_px > 0 && y->prepared_channels == 0) {
+		resampler->kernels->prepare_down(y);
+		y->prepared_channels = channels;
+	}
+	return scratch_reserve(&resampler->taps, y->weights_per_px, sizeof(uint8_t *));
+}
+
+int resampler_run(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x,
+                  const struct resample_axis *y, const struct pixels *source, uint32_t source_x, uint32_t source_y, bool mirrored,
+                  uint8_t *out_data, size_t out_stride_bytes)
+{
+	struct target_rows out = {.data = out_data, .stride_bytes = out_stride_bytes};
+	struct source_rows in = {.stride_bytes = source->stride_bytes};
+	uint32_t channels = source->channels;
+
+	assert(channels == 1 || channels == 3);
+	if (make_plans(resampler, filter, x, y, channels))
+		return -ENOMEM;
+	assert(source_x <= resampler->x.begin && resampler->x.end - source_x <= source->width_px);
+	assert(source_y <= resampler->y.begin && resampler->y.end - source_y <= source->height_px);
+	in.data = source->data + (resampler->y.begin - source_y) * in.stride_bytes + (size_t)(resampler->x.begin - source_x) * channels;
+
+	if (resampler->x.is_shift && resampler->y.is_shift) {
+		for (uint32_t row = 0; row < y->out_px; row++)
+			copy_row(in.data + row * in.stride_bytes, x->out_px, channels, mirrored, out.data + row * out.stride_bytes);
+		return 0;
+	}
+	if (filter == RESAMPLE_NEAREST) {
+		pick_nearest(resampler, in, channels, mirrored, out);
+		return 0;
+	}
+	if (resampler->x.is_shift)
+		return only_down(resampler, in, channels, mirrored, out);
+	if (resampler->y.is_shift)
+		return only_across(resampler, in, channels, mirrored, out);
+	if (vertical_goes_first(x, y))
+		return down_then_across(resampler, in, channels, mirrored, out);
+	return across_then_down(resampler, in, channels, mirrored, out);
+}
+
+struct resampler *resampler_open(enum simd_level level)
+{
+	struct resampler *resampler = calloc(1, sizeof *resampler);
+
+	if (!resampler)
+		return NULL;
+	resampler->kernels = &resample_plain;
+#if defined(__x86_64__)
+	if (level == SIMD_AVX2)
+		resampler->kernels = &resample_avx2;
+	else if (level == SIMD_AVX512)
+		resampler->kernels = &resample_avx512;
+#endif
+	return resampler;
 }
 
 void resampler_close(struct resampler *resampler)
@@ -282,7 +263,6 @@ void resampler_close(struct resampler *resampler)
 	axis_plan_free(&resampler->x);
 	axis_plan_free(&resampler->y);
 	scratch_free(&resampler->middle);
-	scratch_free(&resampler->tile);
-	scratch_free(&resampler->turned);
+	scratch_free(&resampler->taps);
 	free(resampler);
 }

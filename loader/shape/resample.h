@@ -9,9 +9,11 @@
 #ifndef CROPRING_RESAMPLE_H
 #define CROPRING_RESAMPLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/simd.h"
 #include "loader/pixels.h"
 
 /* In the order of --resample. */
@@ -41,17 +43,18 @@ void resample_extent(enum resample_filter filter, const struct resample_axis *ax
 /* One per thread: keeps the weights and the rows between the passes. */
 struct resampler;
 
-/* NULL when memory is short. */
-struct resampler *resampler_open(void);
+/* At a level that this processor has: all give the same bytes.  NULL when memory is short. */
+struct resampler *resampler_open(enum simd_level level);
 void resampler_close(struct resampler *resampler);
 
 /*
  * Resizes.  `source` holds at least the extents of both axes; its pixel (0, 0) is source pixel (source_x, source_y) of the
- * axes' coordinates.  Writes y->out_px rows of x->out_px * source->channels bytes, out_stride_bytes apart.
+ * axes' coordinates.  Writes y->out_px rows of x->out_px * source->channels bytes, out_stride_bytes apart; mirrored: each row from
+ * right to left.
  * 0 or -ENOMEM.
  */
 int resampler_run(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x,
-                  const struct resample_axis *y, const struct pixels *source, uint32_t source_x, uint32_t source_y, uint8_t *out,
-                  size_t out_stride_bytes);
+                  const struct resample_axis *y, const struct pixels *source, uint32_t source_x, uint32_t source_y, bool mirrored,
+                  uint8_t *out, size_t out_stride_bytes);
 
 #endif

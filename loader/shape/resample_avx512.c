@@ -1,0 +1,264 @@
+/*
+ * resample_avx512.c - stage 4 of 5, first half: the passes of a resize with AVX-512, VNNI and VBMI.
+ *
+ * vpdpbusd multiplies four bytes by four signed bytes in each lane, so a weight is three digits to the base 256.  They reach up to
+ * 127 * 0x10101, nearly twice a weight of 1.0; the largest weight is 1.29 (Lanczos, an output half a pixel from a cut-off edge).
+ */
+#include "loader/shape/resample_kernels.h"
+
+#if defined(__x86_64__)
+
+#include <assert.h>
+#include <errno.h>
+#include <immintrin.h>
+#include <string.h>
+
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi")))
+#define AVX512_INLINE static inline __attribute__((always_inline)) AVX512
+
+enum { LANES = 16, BYTES = 64, DIGITS = 3, BAND_ROWS = 4, TAPS = AXIS_STEPS_TAPS };
+
+/* The digits of four weights, a byte for each, least significant digit first. */
+static inline void split_weights(const int32_t *weights, uint32_t *digits)
+{
+	for (int digit = 0; digit < DIGITS; digit++)
+		digits[digit] = 0;
+	for (int tap = 0; tap < TAPS; tap++) {
+		int32_t rest = weights[tap];
+
+		for (int digit = 0; digit < DIGITS; digit++) {
+			int8_t value = (int8_t)rest;
+
+			digits[digit] |= (uint32_t)(uint8_t)value << 8 * tap;
+			rest = (rest - value) >> 8;
+		}
+		assert(rest == 0);
+	}
+}
+
+/* The sums of a vector's lanes, one per digit. */
+struct sums {
+	__m512i digit[DIGITS];
+};
+
+AVX512_INLINE struct sums begin_sums(void)
+{
+	return (struct sums){{_mm512_set1_epi32(RESAMPLE_ROUNDING), _mm512_setzero_si512(), _mm512_setzero_si512()}};
+}
+
+AVX512_INLINE void add_products(struct sums *sums, __m512i pixels, const __m512i *digits)
+{
+	for (int digit = 0; digit < DIGITS; digit++)
+		sums->digit[digit] = _mm512_dpbusd_epi32(sums->digit[digit], pixels, digits[digit]);
+}
+
+AVX512_INLINE __m512i join_sums(const struct sums *sums)
+{
+	__m512i sum = _mm512_add_epi32(_mm512_slli_epi32(sums->digit[2], 8), sums->digit[1]);
+
+	return _mm512_add_epi32(_mm512_slli_epi32(sum, 8), sums->digit[0]);
+}
+
+/* Four vectors of sums to bytes: in each quarter of 16 bytes, the quarters of the four one after another. */
+AVX512_INLINE __m512i sums_to_bytes(const __m512i *sums)
+{
+	__m512i values[4];
+
+	for (int i = 0; i < 4; i++)
+		values[i] = _mm512_srai_epi32(sums[i], AXIS_PLAN_WEIGHT_BITS);
+	return _mm512_packus_epi16(_mm512_packs_epi32(values[0], values[1]), _mm512_packs_epi32(values[2], values[3]));
+}
+
+/* ---- across ---- */
+
+/* from: for each byte of a vector, which byte of the window it is. */
+struct record {
+	uint8_t from[BYTES], digits[DIGITS][BYTES];
+};
+
+static void write_record(const struct axis_take *takes, uint32_t columns, uint32_t channels, void *memory)
+{
+	uint32_t from[LANES] = {0}, digits[DIGITS][LANES] = {{0}}, of_column[DIGITS];
+	struct record *record = memory;
+
+	for (uint32_t column = 0; column < columns; column++) {
+		split_weights(takes[column].weights, of_column);
+		for (uint32_t channel = 0; channel < channels; channel++) {
+			uint32_t lane = column * channels + channel;
+
+			from[lane] = 0x01010101 * (takes[column].from + channel) + 0x03020100 * channels;
+			for (int digit = 0; digit < DIGITS; digit++)
+				digits[digit][lane] = of_column[digit];
+		}
+	}
+	memcpy(record->from, from, sizeof from);
+	memcpy(record->digits, digits, sizeof digits);
+}
+
+static int prepare_across(struct axis_plan *x, uint32_t channels)
+{
+	static const struct axis_steps_form form = {
+		.lanes = LANES, .window_bytes = BYTES, .record_bytes = sizeof(struct record), .write = write_record};
+
+	return axis_steps_make(&x->steps, x, channels, &form);
+}
+
+/* How the bytes of sums_to_bytes() become a quarter for each row, its `count` pixels in the order of the output. */
+AVX512_INLINE __m512i row_order(uint32_t count, uint32_t channels, bool mirrored)
+{
+	uint8_t lanes[LANES] = {0};
+	__m512i lane, first_of_row = _mm512_set_epi32(12, 12, 12, 12, 8, 8, 8, 8, 4, 4, 4, 4, 0, 0, 0, 0);
+
+	for (uint32_t i = 0; i < count * channels; i++)
+		lanes[i] = (uint8_t)(mirrored ? (count - 1 - i / channels) * channels + i % channels : i);
+	lane = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)lanes));
+	/* lane 4 a + b of row r is byte 16 a + 4 r + b */
+	lane = _mm512_add_epi8(_mm512_and_si512(lane, _mm512_set1_epi8(3)),
+	                       _mm512_slli_epi16(_mm512_and_si512(lane, _mm512_set1_epi8(12)), 2));
+	return _mm512_add_epi8(lane, _mm512_mullo_epi32(first_of_row, _mm512_set1_epi32(0x01010101)));
+}
+
+/* Adds up the columns of one output: its lanes come to stand first. */
+AVX512_INLINE __m512i add_columns(__m512i sum, uint32_t channels)
+{
+	if (channels == 1) {
+		sum = _mm512_add_epi32(sum, _mm512_alignr_epi32(sum, sum, 8));
+		sum = _mm512_add_epi32(sum, _mm512_alignr_epi32(sum, sum, 4));
+		sum = _mm512_add_epi32(sum, _mm512_alignr_epi32(sum, sum, 2));
+		return _mm512_add_epi32(sum, _mm512_alignr_epi32(sum, sum, 1));
+	}
+	return _mm512_add_epi32(
+		_mm512_add_epi32(_mm512_add_epi32(sum, _mm512_alignr_epi32(sum, sum, 3)),
+	                         _mm512_add_epi32(_mm512_alignr_epi32(sum, sum, 6), _mm512_alignr_epi32(sum, sum, 9))),
+		_mm512_alignr_epi32(sum, sum, 12));
+}
+
+AVX512_INLINE void across_rows(const struct axis_plan *x, uint32_t channels, bool mirrored, bool narrow, const uint8_t *const *in,
+                               uint8_t *const *out)
+{
+	const struct axis_steps *steps = &x->steps;
+	const struct record *records = (const struct record *)steps->records;
+	uint32_t per_group = steps->outputs_per_group, last = x->axis.out_px - (steps->group_count - 1) * per_group;
+	__m512i whole_order = row_order(per_group, channels, mirrored), order = whole_order;
+	__mmask64 in_row = narrow ? ((__mmask64)1 << steps->row_bytes) - 1 : ~(__mmask64)0;
+	__mmask16 written = (__mmask16)((1u << per_group * channels) - 1);
+
+	for (uint32_t group = 0; group < steps->group_count; group++) {
+		uint32_t output = group * per_group, count = per_group;
+		struct sums sums[BAND_ROWS] = {begin_sums(), begin_sums(), begin_sums(), begin_sums()};
+		__m512i joined[BAND_ROWS], bytes;
+		size_t to;
+
+		for (uint32_t step = steps->first_step[group]; step < steps->first_step[group + 1]; step++) {
+			__m512i from = _mm512_loadu_si512(records[step].from), digits[DIGITS];
+			size_t window = steps->windows[step];
+
+			for (int digit = 0; digit < DIGITS; digit++)
+				digits[digit] = _mm512_loadu_si512(records[step].digits[digit]);
+			for (int row = 0; row < BAND_ROWS; row++) {
+				__m512i pixels = narrow ? _mm512_maskz_loadu_epi8(in_row, in[row] + window)
+				                        : _mm512_loadu_si512(in[row] + window);
+
+				add_products(&sums[row], _mm512_permutexvar_epi8(from, pixels), digits);
+			}
+		}
+		if (group == steps->group_count - 1 && last != per_group) {
+			count = last;
+			order = row_order(count, channels, mirrored);
+			written = (__mmask16)((1u << count * channels) - 1);
+		}
+		for (int row = 0; row < BAND_ROWS; row++)
+			joined[row] = join_sums(&sums[row]);
+		if (per_group == 1)
+			for (int row = 0; row < BAND_ROWS; row++)
+				joined[row] = _mm512_sub_epi32(add_columns(joined[row], channels),
+				                               _mm512_set1_epi32((LANES / (int)channels - 1) * RESAMPLE_ROUNDING));
+		bytes = _mm512_permutexvar_epi8(order, sums_to_bytes(joined));
+		to = (size_t)(mirrored ? x->axis.out_px - output - count : output) * channels;
+		_mm_mask_storeu_epi8(out[0] + to, written, _mm512_castsi512_si128(bytes));
+		_mm_mask_storeu_epi8(out[1] + to, written, _mm512_extracti32x4_epi32(bytes, 1));
+		_mm_mask_storeu_epi8(out[2] + to, written, _mm512_extracti32x4_epi32(bytes, 2));
+		_mm_mask_storeu_epi8(out[3] + to, written, _mm512_extracti32x4_epi32(bytes, 3));
+	}
+}
+
+AVX512 static void across(const struct axis_plan *x, uint32_t channels, bool mirrored, const uint8_t *in, size_t in_stride_bytes,
+                          uint32_t rows, uint8_t *out, size_t out_stride_bytes)
+{
+	const uint8_t *in_rows[BAND_ROWS];
+	uint8_t *out_rows[BAND_ROWS];
+
+	for (uint32_t i = 0; i < BAND_ROWS; i++) { /* rows that are not there: the last one once more */
+		in_rows[i] = in + (i < rows ? i : rows - 1) * in_stride_bytes;
+		out_rows[i] = out + (i < rows ? i : rows - 1) * out_stride_bytes;
+	}
+	if (x->steps.row_bytes < BYTES)
+		across_rows(x, channels, mirrored, true, in_rows, out_rows);
+	else if (channels == 1)
+		across_rows(x, 1, mirrored, false, in_rows, out_rows);
+	else
+		across_rows(x, 3, mirrored, false, in_rows, out_rows);
+}
+
+/* ---- down ---- */
+
+/* Four weights give way to their digits, in the first three of the four places. */
+static void prepare_down(struct axis_plan *y)
+{
+	for (size_t i = 0; i < (size_t)y->axis.out_px * y->weights_per_px; i += TAPS) {
+		uint32_t digits[TAPS] = {0};
+
+		split_weights(y->weights + i, digits);
+		memcpy(y->weights + i, digits, sizeof digits);
+	}
+}
+
+AVX512_INLINE __m512i load(const uint8_t *bytes, bool whole, __mmask64 in_row)
+{
+	return whole ? _mm512_loadu_si512(bytes) : _mm512_maskz_loadu_epi8(in_row, bytes);
+}
+
+/* Up to 64 bytes of the row. */
+AVX512_INLINE void down_vector(const uint8_t *const *rows, const int32_t *weights, uint32_t count, size_t x, bool whole,
+                               __mmask64 in_row, uint8_t *out)
+{
+	struct sums sums[4] = {begin_sums(), begin_sums(), begin_sums(), begin_sums()};
+	__m512i joined[4];
+
+	for (uint32_t tap = 0; tap < count; tap += TAPS) {
+		uint32_t last = count - 1 - tap; /* rows beyond it have weight 0: any row will do */
+		__m512i a = load(rows[tap] + x, whole, in_row), b = load(rows[tap + (last < 1 ? last : 1)] + x, whole, in_row);
+		__m512i c = load(rows[tap + (last < 2 ? last : 2)] + x, whole, in_row);
+		__m512i d = load(rows[tap + (last < 3 ? last : 3)] + x, whole, in_row), digits[DIGITS];
+		__m512i ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
+		__m512i cd_low = _mm512_unpacklo_epi8(c, d), cd_high = _mm512_unpackhi_epi8(c, d);
+
+		for (int digit = 0; digit < DIGITS; digit++)
+			digits[digit] = _mm512_set1_epi32(weights[tap + (uint32_t)digit]);
+		add_products(&sums[0], _mm512_unpacklo_epi16(ab_low, cd_low), digits);
+		add_products(&sums[1], _mm512_unpackhi_epi16(ab_low, cd_low), digits);
+		add_products(&sums[2], _mm512_unpacklo_epi16(ab_high, cd_high), digits);
+		add_products(&sums[3], _mm512_unpackhi_epi16(ab_high, cd_high), digits);
+	}
+	for (int i = 0; i < 4; i++)
+		joined[i] = join_sums(&sums[i]);
+	if (whole) /* packing puts back what unpacking took apart */
+		_mm512_storeu_si512(out + x, sums_to_bytes(joined));
+	else
+		_mm512_mask_storeu_epi8(out + x, in_row, sums_to_bytes(joined));
+}
+
+AVX512 static void down(const uint8_t *const *rows, const int32_t *weights, uint32_t count, size_t row_bytes, uint8_t *out)
+{
+	size_t x = 0;
+
+	for (; row_bytes - x >= BYTES; x += BYTES)
+		down_vector(rows, weights, count, x, true, 0, out);
+	if (x < row_bytes)
+		down_vector(rows, weights, count, x, false, ((__mmask64)1 << (row_bytes - x)) - 1, out);
+}
+
+const struct resample_kernels resample_avx512 = {
+	.band_rows = BAND_ROWS, .prepare_across = prepare_across, .prepare_down = prepare_down, .across = across, .down = down};
+
+#endif
