@@ -113,60 +113,92 @@ AVX2_INLINE __m256i add_columns(__m256i sum)
 	return _mm256_sub_epi32(sum, _mm256_set1_epi32((LANES - 1) * RESAMPLE_ROUNDING));
 }
 
-/* Writes `count` bytes of four, or all of them where there is room: what is too much is written again later. */
-AVX2_INLINE void store_row(uint8_t *out, uint32_t bytes, uint32_t count, bool room)
+/* The finished sums of a group, two rows in each of two vectors. */
+AVX2_INLINE void sum_group(const struct axis_steps *steps, uint32_t group, uint32_t channels, bool narrow, const uint8_t *const *in,
+                           __m256i *values)
 {
-	memcpy(out, &bytes, room ? 4 : count);
+	const struct record *records = (const struct record *)steps->records;
+	struct sums sums[2] = {begin_sums(), begin_sums()};
+
+	for (uint32_t step = steps->first_step[group]; step < steps->first_step[group + 1]; step++) {
+		size_t window = steps->windows[step];
+		__m256i rows[2] = {load_windows(in[0] + window, in[1] + window, narrow, steps->row_bytes),
+		                   load_windows(in[2] + window, in[3] + window, narrow, steps->row_bytes)};
+
+#pragma GCC unroll 4
+		for (int pair = 0; pair < TAPS / 2; pair++) {
+			__m256i from = broadcast(records[step].pairs[pair].from);
+			__m256i low = broadcast(records[step].pairs[pair].low), high = broadcast(records[step].pairs[pair].high);
+
+			add_products(&sums[0], _mm256_shuffle_epi8(rows[0], from), low, high);
+			add_products(&sums[1], _mm256_shuffle_epi8(rows[1], from), low, high);
+		}
+	}
+#pragma GCC unroll 4
+	for (int half = 0; half < 2; half++) {
+		__m256i sum = join_sums(&sums[half]);
+
+		if (channels == 1 && steps->outputs_per_group == 1)
+			sum = add_columns(sum);
+		values[half] = _mm256_srai_epi32(sum, AXIS_PLAN_WEIGHT_BITS);
+	}
 }
 
+/* Which bytes of four groups, four of each, are the `count` pixels of a block in the order of the output. */
+AVX2_INLINE __m256i block_order(uint32_t count, uint32_t per_group, uint32_t channels, bool mirrored)
+{
+	uint8_t order[WINDOW_BYTES] = {0};
+
+	for (uint32_t i = 0; i < count * channels; i++) {
+		uint32_t pixel = mirrored ? count - 1 - i / channels : i / channels;
+
+		order[i] = (uint8_t)(pixel / per_group * LANES + pixel % per_group * channels + i % channels);
+	}
+	return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)order));
+}
+
+/* Writes the first `bytes`, or 16 where there is room: what is too much is written again later. */
+AVX2_INLINE void store_block(uint8_t *out, __m128i block, size_t bytes, bool room)
+{
+	uint8_t all[WINDOW_BYTES];
+
+	if (room) {
+		_mm_storeu_si128((__m128i *)out, block);
+	} else {
+		_mm_storeu_si128((__m128i *)all, block);
+		memcpy(out, all, bytes);
+	}
+}
+
+/* In blocks of four groups, from left to right in the output. */
 AVX2_INLINE void across_rows(const struct axis_plan *x, uint32_t channels, bool mirrored, bool narrow, const uint8_t *const *in,
                              uint8_t *const *out)
 {
 	const struct axis_steps *steps = &x->steps;
-	const struct record *records = (const struct record *)steps->records;
-	uint32_t per_group = steps->outputs_per_group, out_px = x->axis.out_px;
-	size_t out_bytes = (size_t)out_px * channels;
+	uint32_t per_group = steps->outputs_per_group, per_block = 4 * per_group, out_px = x->axis.out_px;
+	uint32_t block_count = (out_px - 1) / per_block + 1;
+	__m256i whole_order = block_order(per_block, per_group, channels, mirrored);
 
-	/* from left to right in the output, so that a store may have a byte too many */
-	for (uint32_t i = 0; i < steps->group_count; i++) {
-		uint32_t group = mirrored ? steps->group_count - 1 - i : i, output = group * per_group;
-		uint32_t count = out_px - output < per_group ? out_px - output : per_group;
+	for (uint32_t i = 0; i < block_count; i++) {
+		uint32_t block = mirrored ? block_count - 1 - i : i, output = block * per_block;
+		uint32_t count = out_px - output < per_block ? out_px - output : per_block;
 		size_t to = (size_t)(mirrored ? out_px - output - count : output) * channels;
-		struct sums sums[2] = {begin_sums(), begin_sums()};
-		__m256i joined[2], bytes;
-		bool room = out_bytes - to >= 4;
+		__m256i values[4][2], order = count == per_block ? whole_order : block_order(count, per_group, channels, mirrored);
+		bool room = (size_t)out_px * channels - to >= WINDOW_BYTES;
 
-		for (uint32_t step = steps->first_step[group]; step < steps->first_step[group + 1]; step++) {
-			size_t window = steps->windows[step];
-			__m256i rows[2] = {load_windows(in[0] + window, in[1] + window, narrow, steps->row_bytes),
-			                   load_windows(in[2] + window, in[3] + window, narrow, steps->row_bytes)};
-
-			for (int pair = 0; pair < TAPS / 2; pair++) {
-				__m256i from = broadcast(records[step].pairs[pair].from);
-				__m256i low = broadcast(records[step].pairs[pair].low), high = broadcast(records[step].pairs[pair].high);
-
-				add_products(&sums[0], _mm256_shuffle_epi8(rows[0], from), low, high);
-				add_products(&sums[1], _mm256_shuffle_epi8(rows[1], from), low, high);
-			}
-		}
+#pragma GCC unroll 4
+		for (uint32_t group = 0; group < 4; group++) /* groups that are not there: the last one once more */
+			sum_group(steps, 4 * block + group < steps->group_count ? 4 * block + group : steps->group_count - 1, channels,
+			          narrow, in, values[group]);
+#pragma GCC unroll 4
 		for (int half = 0; half < 2; half++) {
-			joined[half] = join_sums(&sums[half]);
-			if (per_group == 1 && channels == 1)
-				joined[half] = add_columns(joined[half]);
-			joined[half] = _mm256_srai_epi32(joined[half], AXIS_PLAN_WEIGHT_BITS);
-		}
-		bytes = _mm256_packs_epi32(joined[0], joined[1]);
-		bytes = _mm256_packus_epi16(bytes, bytes);
-		if (mirrored && channels == 1 && count > 1) { /* the last group's four may be fewer */
-			__m256i backwards = _mm256_set1_epi32(0x00010203);
+			__m256i left = _mm256_packs_epi32(values[0][half], values[1][half]);
+			__m256i right = _mm256_packs_epi32(values[2][half], values[3][half]);
+			__m256i bytes = _mm256_shuffle_epi8(_mm256_packus_epi16(left, right), order);
 
-			backwards = _mm256_add_epi32(_mm256_setr_epi32(0, 0x04040404, 0, 0, 0, 0x04040404, 0, 0), backwards);
-			bytes = _mm256_shuffle_epi8(bytes, _mm256_sub_epi8(backwards, _mm256_set1_epi8((char)(LANES - count))));
+			store_block(out[2 * half] + to, _mm256_castsi256_si128(bytes), count * channels, room);
+			store_block(out[2 * half + 1] + to, _mm256_extracti128_si256(bytes, 1), count * channels, room);
 		}
-		store_row(out[0] + to, (uint32_t)_mm256_extract_epi32(bytes, 0), count * channels, room);
-		store_row(out[1] + to, (uint32_t)_mm256_extract_epi32(bytes, 4), count * channels, room);
-		store_row(out[2] + to, (uint32_t)_mm256_extract_epi32(bytes, 1), count * channels, room);
-		store_row(out[3] + to, (uint32_t)_mm256_extract_epi32(bytes, 5), count * channels, room);
 	}
 }
 
@@ -217,6 +249,7 @@ AVX2_INLINE void down_vector(const uint8_t *const *rows, const int32_t *weights,
 		add_products(&sums[2], _mm256_unpacklo_epi8(right, zero), low, high);
 		add_products(&sums[3], _mm256_unpackhi_epi8(right, zero), low, high);
 	}
+#pragma GCC unroll 4
 	for (int i = 0; i < 4; i++)
 		values[i] = _mm256_srai_epi32(join_sums(&sums[i]), AXIS_PLAN_WEIGHT_BITS);
 	/* packing puts back what unpacking took apart */

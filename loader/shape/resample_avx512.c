@@ -21,11 +21,13 @@ enum { LANES = 16, BYTES = 64, DIGITS = 3, BAND_ROWS = 4, TAPS = AXIS_STEPS_TAPS
 /* The digits of four weights, a byte for each, least significant digit first. */
 static inline void split_weights(const int32_t *weights, uint32_t *digits)
 {
+#pragma GCC unroll 4
 	for (int digit = 0; digit < DIGITS; digit++)
 		digits[digit] = 0;
 	for (int tap = 0; tap < TAPS; tap++) {
 		int32_t rest = weights[tap];
 
+#pragma GCC unroll 4
 		for (int digit = 0; digit < DIGITS; digit++) {
 			int8_t value = (int8_t)rest;
 
@@ -48,6 +50,7 @@ AVX512_INLINE struct sums begin_sums(void)
 
 AVX512_INLINE void add_products(struct sums *sums, __m512i pixels, const __m512i *digits)
 {
+#pragma GCC unroll 4
 	for (int digit = 0; digit < DIGITS; digit++)
 		sums->digit[digit] = _mm512_dpbusd_epi32(sums->digit[digit], pixels, digits[digit]);
 }
@@ -64,6 +67,7 @@ AVX512_INLINE __m512i sums_to_bytes(const __m512i *sums)
 {
 	__m512i values[4];
 
+#pragma GCC unroll 4
 	for (int i = 0; i < 4; i++)
 		values[i] = _mm512_srai_epi32(sums[i], AXIS_PLAN_WEIGHT_BITS);
 	return _mm512_packus_epi16(_mm512_packs_epi32(values[0], values[1]), _mm512_packs_epi32(values[2], values[3]));
@@ -87,6 +91,7 @@ static void write_record(const struct axis_take *takes, uint32_t columns, uint32
 			uint32_t lane = column * channels + channel;
 
 			from[lane] = 0x01010101 * (takes[column].from + channel) + 0x03020100 * channels;
+#pragma GCC unroll 4
 			for (int digit = 0; digit < DIGITS; digit++)
 				digits[digit][lane] = of_column[digit];
 		}
@@ -153,8 +158,10 @@ AVX512_INLINE void across_rows(const struct axis_plan *x, uint32_t channels, boo
 			__m512i from = _mm512_loadu_si512(records[step].from), digits[DIGITS];
 			size_t window = steps->windows[step];
 
+#pragma GCC unroll 4
 			for (int digit = 0; digit < DIGITS; digit++)
 				digits[digit] = _mm512_loadu_si512(records[step].digits[digit]);
+#pragma GCC unroll 4
 			for (int row = 0; row < BAND_ROWS; row++) {
 				__m512i pixels = narrow ? _mm512_maskz_loadu_epi8(in_row, in[row] + window)
 				                        : _mm512_loadu_si512(in[row] + window);
@@ -167,9 +174,11 @@ AVX512_INLINE void across_rows(const struct axis_plan *x, uint32_t channels, boo
 			order = row_order(count, channels, mirrored);
 			written = (__mmask16)((1u << count * channels) - 1);
 		}
+#pragma GCC unroll 4
 		for (int row = 0; row < BAND_ROWS; row++)
 			joined[row] = join_sums(&sums[row]);
 		if (per_group == 1)
+#pragma GCC unroll 4
 			for (int row = 0; row < BAND_ROWS; row++)
 				joined[row] = _mm512_sub_epi32(add_columns(joined[row], channels),
 				                               _mm512_set1_epi32((LANES / (int)channels - 1) * RESAMPLE_ROUNDING));
@@ -233,6 +242,7 @@ AVX512_INLINE void down_vector(const uint8_t *const *rows, const int32_t *weight
 		__m512i ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
 		__m512i cd_low = _mm512_unpacklo_epi8(c, d), cd_high = _mm512_unpackhi_epi8(c, d);
 
+#pragma GCC unroll 4
 		for (int digit = 0; digit < DIGITS; digit++)
 			digits[digit] = _mm512_set1_epi32(weights[tap + (uint32_t)digit]);
 		add_products(&sums[0], _mm512_unpacklo_epi16(ab_low, cd_low), digits);
@@ -240,6 +250,7 @@ AVX512_INLINE void down_vector(const uint8_t *const *rows, const int32_t *weight
 		add_products(&sums[2], _mm512_unpacklo_epi16(ab_high, cd_high), digits);
 		add_products(&sums[3], _mm512_unpackhi_epi16(ab_high, cd_high), digits);
 	}
+#pragma GCC unroll 4
 	for (int i = 0; i < 4; i++)
 		joined[i] = join_sums(&sums[i]);
 	if (whole) /* packing puts back what unpacking took apart */
