@@ -6,6 +6,13 @@
 #include <math.h>
 #include <string.h>
 
+typedef double doubles __attribute__((vector_size(16))); /* what every x86-64 and arm64 has */
+typedef int64_t longs __attribute__((vector_size(16)));
+typedef int32_t ints __attribute__((vector_size(8)));
+
+enum { VECTOR_TAPS = 2 };
+static_assert(AXIS_PLAN_TAPS % VECTOR_TAPS == 0, "there is room for whole vectors");
+
 /* ---- filters: the value at a distance from the centre, in source pixels (downscaling: in output pixels) ---- */
 
 static double box_value(double distance)
@@ -66,6 +73,11 @@ static const struct {
 	[RESAMPLE_LANCZOS] = {lanczos_value, 3.0},
 };
 
+static inline double lesser(double a, double b)
+{
+	return a < b ? a : b; /* fmin() and fmax() are calls, because of what they do with NaN */
+}
+
 /* An axis in the numbers that every formula below starts from.  Pillow takes boxes as float32: so does this. */
 struct geometry {
 	float in0, in1;
@@ -85,17 +97,18 @@ static struct geometry measure_axis(enum resample_filter filter, const struct re
 	return geometry;
 }
 
-static double centre_of(const struct geometry *geometry, uint32_t output)
+static inline double centre_of(const struct geometry *geometry, uint32_t output)
 {
 	return geometry->in0 + (output + 0.5) * geometry->scale;
 }
 
 /* The span of one output, in source pixels.  Clamping before the conversion keeps every double inside uint32_t. */
-static struct axis_span span_of(const struct geometry *geometry, uint32_t in_px, uint32_t output)
+static inline struct axis_span span_of(const struct geometry *geometry, uint32_t in_px, uint32_t output)
 {
 	double centre = centre_of(geometry, output);
-	uint32_t first = (uint32_t)fmin(fmax(centre - geometry->reach + 0.5, 0.0), in_px);
-	uint32_t end = (uint32_t)fmin(centre + geometry->reach + 0.5, in_px);
+	double begin = centre - geometry->reach + 0.5;
+	uint32_t first = (uint32_t)lesser(begin > 0.0 ? begin : 0.0, in_px);
+	uint32_t end = (uint32_t)lesser(centre + geometry->reach + 0.5, in_px);
 
 	return (struct axis_span){.first = first, .count = end - first};
 }
@@ -116,7 +129,7 @@ static double advance(double position, double step, uint32_t count)
 /* The rounding of advance() stays below half a step for any axis under 2^26 outputs; the clamp is for the others. */
 static uint32_t pixel_at(double position, uint32_t in_px)
 {
-	return (uint32_t)fmin(position, in_px - 1.0);
+	return (uint32_t)lesser(position, in_px - 1.0);
 }
 
 void axis_plan_extent(enum resample_filter filter, const struct resample_axis *axis, uint32_t *begin, uint32_t *end)
@@ -147,38 +160,71 @@ static void plan_nearest(struct axis_plan *plan, const struct geometry *geometry
 		plan->spans[i] = (struct axis_span){.first = pixel_at(position, plan->axis.in_px) - plan->begin, .count = 1};
 }
 
+/* The taps of one output and their sum, which is added up in their order.  A last value beyond an odd count is of no account. */
+static inline double compute_values(enum resample_filter filter, double first, uint32_t count, double centre, double per_stretch,
+                                    double *values)
+{
+	double total = 0.0;
+
+	if (filter == RESAMPLE_BILINEAR) { /* two at a time; in the others the filter itself is what takes long */
+		for (uint32_t tap = 0; tap < count; tap += VECTOR_TAPS) {
+			doubles distance = ((doubles){0, 1} + (first + tap) - centre + 0.5) * per_stretch;
+			doubles value = 1.0 - (doubles)((longs)distance & INT64_MAX);
+
+			value = (doubles)((longs)value & (value > 0.0));
+			memcpy(values + tap, &value, sizeof value);
+		}
+	} else {
+		for (uint32_t tap = 0; tap < count; tap++)
+			values[tap] = filters[filter].value((first + tap - centre + 0.5) * per_stretch);
+		values[count] = 0.0;
+	}
+	for (uint32_t tap = 0; tap < count; tap++)
+		total += values[tap];
+	return total;
+}
+
+/* Values to parts of their sum, rounded half away from zero to 22-bit fixed point. */
+static inline void round_values(const double *values, uint32_t count, double total, int32_t *weights)
+{
+	double divisor = total != 0.0 ? total : 1.0;
+
+	for (uint32_t tap = 0; tap < count; tap += VECTOR_TAPS) {
+		doubles value, half = {0.5, 0.5};
+		ints rounded;
+
+		memcpy(&value, values + tap, sizeof value);
+		value = value / divisor * (1 << AXIS_PLAN_WEIGHT_BITS);
+		half = (doubles)((longs)half | ((longs)value & INT64_MIN)); /* with the value's sign */
+		rounded = __builtin_convertvector(value + half, ints);
+		memcpy(weights + tap, &rounded, sizeof rounded);
+	}
+}
+
 static int plan_weighted(struct axis_plan *plan, const struct geometry *geometry)
 {
 	const struct resample_axis *axis = &plan->axis;
-	double (*value_at)(double distance) = filters[plan->filter].value;
-	double per_stretch = 1.0 / geometry->stretch, *values;
-	int32_t *weights;
+	double per_stretch = 1.0 / geometry->stretch;
 	size_t weight_count;
+	int32_t *weights;
 
-	plan->weights_per_px = (uint32_t)fmin(2.0 * ceil(geometry->reach) + 1.0, axis->in_px);
+	plan->weights_per_px = (uint32_t)lesser(2.0 * ceil(geometry->reach) + 1.0, axis->in_px);
 	plan->weights_per_px = (plan->weights_per_px + AXIS_PLAN_TAPS - 1) / AXIS_PLAN_TAPS * AXIS_PLAN_TAPS;
 	if (__builtin_mul_overflow((size_t)axis->out_px, plan->weights_per_px, &weight_count) ||
 	    scratch_reserve(&plan->weights_memory, weight_count, sizeof *weights) ||
-	    scratch_reserve(&plan->values_memory, plan->weights_per_px, sizeof *values))
+	    scratch_reserve(&plan->values_memory, plan->weights_per_px + 1, sizeof(double)))
 		return -ENOMEM;
 	plan->weights = weights = plan->weights_memory.data;
-	values = plan->values_memory.data;
 
 	for (uint32_t i = 0; i < axis->out_px; i++, weights += plan->weights_per_px) {
 		struct axis_span span = span_of(geometry, axis->in_px, axis->first + i);
-		double centre = centre_of(geometry, axis->first + i), total = 0.0;
+		double *values = plan->values_memory.data, total;
 
 		assert(span.count <= plan->weights_per_px);
-		for (uint32_t tap = 0; tap < span.count; tap++) {
-			values[tap] = value_at((span.first + tap - centre + 0.5) * per_stretch);
-			total += values[tap];
-		}
-		for (uint32_t tap = 0; tap < span.count; tap++) {
-			double weight = (total != 0.0 ? values[tap] / total : values[tap]) * (1 << AXIS_PLAN_WEIGHT_BITS);
-
-			weights[tap] = (int32_t)(weight < 0 ? weight - 0.5 : weight + 0.5);
-		}
-		memset(weights + span.count, 0, (plan->weights_per_px - span.count) * sizeof *weights);
+		total = compute_values(plan->filter, span.first, span.count, centre_of(geometry, axis->first + i), per_stretch, values);
+		round_values(values, span.count, total, weights);
+		for (uint32_t tap = span.count; tap < plan->weights_per_px; tap++)
+			weights[tap] = 0;
 		plan->spans[i] = (struct axis_span){.first = span.first - plan->begin, .count = span.count};
 	}
 	return 0;

@@ -26,7 +26,7 @@ struct axis_take {
 struct axis_steps_form {
 	uint32_t lanes, window_bytes;
 	size_t record_bytes;
-	void (*write)(const struct axis_take *takes, uint32_t columns, uint32_t channels, void *record);
+	void (*write)(struct axis_take *takes, uint32_t columns, uint32_t channels, void *record); /* may use up takes */
 };
 
 /* All zero is empty. */

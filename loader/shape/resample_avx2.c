@@ -17,13 +17,18 @@
 /* Across, a vector is 4 lanes of each of two rows. */
 enum { LANES = 4, WINDOW_BYTES = 16, BYTES = 32, BAND_ROWS = 4, TAPS = AXIS_STEPS_TAPS };
 
-/* The digits of two weights: those of the ones in [0], those of the 65536s in [1]. */
-static inline void split_weights(const int32_t *weights, uint32_t *digits)
+/*
+ * Four weights give way to their digits: two ones, two 65536s, of the first two and of the last two.  Adding 32768 to the ones
+ * carries what is over 32767; then it is taken off again.
+ */
+static inline void split_weights(int32_t *weights)
 {
-	int16_t low[2] = {(int16_t)weights[0], (int16_t)weights[1]};
+	static const int8_t by_digit[] = {0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15};
+	__m128i offset = _mm_set1_epi32(0x8000), digits = _mm_loadu_si128((const __m128i *)weights);
 
-	digits[0] = (uint16_t)low[0] | (uint32_t)(uint16_t)low[1] << 16;
-	digits[1] = (uint16_t)((weights[0] - low[0]) >> 16) | (uint32_t)(uint16_t)((weights[1] - low[1]) >> 16) << 16;
+	digits = _mm_xor_si128(_mm_add_epi32(digits, offset), offset);
+	digits = _mm_shuffle_epi8(digits, _mm_loadu_si128((const __m128i *)by_digit));
+	_mm_storeu_si128((__m128i *)weights, digits);
 }
 
 struct sums {
@@ -55,23 +60,23 @@ struct record {
 	} pairs[TAPS / 2];
 };
 
-static void write_record(const struct axis_take *takes, uint32_t columns, uint32_t channels, void *memory)
+static void write_record(struct axis_take *takes, uint32_t columns, uint32_t channels, void *memory)
 {
 	struct record *record = memory;
 
 	memset(record, 0, sizeof *record);
 	for (uint32_t column = 0; column < columns; column++) {
+		split_weights(takes[column].weights);
 		for (uint32_t pair = 0; pair < TAPS / 2; pair++) {
-			uint32_t digits[2], from = takes[column].from + 2 * pair * channels;
+			uint32_t from = takes[column].from + 2 * pair * channels;
 
-			split_weights(takes[column].weights + (size_t)2 * pair, digits);
 			for (uint32_t channel = 0; channel < channels; channel++, from++) {
 				uint32_t lane = column * channels + channel;
 
 				/* a byte number over 127 gives 0; numbers beyond the window have weight 0 */
 				record->pairs[pair].from[lane] = 0x80008000 | ((from + channels) & 15) << 16 | (from & 15);
-				record->pairs[pair].low[lane] = digits[0];
-				record->pairs[pair].high[lane] = digits[1];
+				record->pairs[pair].low[lane] = (uint32_t)takes[column].weights[2 * pair];
+				record->pairs[pair].high[lane] = (uint32_t)takes[column].weights[2 * pair + 1];
 			}
 		}
 	}
@@ -222,15 +227,10 @@ AVX2 static void across(const struct axis_plan *x, uint32_t channels, bool mirro
 
 /* ---- down ---- */
 
-/* Two weights give way to their digits. */
 static void prepare_down(struct axis_plan *y)
 {
-	for (size_t i = 0; i < (size_t)y->axis.out_px * y->weights_per_px; i += 2) {
-		uint32_t digits[2];
-
-		split_weights(y->weights + i, digits);
-		memcpy(y->weights + i, digits, sizeof digits);
-	}
+	for (size_t i = 0; i < (size_t)y->axis.out_px * y->weights_per_px; i += TAPS)
+		split_weights(y->weights + i);
 }
 
 AVX2_INLINE void down_vector(const uint8_t *const *rows, const int32_t *weights, uint32_t count, size_t x, uint8_t *out)
