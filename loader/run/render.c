@@ -61,7 +61,7 @@ void render_spec_init(struct render_spec *spec, const struct options *options)
 		.max_pixels = options->max_pixels,
 		.item_timeout_ms = options->item_timeout_ms,
 	};
-	converter_init(&spec->converter, &convert);
+	converter_init(&spec->converter, &convert, simd_best());
 }
 
 struct renderer *renderer_open(const struct render_spec *spec)
@@ -214,16 +214,16 @@ static enum item_status shape_cut(struct renderer *renderer, const struct cut *c
 {
 	const struct render_spec *spec = renderer->spec;
 	const struct convert_spec *out = &spec->converter.spec;
-	bool straight = converter_is_identity(&spec->converter, cut->view.flipped);
+	bool straight = converter_is_identity(&spec->converter);
 
 	if (resampler_run(renderer->resampler, spec->filter, &cut->x, &cut->y, region, (uint32_t)cut->region.x - cut->origin_x,
-	                  (uint32_t)cut->region.y - cut->origin_y, false, straight ? image : renderer->resampled,
+	                  (uint32_t)cut->region.y - cut->origin_y, cut->view.flipped, straight ? image : renderer->resampled,
 	                  (size_t)out->width_px * out->channels) < 0) {
 		renderer->reason = "out of memory";
 		return ITEM_TOO_LARGE;
 	}
 	if (!straight)
-		converter_run(&spec->converter, renderer->resampled, cut->view.flipped, image);
+		converter_run(&spec->converter, renderer->resampled, image);
 	return ITEM_OK;
 }
 

@@ -221,7 +221,8 @@ static int plan_weighted(struct axis_plan *plan, const struct geometry *geometry
 		double *values = plan->values_memory.data, total;
 
 		assert(span.count <= plan->weights_per_px);
-		total = compute_values(plan->filter, span.first, span.count, centre_of(geometry, axis->first + i), per_stretch, values);
+		total = compute_values(plan->filter, span.first, span.count, centre_of(geometry, axis->first + i), per_stretch,
+		                       values);
 		round_values(values, span.count, total, weights);
 		for (uint32_t tap = span.count; tap < plan->weights_per_px; tap++)
 			weights[tap] = 0;

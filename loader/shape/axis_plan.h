@@ -30,14 +30,16 @@ struct axis_plan {
 
 	uint32_t begin, end; /* the extent: the source pixels that are read */
 	bool is_shift;       /* output i is source pixel begin + i whatever the filter: no weights, and spans only for nearest */
-	uint32_t weights_per_px; /* the distance between two outputs' weights; span.count of them are in use, the rest are 0.  0: no weights */
+	uint32_t
+		weights_per_px; /* the distance between two outputs' weights; span.count of them are in use, the rest are 0.  0: no weights */
 	struct axis_span *spans; /* axis.out_px of them, as of the weights */
 	int32_t *weights;
 	struct scratch spans_memory, weights_memory, values_memory;
 
-	uint32_t prepared_channels; /* by resample_kernels.h, whose prepare_across() fills in one of these; 0: it has not been yet */
-	struct axis_steps steps; /* for vectors that go across */
-	struct scratch tile;     /* for plain C that goes across */
+	uint32_t
+		prepared_channels; /* by resample_kernels.h, whose prepare_across() fills in one of these; 0: it has not been yet */
+	struct axis_steps steps;   /* for vectors that go across */
+	struct scratch tile;       /* for plain C that goes across */
 };
 
 /* resample_extent() */

@@ -95,8 +95,7 @@ int axis_steps_make(struct axis_steps *steps, const struct axis_plan *plan, uint
 				return -ENOMEM;
 			for (uint32_t i = 0; i < count; i++)
 				take_from_window(&columns[i], channels, window, form->window_bytes, &takes[i], stride);
-			form->write(takes, count, channels,
-			            (uint8_t *)steps->records_memory.data + step * form->record_bytes);
+			form->write(takes, count, channels, (uint8_t *)steps->records_memory.data + step * form->record_bytes);
 		}
 	}
 	first_step[steps->group_count] = step;

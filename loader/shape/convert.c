@@ -4,9 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "loader/shape/mirror.h"
-
-enum { CHUNK_PX = 256 }; /* mirrored at a time, on the stack */
+#include "loader/shape/convert_kernels.h"
 
 /*
  * The half nearest to a float32, ties to even (IEEE 754-2019, 4.3.1 and 3.6: binary16 has 5 exponent and 10 fraction bits).
@@ -41,22 +39,6 @@ static uint16_t float_to_half(float value)
 	return (uint16_t)(sign | (half < 0x7c00 ? half : 0x7c00));
 }
 
-void converter_init(struct converter *converter, const struct convert_spec *spec)
-{
-	assert(spec->channels == 1 || spec->channels == 3);
-	*converter = (struct converter){.spec = *spec};
-	for (uint32_t channel = 0; channel < spec->channels; channel++) {
-		for (int value = 0; value < 256; value++) {
-			float scaled = (float)value / 255.0f;
-
-			if (spec->normalise)
-				scaled = (scaled - spec->mean[channel]) / spec->std[channel];
-			converter->as_float32[channel][value] = scaled;
-			converter->as_float16[channel][value] = float_to_half(scaled);
-		}
-	}
-}
-
 size_t convert_dtype_bytes(enum convert_dtype dtype)
 {
 	static const uint8_t bytes[] = {[CONVERT_UINT8] = 1, [CONVERT_FLOAT32] = 4, [CONVERT_FLOAT16] = 2};
@@ -64,11 +46,11 @@ size_t convert_dtype_bytes(enum convert_dtype dtype)
 	return bytes[dtype];
 }
 
-bool converter_is_identity(const struct converter *converter, bool flip)
+bool converter_is_identity(const struct converter *converter)
 {
 	const struct convert_spec *spec = &converter->spec;
 
-	return spec->dtype == CONVERT_UINT8 && !flip && (spec->layout == CONVERT_NHWC || spec->channels == 1);
+	return spec->dtype == CONVERT_UINT8 && (spec->layout == CONVERT_NHWC || spec->channels == 1);
 }
 
 /* in[0], in[3], in[6], ...: `count` of them. */
@@ -112,19 +94,18 @@ static inline __attribute__((always_inline)) void look_up(const struct converter
 	}
 }
 
-/* A run of `count` pixels, which are those from first_px on of the item at `out`. */
-static void convert_pixels(const struct converter *converter, const uint8_t *in, size_t count, void *out, size_t first_px)
+/* `count` pixels, whose first goes to element first_px of each plane. */
+static void convert_plain(const struct converter *converter, const uint8_t *in, size_t count, void *out, size_t first_px,
+                          size_t plane_px)
 {
 	const struct convert_spec *spec = &converter->spec;
-	size_t plane_px = (size_t)spec->width_px * spec->height_px;
 
 	if (spec->channels == 1) {
 		look_up(converter, 0, in, 1, count, out, first_px, 1);
 		return;
 	}
 	for (size_t channel = 0; channel < 3; channel++) {
-		if (spec->dtype ==
-		    CONVERT_UINT8) /* and planes are asked for: else bytes stay together, and converter_run() sees to it */
+		if (spec->dtype == CONVERT_UINT8) /* and planes are asked for: else converter_run() has copied it */
 			copy_every_third(in + channel, count, (uint8_t *)out + channel * plane_px + first_px);
 		else if (spec->layout == CONVERT_NCHW)
 			look_up(converter, channel, in + channel, 3, count, out, channel * plane_px + first_px, 1);
@@ -133,27 +114,73 @@ static void convert_pixels(const struct converter *converter, const uint8_t *in,
 	}
 }
 
-void converter_run(const struct converter *converter, const uint8_t *in, bool flip, void *out)
+static void convert_pixels(const struct converter *converter, const uint8_t *in, size_t count, void *out, size_t plane_px)
 {
-	const struct convert_spec *spec = &converter->spec;
-	size_t width_px = spec->width_px, pixel_count = width_px * spec->height_px, channels = spec->channels;
+	size_t done_px = 0;
 
-	if (converter_is_identity(converter, flip)) {
-		memcpy(out, in, pixel_count * channels);
-	} else if (!flip) {
-		convert_pixels(converter, in, pixel_count, out, 0);
-	} else if (converter_is_identity(converter, false)) {
-		for (size_t first_px = 0; first_px < pixel_count; first_px += width_px)
-			mirror_row(in + first_px * channels, width_px, channels, (uint8_t *)out + first_px * channels);
-	} else {
-		for (size_t first_px = 0; first_px < pixel_count; first_px += width_px) {
-			for (size_t x = 0; x < width_px; x += CHUNK_PX) {
-				size_t count = width_px - x < CHUNK_PX ? width_px - x : CHUNK_PX;
-				uint8_t chunk[CHUNK_PX * 3];
+#if defined(__x86_64__)
+	if (converter->level == SIMD_AVX512)
+		done_px = convert_avx512(converter, in, count, out, plane_px);
+	else if (converter->level == SIMD_AVX2)
+		done_px = convert_avx2(converter, in, count, out, plane_px);
+#endif
+	convert_plain(converter, in + done_px * converter->spec.channels, count - done_px, out, done_px, plane_px);
+}
 
-				mirror_row(in + (first_px + width_px - x - count) * channels, count, channels, chunk);
-				convert_pixels(converter, chunk, count, out, first_px + x);
-			}
+static struct convert_pair reciprocal(float divisor)
+{
+	double whole = 1.0 / (double)divisor;
+	struct convert_pair pair = {.value = (float)whole};
+
+	pair.rest = (float)(whole - (double)pair.value);
+	return pair;
+}
+
+/* Whether this level gives the tables' values for all there are: mean and std may be anything. */
+static bool calculates_exactly(const struct converter *converter)
+{
+	enum {
+		VALUES = 256,
+		MOST_PX = VALUES + 16,
+		MOST_BYTES = MOST_PX * 3 * 4
+	}; /* more than VALUES: they all stand in vectors */
+	uint8_t pixels[MOST_PX * 3], expected[MOST_BYTES], got[MOST_BYTES];
+
+	for (size_t i = 0; i < sizeof pixels; i++)
+		pixels[i] = (uint8_t)(i / converter->spec.channels);
+	memset(expected, 0, sizeof expected);
+	memset(got, 0, sizeof got);
+	convert_plain(converter, pixels, MOST_PX, expected, 0, MOST_PX);
+	convert_pixels(converter, pixels, MOST_PX, got, MOST_PX);
+	return memcmp(expected, got, sizeof expected) == 0;
+}
+
+void converter_init(struct converter *converter, const struct convert_spec *spec, enum simd_level level)
+{
+	assert(spec->channels == 1 || spec->channels == 3);
+	*converter = (struct converter){.spec = *spec, .level = level, .per_255 = reciprocal(255.0f)};
+	for (uint32_t channel = 0; channel < spec->channels; channel++) {
+		converter->per_std[channel] = reciprocal(spec->std[channel]);
+		for (int value = 0; value < 256; value++) {
+			float scaled = (float)value / 255.0f;
+
+			if (spec->normalise)
+				scaled = (scaled - spec->mean[channel]) / spec->std[channel];
+			converter->as_float32[channel][value] = scaled;
+			converter->as_float16[channel][value] = float_to_half(scaled);
 		}
 	}
+	if (!converter_is_identity(converter) && !calculates_exactly(converter))
+		converter->level = SIMD_PLAIN;
+}
+
+void converter_run(const struct converter *converter, const uint8_t *in, void *out)
+{
+	const struct convert_spec *spec = &converter->spec;
+	size_t pixel_count = (size_t)spec->width_px * spec->height_px;
+
+	if (converter_is_identity(converter))
+		memcpy(out, in, pixel_count * spec->channels);
+	else
+		convert_pixels(converter, in, pixel_count, out, pixel_count);
 }

@@ -1,4 +1,4 @@
-/* mirror.h - a row of 8-bit pixels from right to left; shared by orient.c and convert.c. */
+/* mirror.h - a row of 8-bit pixels from right to left; shared by orient.c and resample.c. */
 #ifndef CROPRING_MIRROR_H
 #define CROPRING_MIRROR_H
 

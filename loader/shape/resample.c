@@ -97,8 +97,8 @@ static void down(const struct resampler *resampler, uint32_t output, size_t row_
 {
 	const struct axis_plan *y = &resampler->y;
 
-	resampler->kernels->down(resampler->taps.data, y->weights + (size_t)output * y->weights_per_px, y->spans[output].count, row_bytes,
-	                         out);
+	resampler->kernels->down(resampler->taps.data, y->weights + (size_t)output * y->weights_per_px, y->spans[output].count,
+	                         row_bytes, out);
 }
 
 static void name_taps(const struct resampler *resampler, uint32_t output, struct source_rows in)
@@ -178,8 +178,9 @@ static int across_then_down(struct resampler *resampler, struct source_rows in, 
 		struct axis_span span = y->spans[i];
 
 		for (; made < span.first + span.count; made += band)
-			resampler->kernels->across(&resampler->x, channels, mirrored, in.data + made * in.stride_bytes, in.stride_bytes,
-			                           least(band, rows - made), middle + made % ring_rows * row_bytes, row_bytes);
+			resampler->kernels->across(&resampler->x, channels, mirrored, in.data + made * in.stride_bytes,
+			                           in.stride_bytes, least(band, rows - made), middle + made % ring_rows * row_bytes,
+			                           row_bytes);
 		for (uint32_t tap = 0; tap < span.count; tap++)
 			taps[tap] = middle + (span.first + tap) % ring_rows * row_bytes;
 		down(resampler, i, row_bytes, out.data + i * out.stride_bytes);
@@ -220,7 +221,8 @@ int resampler_run(struct resampler *resampler, enum resample_filter filter, cons
 		return -ENOMEM;
 	assert(source_x <= resampler->x.begin && resampler->x.end - source_x <= source->width_px);
 	assert(source_y <= resampler->y.begin && resampler->y.end - source_y <= source->height_px);
-	in.data = source->data + (resampler->y.begin - source_y) * in.stride_bytes + (size_t)(resampler->x.begin - source_x) * channels;
+	in.data = source->data + (resampler->y.begin - source_y) * in.stride_bytes +
+	          (size_t)(resampler->x.begin - source_x) * channels;
 
 	if (resampler->x.is_shift && resampler->y.is_shift) {
 		for (uint32_t row = 0; row < y->out_px; row++)

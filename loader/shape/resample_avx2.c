@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define AVX2 __attribute__((target("avx2")))
+#define AVX2        __attribute__((target("avx2")))
 #define AVX2_INLINE static inline __attribute__((always_inline)) AVX2
 
 /* Across, a vector is 4 lanes of each of two rows. */
@@ -193,8 +193,8 @@ AVX2_INLINE void across_rows(const struct axis_plan *x, uint32_t channels, bool 
 
 #pragma GCC unroll 4
 		for (uint32_t group = 0; group < 4; group++) /* groups that are not there: the last one once more */
-			sum_group(steps, 4 * block + group < steps->group_count ? 4 * block + group : steps->group_count - 1, channels,
-			          narrow, in, values[group]);
+			sum_group(steps, 4 * block + group < steps->group_count ? 4 * block + group : steps->group_count - 1,
+			          channels, narrow, in, values[group]);
 #pragma GCC unroll 4
 		for (int half = 0; half < 2; half++) {
 			__m256i left = _mm256_packs_epi32(values[0][half], values[1][half]);

@@ -13,7 +13,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi")))
+#define AVX512        __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi")))
 #define AVX512_INLINE static inline __attribute__((always_inline)) AVX512
 
 enum { LANES = 16, BYTES = 64, DIGITS = 3, BAND_ROWS = 4, TAPS = AXIS_STEPS_TAPS };
