@@ -8,6 +8,12 @@
 #define AVX2        __attribute__((target("avx2,fma,f16c")))
 #define AVX2_INLINE static inline __attribute__((always_inline)) AVX2
 
+/* What each combination has its own loop for. */
+struct form {
+	enum convert_dtype dtype;
+	bool normalise, planes, past_caches;
+};
+
 enum { LANES = 8 };
 
 /* What the lanes of a vector are divided and lessened by. */
@@ -42,13 +48,19 @@ AVX2_INLINE __m256 convert_lanes(__m256i pixels, const struct factors *factors, 
 	return _mm256_fmadd_ps(value, factors->inverse, _mm256_mul_ps(value, factors->inverse_rest));
 }
 
-AVX2_INLINE void store_lanes(void *out, size_t element, enum convert_dtype dtype, __m256 values)
+AVX2_INLINE void store_lanes(void *out, size_t element, const struct form *form, __m256 values)
 {
-	if (dtype == CONVERT_FLOAT32)
-		_mm256_storeu_ps((float *)out + element, values);
+	float *floats = (float *)out + element;
+	__m128i *halves = (__m128i *)((uint16_t *)out + element);
+
+	if (form->dtype == CONVERT_FLOAT32 && form->past_caches)
+		_mm256_stream_ps(floats, values);
+	else if (form->dtype == CONVERT_FLOAT32)
+		_mm256_storeu_ps(floats, values);
+	else if (form->past_caches)
+		_mm_stream_si128(halves, _mm256_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 	else
-		_mm_storeu_si128((__m128i *)((uint16_t *)out + element),
-		                 _mm256_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+		_mm_storeu_si128(halves, _mm256_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
 AVX2_INLINE __m256i load_bytes(const uint8_t *in)
@@ -58,7 +70,7 @@ AVX2_INLINE __m256i load_bytes(const uint8_t *in)
 
 /* Values stay in the order of the bytes; three vectors at a time, so that each has its own factors. */
 AVX2_INLINE size_t convert_in_order(const struct converter *converter, const uint8_t *in, size_t count, void *out,
-                                    enum convert_dtype dtype, bool normalise)
+                                    const struct form *form)
 {
 	uint32_t channels = converter->spec.channels;
 	struct factors factors[3] = {make_factors(converter, 0, channels), make_factors(converter, LANES, channels),
@@ -68,8 +80,8 @@ AVX2_INLINE size_t convert_in_order(const struct converter *converter, const uin
 	for (; count * channels - element >= 3 * LANES; element += 3 * LANES)
 #pragma GCC unroll 4
 		for (int i = 0; i < 3; i++)
-			store_lanes(out, element + (size_t)i * LANES, dtype,
-			            convert_lanes(load_bytes(in + element + i * LANES), &factors[i], normalise));
+			store_lanes(out, element + (size_t)i * LANES, form,
+			            convert_lanes(load_bytes(in + element + i * LANES), &factors[i], form->normalise));
 	return element / channels;
 }
 
@@ -87,7 +99,7 @@ AVX2_INLINE __m256i channel_lanes(__m256i block, int channel)
 }
 
 AVX2_INLINE size_t convert_to_planes(const struct converter *converter, const uint8_t *in, size_t count, void *out, size_t plane_px,
-                                     enum convert_dtype dtype, bool normalise)
+                                     const struct form *form)
 {
 	struct factors factors[3];
 	size_t pixel = 0;
@@ -105,30 +117,48 @@ AVX2_INLINE size_t convert_to_planes(const struct converter *converter, const ui
 
 #pragma GCC unroll 4
 		for (int channel = 0; channel < 3; channel++)
-			store_lanes(out, (size_t)channel * plane_px + pixel, dtype,
-			            convert_lanes(channel_lanes(block, channel), &factors[channel], normalise));
+			store_lanes(out, (size_t)channel * plane_px + pixel, form,
+			            convert_lanes(channel_lanes(block, channel), &factors[channel], form->normalise));
 	}
 	return pixel;
+}
+
+AVX2_INLINE size_t convert_all(const struct converter *converter, const uint8_t *in, size_t count, void *out, size_t plane_px,
+                               struct form form)
+{
+	return form.planes ? convert_to_planes(converter, in, count, out, plane_px, &form)
+	                   : convert_in_order(converter, in, count, out, &form);
+}
+
+AVX2_INLINE size_t convert_normalised(const struct converter *converter, const uint8_t *in, size_t count, void *out,
+                                      size_t plane_px, struct form form)
+{
+	bool normalise = converter->spec.normalise,
+	     planes = converter->spec.layout == CONVERT_NCHW && converter->spec.channels == 3;
+
+#define CONVERT(n, p) convert_all(converter, in, count, out, plane_px, (struct form){form.dtype, n, p, form.past_caches})
+	return normalise ? (planes ? CONVERT(true, true) : CONVERT(true, false))
+	                 : (planes ? CONVERT(false, true) : CONVERT(false, false));
+#undef CONVERT
 }
 
 AVX2 size_t convert_avx2(const struct converter *converter, const uint8_t *in, size_t count, void *out, size_t plane_px)
 {
 	const struct convert_spec *spec = &converter->spec;
-	bool planes = spec->layout == CONVERT_NCHW && spec->channels == 3;
+	bool aligned = ((uintptr_t)out | plane_px * convert_dtype_bytes(spec->dtype)) % 64 == 0;
+	size_t done;
 
 	if (spec->dtype == CONVERT_UINT8)
 		return 0;
-	if (spec->dtype == CONVERT_FLOAT32 && planes)
-		return spec->normalise ? convert_to_planes(converter, in, count, out, plane_px, CONVERT_FLOAT32, true)
-		                       : convert_to_planes(converter, in, count, out, plane_px, CONVERT_FLOAT32, false);
+#define CONVERT(d, a) convert_normalised(converter, in, count, out, plane_px, (struct form){.dtype = d, .past_caches = a})
 	if (spec->dtype == CONVERT_FLOAT32)
-		return spec->normalise ? convert_in_order(converter, in, count, out, CONVERT_FLOAT32, true)
-		                       : convert_in_order(converter, in, count, out, CONVERT_FLOAT32, false);
-	if (planes)
-		return spec->normalise ? convert_to_planes(converter, in, count, out, plane_px, CONVERT_FLOAT16, true)
-		                       : convert_to_planes(converter, in, count, out, plane_px, CONVERT_FLOAT16, false);
-	return spec->normalise ? convert_in_order(converter, in, count, out, CONVERT_FLOAT16, true)
-	                       : convert_in_order(converter, in, count, out, CONVERT_FLOAT16, false);
+		done = aligned ? CONVERT(CONVERT_FLOAT32, true) : CONVERT(CONVERT_FLOAT32, false);
+	else
+		done = aligned ? CONVERT(CONVERT_FLOAT16, true) : CONVERT(CONVERT_FLOAT16, false);
+#undef CONVERT
+	if (aligned)
+		_mm_sfence(); /* such stores are in no order with those that follow, and the batch's commit is one */
+	return done;
 }
 
 #endif

@@ -3,6 +3,9 @@
  *
  * A quotient is a product with the divisor's reciprocal as the sum of two floats, the large part in a fused multiplication and
  * addition; that is nearly always the rounded quotient, and converter_init() tries all values before it relies on it.
+ *
+ * Floats are stored past the caches where they are aligned: the slot is written once, by the time it is read the caches hold other
+ * things, and without reading its lines first a 224 x 224 float32 image takes 28 us instead of 62 (float16 20 instead of 34).
  */
 #ifndef CROPRING_CONVERT_KERNELS_H
 #define CROPRING_CONVERT_KERNELS_H
