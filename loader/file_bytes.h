@@ -1,14 +1,27 @@
-/* file_bytes.h - the plain struct that fetch's bytes go to decode in: a whole file, or one with its unneeded middle left out. */
+/* file_bytes.h - the plain structs between fetch and decode: a file's bytes, all of them or what one region needs. */
 #ifndef CROPRING_FILE_BYTES_H
 #define CROPRING_FILE_BYTES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/*
+ * Some columns of some rows: row r is row_bytes from byte offset + r * stride_bytes of the file on.  In memory the rows lie one
+ * after another, first to last or the other way round.  One run of bytes is one row.
+ */
+struct file_part {
+	uint64_t offset, row_bytes, stride_bytes;
+	uint32_t row_count;
+	bool last_row_first; /* in memory; the file keeps its order */
+};
 
 /*
  * Byte o of the file is data[o] when o < gap_at, and data[o - gap_bytes] when o >= gap_at + gap_bytes; the bytes between are not
  * there.  A file that was read whole has gap_at = byte_count and gap_bytes = 0.  What lies past the last byte here may exist in
  * the file, but was not asked for.
+ *
+ * When part.row_count is over 1, data[gap_at] and what follows are the part's rows, all of them or none.
  */
 struct file_bytes {
 	const uint8_t *data;
@@ -16,6 +29,7 @@ struct file_bytes {
 	size_t gap_at, gap_bytes;
 	uint64_t
 		id; /* the same number whenever the same file comes again, so that a decoder may remember; FILE_BYTES_NO_ID: do not */
+	struct file_part part;
 };
 
 #define FILE_BYTES_NO_ID UINT64_MAX
@@ -23,6 +37,41 @@ struct file_bytes {
 static inline struct file_bytes file_bytes_whole(const uint8_t *data, size_t byte_count)
 {
 	return (struct file_bytes){.data = data, .byte_count = byte_count, .gap_at = byte_count, .id = FILE_BYTES_NO_ID};
+}
+
+/* The file's first head_bytes and then the part, as far as it was there. */
+static inline struct file_bytes file_bytes_with_part(const uint8_t *data, size_t byte_count, size_t head_bytes,
+                                                     const struct file_part *part)
+{
+	return (struct file_bytes){.data = data,
+	                           .byte_count = byte_count,
+	                           .gap_at = head_bytes,
+	                           .gap_bytes = part->row_count > 0 ? (size_t)part->offset - head_bytes : 0,
+	                           .id = FILE_BYTES_NO_ID,
+	                           .part = *part};
+}
+
+/* Where `count` bytes from `offset` on lie; NULL: they do not lie here, or not in one piece. */
+static inline const uint8_t *file_bytes_at(const struct file_bytes *file, uint64_t offset, uint64_t count)
+{
+	const struct file_part *part = &file->part;
+	uint64_t at = offset, end = file->byte_count;
+
+	if (offset < file->gap_at) {
+		if (file->gap_bytes > 0 || part->row_count > 1)
+			end = file->gap_at;
+	} else if (offset - file->gap_at < file->gap_bytes) {
+		return NULL;
+	} else if (part->row_count <= 1 || file->byte_count == file->gap_at) {
+		at = offset - file->gap_bytes;
+	} else {
+		uint64_t row = (offset - part->offset) / part->stride_bytes, column = (offset - part->offset) % part->stride_bytes;
+
+		if (row >= part->row_count || column > part->row_bytes || count > part->row_bytes - column)
+			return NULL;
+		at = file->gap_at + (part->last_row_first ? part->row_count - 1 - row : row) * part->row_bytes + column;
+	}
+	return at <= end && count <= end - at ? file->data + at : NULL;
 }
 
 #endif

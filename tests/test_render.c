@@ -63,11 +63,10 @@ struct result {
 	char reason[128];
 };
 
-static void render(const struct options *options, const uint8_t *bytes, size_t byte_count, struct result *result)
+static void render_file(const struct options *options, const struct file_bytes *file, struct result *result)
 {
 	struct render_row row = {
 		.image = result->image, .box = result->box, .source_size = result->source_size, .flipped = &result->flipped};
-	struct file_bytes file = file_bytes_whole(bytes, byte_count);
 	struct render_times times;
 	struct render_spec spec;
 	struct renderer *renderer;
@@ -76,9 +75,16 @@ static void render(const struct options *options, const uint8_t *bytes, size_t b
 	render_spec_init(&spec, options);
 	renderer = renderer_open(&spec);
 	assert_non_null(renderer);
-	result->status = renderer_run(renderer, &file, 0, 0, &row, &times);
+	result->status = renderer_run(renderer, file, 0, 0, &row, &times);
 	strncpy(result->reason, renderer_reason(renderer), sizeof result->reason - 1);
 	renderer_close(renderer);
+}
+
+static void render(const struct options *options, const uint8_t *bytes, size_t byte_count, struct result *result)
+{
+	struct file_bytes file = file_bytes_whole(bytes, byte_count);
+
+	render_file(options, &file, result);
 }
 
 static void an_unchanged_size_gives_the_pictures_own_pixels(void **state)
@@ -165,6 +171,43 @@ static void a_random_box_equals_the_same_box_of_the_whole(void **state)
 	}
 }
 
+static void the_part_that_a_sample_needs_gives_the_row_of_the_whole_file(void **state)
+{
+	struct options options = small_options();
+	struct result expected, actual;
+	uint8_t bytes[FILE_BYTES], read[FILE_BYTES];
+	int part_count = 0;
+
+	(void)state;
+	make_bmp(bytes);
+	options.crop = CROP_RANDOM_RESIZED;
+	options.hflip = 0.5;
+	for (uint64_t seed = 0; seed < 200; seed++) {
+		size_t head_bytes = HEADER_BYTES + seed % 60, byte_count = head_bytes;
+		struct render_spec spec;
+		struct file_part part;
+		struct file_bytes file;
+
+		options.seed = seed;
+		render_spec_init(&spec, &options);
+		if (!render_part(&spec, 0, 0, bytes, head_bytes, &part))
+			continue;
+		memcpy(read, bytes, head_bytes);
+		for (uint32_t i = 0; i < part.row_count; i++, byte_count += part.row_bytes) {
+			uint32_t row = part.last_row_first ? part.row_count - 1 - i : i;
+
+			memcpy(read + byte_count, bytes + part.offset + row * part.stride_bytes, part.row_bytes);
+		}
+		file = file_bytes_with_part(read, byte_count, head_bytes, &part);
+		render_file(&options, &file, &actual);
+		render(&options, bytes, sizeof bytes, &expected);
+		assert_int_equal(actual.status, ITEM_OK);
+		assert_memory_equal(&actual, &expected, sizeof expected);
+		part_count++;
+	}
+	assert_true(part_count > 50);
+}
+
 static void bad_files_have_a_status_and_touch_no_pixel(void **state)
 {
 	struct options options = small_options();
@@ -213,6 +256,7 @@ int main(void)
 		cmocka_unit_test(a_mirrored_row_says_so),
 		cmocka_unit_test(float_values_are_normalised),
 		cmocka_unit_test(a_random_box_equals_the_same_box_of_the_whole),
+		cmocka_unit_test(the_part_that_a_sample_needs_gives_the_row_of_the_whole_file),
 		cmocka_unit_test(bad_files_have_a_status_and_touch_no_pixel),
 		cmocka_unit_test(a_blank_row_is_zeros),
 	};

@@ -126,3 +126,18 @@ enum item_status decode_region(struct decoder *decoder, const struct file_bytes 
 		*out = (struct pixels){0};
 	return status;
 }
+
+bool decode_part_probe(const struct file_bytes *head, const struct decode_limits *limits, struct image_info *info)
+{
+	struct workspace workspace = {.max_pixels = limits->max_pixels};
+	const char *name;
+
+	*info = (struct image_info){.format = sniff(head->data, head->byte_count, &name), .orientation = 1};
+	return info->format == IMAGE_BMP && decode_bmp_probe(&workspace, head, info) == ITEM_OK;
+}
+
+bool decode_part(const struct file_bytes *head, const struct image_info *info, const struct decode_want *want,
+                 struct file_part *part)
+{
+	return info->format == IMAGE_BMP && decode_bmp_part(head, info, want, part);
+}

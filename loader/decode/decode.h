@@ -7,6 +7,7 @@
 #ifndef CROPRING_DECODE_H
 #define CROPRING_DECODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,12 +45,22 @@ void decoder_close(struct decoder *decoder);
 enum item_status decode_probe(struct decoder *decoder, const struct file_bytes *file, struct image_info *info);
 
 /*
- * Decodes want->region of the image that decode_probe() described.  On ITEM_OK *out lies in the decoder's own memory,
- * is exactly the region's size and stays valid until the decoder's next call.  Pixels equal those of a full decode by
- * Pillow, converted to "RGB" or "L", then cropped.
+ * Decodes want->region of the image that decode_probe() described.  On ITEM_OK *out is exactly the region's size, to be
+ * read only, and valid until the decoder's next call: it lies in the decoder's own memory, or in the file's bytes when rows
+ * are stored as they are wanted.  Pixels equal those of a full decode by Pillow, converted to "RGB" or "L", then cropped.
  */
 enum item_status decode_region(struct decoder *decoder, const struct file_bytes *file, const struct image_info *info,
                                const struct decode_want *want, struct pixels *out);
+
+/*
+ * What of a file must be there for decode_region() beyond its first bytes, which are at hand.  False: the whole file, because
+ * its format has no rows to pick, the head is too short or faulty, or nothing would be saved.  True: *part, none of which lies in
+ * the head; part->row_count 0: the head is enough.
+ * Both need no decoder and spend no memory; any thread.
+ */
+bool decode_part_probe(const struct file_bytes *head, const struct decode_limits *limits, struct image_info *info);
+bool decode_part(const struct file_bytes *head, const struct image_info *info, const struct decode_want *want,
+                 struct file_part *part);
 
 /* The last failure in the codec's own words ("premature end of JPEG file"), or "" when there is nothing to add. */
 const char *decoder_reason(const struct decoder *decoder);

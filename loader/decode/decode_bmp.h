@@ -1,7 +1,7 @@
 /*
  * decode_bmp.h - stage 3 of 5, decode: a BMP in memory in, its header or the pixels of a region out.
  *
- * A reader of its own for uncompressed files (1, 4, 8, 16, 24 and 32 bits); only the region's rows are touched.
+ * A reader of its own for uncompressed files (1, 4, 8, 16, 24 and 32 bits); only the region's rows need be there.
  */
 #ifndef CROPRING_DECODE_BMP_H
 #define CROPRING_DECODE_BMP_H
@@ -12,5 +12,9 @@
 enum item_status decode_bmp_probe(struct workspace *workspace, const struct file_bytes *file, struct image_info *info);
 enum item_status decode_bmp_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
                                    const struct decode_want *want, struct pixels *out);
+
+/* As decode_part(). */
+bool decode_bmp_part(const struct file_bytes *head, const struct image_info *info, const struct decode_want *want,
+                     struct file_part *part);
 
 #endif

@@ -1,5 +1,4 @@
 /* Stage 3 of 5, decode: a raw row of a PNG or BMP in, RGB or luma of some of its columns out.  Any thread. */
-#include <stdbool.h>
 #include <string.h>
 
 #include "loader/decode/luma.h"
@@ -66,10 +65,9 @@ static void unpack_bytes(const struct unpack *unpack, const uint8_t *in, uint32_
 		out = put((struct rgb){in[unpack->red_at], in[unpack->green_at], in[unpack->blue_at]}, channels, out);
 }
 
-/* Rows that already are what is wanted: 8-bit gray as luma, 8-bit RGB as RGB. */
-static bool is_copy(const struct unpack *unpack, uint32_t channels)
+bool unpack_is_copy(const struct unpack *unpack, uint32_t channels)
 {
-	return unpack->pixel_bits == 8 * channels && unpack->red_at == 0 &&
+	return unpack->kind == UNPACK_BYTES && unpack->pixel_bits == 8 * channels && unpack->red_at == 0 &&
 	       (channels == 1 || (unpack->green_at == 1 && unpack->blue_at == 2));
 }
 
@@ -82,7 +80,7 @@ void unpack_row(const struct unpack *unpack, const uint8_t *row, uint32_t x, uin
 		unpack_indices(unpack, row, x, width_px, channels, out);
 		break;
 	case UNPACK_BYTES:
-		if (is_copy(unpack, channels))
+		if (unpack_is_copy(unpack, channels))
 			memcpy(out, in, (size_t)width_px * channels);
 		else
 			unpack_bytes(unpack, in, width_px, channels, out);

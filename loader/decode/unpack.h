@@ -7,6 +7,7 @@
 #ifndef CROPRING_UNPACK_H
 #define CROPRING_UNPACK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@ struct unpack {
 	uint8_t red_at, green_at, blue_at; /* UNPACK_BYTES: offsets in the pixel, all the same for gray */
 	uint8_t palette[256][3];           /* UNPACK_INDEX; entries that the file lacks are black */
 };
+
+/* Rows that already are what is wanted: 8-bit gray as luma, 8-bit RGB as RGB. */
+bool unpack_is_copy(const struct unpack *unpack, uint32_t channels);
 
 /* `row` points at the row's pixel 0; writes width_px * channels bytes, for the pixels from x on. */
 void unpack_row(const struct unpack *unpack, const uint8_t *row, uint32_t x, uint32_t width_px, uint32_t channels, uint8_t *out);

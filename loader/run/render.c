@@ -195,16 +195,22 @@ static enum item_status turn_upright(struct renderer *renderer, const struct cut
 	return ITEM_OK;
 }
 
-static enum item_status decode_cut(struct renderer *renderer, const struct cut *cut, const struct file_bytes *file,
-                                   struct pixels *region)
+/* The cut in the pixels of the stored picture. */
+static struct decode_want stored_want(const struct render_spec *spec, const struct cut *cut)
 {
-	struct decode_want want = {
+	return (struct decode_want){
 		.region = orient_box_to_stored(cut->orientation, cut->region,
 	                                       decode_scaled_px(cut->info.width_px, cut->scale_eighths),
 	                                       decode_scaled_px(cut->info.height_px, cut->scale_eighths)),
-		.channels = renderer->spec->converter.spec.channels,
+		.channels = spec->converter.spec.channels,
 		.scale_eighths = cut->scale_eighths,
 	};
+}
+
+static enum item_status decode_cut(struct renderer *renderer, const struct cut *cut, const struct file_bytes *file,
+                                   struct pixels *region)
+{
+	struct decode_want want = stored_want(renderer->spec, cut);
 	enum item_status status = decode_region(renderer->decoder, file, &cut->info, &want, region);
 
 	return status == ITEM_OK ? turn_upright(renderer, cut, region) : status;
@@ -254,6 +260,20 @@ enum item_status renderer_run(struct renderer *renderer, const struct file_bytes
 	row->source_size[1] = (int32_t)cut.width_px;
 	*row->flipped = cut.view.flipped;
 	return status;
+}
+
+bool render_part(const struct render_spec *spec, uint32_t epoch, uint64_t sample, const uint8_t *head, size_t head_bytes,
+                 struct file_part *part)
+{
+	struct file_bytes file = file_bytes_whole(head, head_bytes);
+	struct decode_want want;
+	struct cut cut;
+
+	if (!decode_part_probe(&file, &(struct decode_limits){.max_pixels = spec->max_pixels}, &cut.info))
+		return false;
+	choose_cut(spec, epoch, sample, &cut);
+	want = stored_want(spec, &cut);
+	return decode_part(&file, &cut.info, &want, part);
 }
 
 void render_blank(const struct render_spec *spec, const struct render_row *row)

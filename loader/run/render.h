@@ -49,6 +49,13 @@ void renderer_close(struct renderer *renderer);
 enum item_status renderer_run(struct renderer *renderer, const struct file_bytes *file, uint32_t epoch, uint64_t sample,
                               const struct render_row *row, struct render_times *times);
 
+/*
+ * What renderer_run() needs of a file for this sample of this epoch, besides its first head_bytes.  False: the whole file.
+ * True: *part, none of which lies in the head; row_count 0: nothing.  Any thread; spends no memory.
+ */
+bool render_part(const struct render_spec *spec, uint32_t epoch, uint64_t sample, const uint8_t *head, size_t head_bytes,
+                 struct file_part *part);
+
 /* The last failure in the codec's own words, or "". */
 const char *renderer_reason(const struct renderer *renderer);
 
