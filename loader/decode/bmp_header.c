@@ -107,6 +107,10 @@ static enum item_status parse_pixel_format(struct bmp_header *header, const stru
 
 	if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32)
 		return workspace_fail(workspace, ITEM_UNSUPPORTED, "a BMP of %u bits per pixel", bits);
+	if (bmp_header_has_runs(header) && bits <= 8) {
+		header->unpack.kind = UNPACK_INDEX;
+		return ITEM_OK;
+	}
 	if (header->compression == BMP_BITFIELDS && bits >= 16)
 		return parse_masks(header, file, workspace);
 	if (header->compression != BMP_PLAIN)
@@ -198,7 +202,7 @@ static void set_gray(struct bmp_header *header)
 {
 	struct unpack *unpack = &header->unpack;
 
-	if (header->palette_entries > 2 && unpack->pixel_bits == 8) {
+	if (header->palette_entries > 2 && (unpack->pixel_bits == 8 || bmp_header_has_runs(header))) {
 		set_bytes(unpack, 0, 0, 0);
 		return;
 	}

@@ -30,7 +30,7 @@ enum item_status bmp_header_parse(struct bmp_header *header, const struct file_b
 /* Fills header->unpack in for a picture of up to 8 bits; colours that the file lacks stay black. */
 void bmp_header_read_palette(struct bmp_header *header, const struct file_bytes *file);
 
-static inline bool bmp_header_is_run_length_encoded(const struct bmp_header *header)
+static inline bool bmp_header_has_runs(const struct bmp_header *header)
 {
 	return header->compression == BMP_RLE8 || header->compression == BMP_RLE4;
 }

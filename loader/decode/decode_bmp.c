@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "loader/decode/bmp_header.h"
+#include "loader/decode/bmp_rle.h"
 #include "loader/decode/decode_bmp.h"
 
 /*
@@ -51,7 +52,7 @@ bool decode_bmp_part(const struct file_bytes *head, const struct image_info *inf
 	struct bmp_header header;
 
 	if (bmp_header_parse(&header, head, &workspace) != ITEM_OK || header.width_px != info->width_px ||
-	    header.height_px != info->height_px || head->byte_count < header.palette_end)
+	    header.height_px != info->height_px || head->byte_count < header.palette_end || bmp_header_has_runs(&header))
 		return false;
 
 	uint32_t top = (uint32_t)region->y, bottom = top + (uint32_t)region->height - 1;
@@ -105,10 +106,48 @@ static bool point_at_rows(const struct bmp_header *header, const struct span *sp
 	return true;
 }
 
+static enum item_status read_runs(const struct bmp_header *header, struct workspace *workspace, const struct file_bytes *file,
+                                  const struct decode_want *want, struct pixels *out)
+{
+	enum item_status status = workspace_reserve_region(workspace, want, out);
+
+	if (status == ITEM_OK)
+		status = workspace_reserve(workspace, &workspace->rows, 1, out->width_px);
+	return status == ITEM_OK ? bmp_rle_region(header, file, &want->region, workspace->rows.data, out, workspace) : status;
+}
+
+static enum item_status read_rows(const struct bmp_header *header, struct workspace *workspace, const struct file_bytes *file,
+                                  const struct decode_want *want, struct pixels *out)
+{
+	const struct box *region = &want->region;
+	struct span span = region_span(header, region);
+	uint64_t row_bytes = span.end_bytes - span.begin_bytes;
+	uint32_t last_in_file = (uint32_t)(header->top_row_first ? region->y + region->height - 1 : region->y);
+	enum item_status status;
+
+	/* Before memory is spent. */
+	if (!file_bytes_at(file, row_at(header, last_in_file) + span.begin_bytes, row_bytes))
+		return workspace_fail(workspace, ITEM_TRUNCATED, "the BMP ends before its pixels do");
+	if (unpack_is_copy(&header->unpack, want->channels) && point_at_rows(header, &span, file, want, out))
+		return ITEM_OK;
+	status = workspace_reserve_region(workspace, want, out);
+	if (status != ITEM_OK)
+		return status;
+	for (uint32_t line = 0; line < out->height_px; line++) {
+		uint64_t at = row_at(header, (uint32_t)region->y + line) + span.begin_bytes;
+		const uint8_t *row = file_bytes_at(file, at, row_bytes);
+
+		if (!row)
+			return workspace_fail(workspace, ITEM_TRUNCATED, "rows of the BMP are missing");
+		unpack_row(&header->unpack, row, span.skipped_px, out->width_px, out->channels,
+		           out->data + line * out->stride_bytes);
+	}
+	return ITEM_OK;
+}
+
 enum item_status decode_bmp_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
                                    const struct decode_want *want, struct pixels *out)
 {
-	const struct box *region = &want->region;
 	struct bmp_header header;
 	enum item_status status = bmp_header_parse(&header, file, workspace);
 
@@ -118,27 +157,6 @@ enum item_status decode_bmp_region(struct workspace *workspace, const struct fil
 		return status;
 	if (header.unpack.kind == UNPACK_INDEX)
 		bmp_header_read_palette(&header, file);
-
-	struct span span = region_span(&header, region);
-	uint64_t row_bytes = span.end_bytes - span.begin_bytes;
-	uint32_t last_in_file = (uint32_t)(header.top_row_first ? region->y + region->height - 1 : region->y);
-
-	/* Before memory is spent. */
-	if (!file_bytes_at(file, row_at(&header, last_in_file) + span.begin_bytes, row_bytes))
-		return workspace_fail(workspace, ITEM_TRUNCATED, "the BMP ends before its pixels do");
-	if (unpack_is_copy(&header.unpack, want->channels) && point_at_rows(&header, &span, file, want, out))
-		return ITEM_OK;
-	status = workspace_reserve_region(workspace, want, out);
-	if (status != ITEM_OK)
-		return status;
-	for (uint32_t line = 0; line < out->height_px; line++) {
-		uint64_t at = row_at(&header, (uint32_t)region->y + line) + span.begin_bytes;
-		const uint8_t *row = file_bytes_at(file, at, row_bytes);
-
-		if (!row)
-			return workspace_fail(workspace, ITEM_TRUNCATED, "rows of the BMP are missing");
-		unpack_row(&header.unpack, row, span.skipped_px, out->width_px, out->channels,
-		           out->data + line * out->stride_bytes);
-	}
-	return ITEM_OK;
+	return bmp_header_has_runs(&header) ? read_runs(&header, workspace, file, want, out)
+	                                    : read_rows(&header, workspace, file, want, out);
 }

@@ -1,7 +1,8 @@
 /*
  * decode_bmp.h - stage 3 of 5, decode: a BMP in memory in, its header or the pixels of a region out.
  *
- * A reader of its own for uncompressed files (1, 4, 8, 16, 24 and 32 bits); only the region's rows need be there.
+ * A reader of its own for files of 1, 4, 8, 16, 24 and 32 bits, of which only the region's rows need be there, and for the
+ * run-length encoded ones of up to 8 bits, which are read from their start to the region's end.
  */
 #ifndef CROPRING_DECODE_BMP_H
 #define CROPRING_DECODE_BMP_H
