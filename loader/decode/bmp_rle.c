@@ -21,7 +21,7 @@ enum { CODE_END_OF_ROW = 0, CODE_END_OF_PICTURE = 1, CODE_MOVE = 2, MAX_RUN_PX =
 /* Positions count pixels in the order of the file. */
 struct bmp_rle {
 	struct unpack unpack; /* of indices */
-	uint64_t width_px, picture_end;
+	uint64_t width_px;
 	uint64_t region_begin, region_end; /* whole rows */
 	uint64_t left_px;
 	bool top_row_first;
@@ -126,7 +126,7 @@ static void walk(struct bmp_rle *rle, bool halves, const uint8_t *bytes, uint64_
 		} else if (second == CODE_MOVE) {
 			if (end - at < 2)
 				return;
-			move_to(rle, smaller(rle->picture_end, rle->position + bytes[at] + bytes[at + 1] * rle->width_px));
+			move_to(rle, rle->position + bytes[at] + bytes[at + 1] * rle->width_px);
 			rle->x = rle->position % rle->width_px;
 			at += 2;
 		} else {
@@ -154,7 +154,6 @@ enum item_status bmp_rle_region(const struct bmp_header *header, const struct fi
 	struct bmp_rle rle = {
 		.unpack = header->unpack,
 		.width_px = header->width_px,
-		.picture_end = (uint64_t)header->width_px * header->height_px,
 		.region_begin = (uint64_t)first * header->width_px,
 		.region_end = ((uint64_t)first + (uint32_t)region->height) * header->width_px,
 		.left_px = (uint32_t)region->x,

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageOps
 
 import cropring
+from bmp_writer import write_bmp
 from variants import write_variants
 
 pytestmark = pytest.mark.filterwarnings("ignore:Palette images with Transparency")  # Pillow's advice, not for us to take
@@ -123,6 +124,28 @@ def test_resize_and_center_crop_as_torchvision_does(load: Load, variants: Path, 
             x, y, width, height = batch.box[row].tolist()
             assert [x, y] == [math.floor(edge) for edge in outline[:2]]
             assert [x + width, y + height] == [math.ceil(edge) for edge in outline[2:]]
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_bmp_runs_that_stray_from_their_rows(load: Load, tmp_path: Path, channels: int) -> None:
+    """Random codes, then enough runs to fill the picture: what Pillow makes of them is right."""
+    random = np.random.default_rng(13)
+    for number in range(200):
+        path = tmp_path / f"{number}.bmp"
+        width, height, bits = int(random.integers(1, 70)), int(random.integers(1, 30)), int(random.choice([4, 8]))
+        picture = Image.linear_gradient("L").resize((width, height)).quantize(1 << bits)
+        write_bmp(path, picture, bits=bits, runs=True, top_down=bool(random.integers(2)))
+        whole = path.read_bytes()
+        codes = random.integers(0, random.choice([12, 40, 256]), int(random.integers(1, 80)), np.uint8)
+        runs = codes.tobytes() + bytes((0, 0, width, number % (1 << bits))) * (3 * height)
+        path.write_bytes(whole[: int.from_bytes(whole[10:14], "little")] + runs)
+        try:
+            opened(str(path))
+        except ValueError:  # an early end of the picture
+            path.unlink()
+    assert len(list(tmp_path.iterdir())) > 80
+    compare_all(load_variants(load, tmp_path, channels=channels, crop="resize", resample="nearest"), "nearest", channels)
+    compare_all(load_variants(load, tmp_path, channels=channels), "bilinear", channels)
 
 
 @pytest.mark.parametrize("channels", [3, 1])

@@ -25,6 +25,19 @@ JPEG_SIZES = ((160, 112), (97, 61), (129, 81), (15, 33), (47, 7), (1, 1))
 # Not a multiple of 2, 4 or 8 pixels; the padding of BMP rows is 0 to 3 bytes.
 SIZES = ((96, 64), (97, 61), (98, 43), (99, 37), (5, 90))
 
+# Those that Pillow reads: red, green, blue and, in headers that have room for it, alpha.
+BMP_MASKS = (
+    (0x7C00, 0x3E0, 0x1F),
+    (0xF800, 0x7E0, 0x1F),
+    (0xFF0000, 0xFF00, 0xFF),
+    (0xFF000000, 0xFF0000, 0xFF00),
+    (0xFF000000, 0xFF00, 0xFF),
+    (0xFF000000, 0xFF0000, 0xFF00, 0xFF),
+    (0xFF, 0xFF00, 0xFF0000, 0xFF000000),
+    (0xFF0000, 0xFF00, 0xFF, 0xFF000000),
+    (0xFF000000, 0xFF00, 0xFF, 0xFF0000),
+)
+
 EXIF_ORIENTATION_TAG = 0x0112
 Put = Callable[[str], Path]
 
@@ -131,6 +144,24 @@ def _write_bmps(photos: Iterator[Image.Image], put: Put) -> None:
                     picture = picture.quantize(1 << bits)
                 path = put(f"bmp/{bits}bit_{direction}_{_tag(picture)}.bmp")
                 write_bmp(path, picture, bits=bits, top_down=direction == "top_down")
+    for size in SIZES:
+        picture = _cut(photos, size)
+        for direction in ("bottom_up", "top_down"):
+            for bits in (4, 8):
+                path = put(f"bmp/{bits}bit_runs_{direction}_{_tag(picture)}.bmp")
+                write_bmp(path, picture.quantize(1 << bits, dither=Image.Dither.NONE), bits=bits, runs=True, top_down=direction == "top_down")
+    for header_bytes, size in zip((12, 52, 56, 64, 108, 124), itertools.cycle(SIZES)):
+        picture = _cut(photos, size)
+        for bits in (1, 4, 8, 16, 24, 32):
+            path = put(f"bmp/{bits}bit_header{header_bytes}_{_tag(picture)}.bmp")
+            write_bmp(path, picture.quantize(1 << bits) if bits <= 8 else picture, bits=bits, header_bytes=header_bytes)
+    for header_bytes in (40, 52, 56, 108, 124):
+        for masks in BMP_MASKS:
+            if len(masks) == 3 or header_bytes >= 56:
+                picture = _cut(photos, (99, 61))
+                bits = 16 if masks[0] | masks[1] | masks[2] < 1 << 16 else 24 if max(masks) < 1 << 24 and header_bytes == 52 else 32
+                path = put(f"bmp/{bits}bit_masks_{'_'.join(f'{mask:x}' for mask in masks)}_header{header_bytes}.bmp")
+                write_bmp(path, picture, bits=bits, header_bytes=header_bytes, masks=masks)
     gray = _cut(photos, (99, 61)).convert("L")
     gray.save(put(f"bmp/gray_{_tag(gray)}.bmp"))
     few = _cut(photos, (99, 61)).quantize(40)
