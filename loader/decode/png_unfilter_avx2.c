@@ -1,0 +1,11 @@
+/* Stage 3 of 5, decode: filtered rows of a PNG in, their samples out, several at once.  Any thread, on processors with AVX2. */
+#if defined(__x86_64__)
+
+#include "loader/decode/png_unfilter_vector.h"
+
+uint32_t png_unfilter_avx2(const struct png_rows *rows)
+{
+	return unfilter_any(rows);
+}
+
+#endif
