@@ -20,6 +20,7 @@ struct decoder *decoder_open(const struct decode_limits *limits)
 	if (decoder) {
 		decoder->workspace.max_pixels = limits->max_pixels;
 		decoder->workspace.timeout_ms = limits->timeout_ms;
+		decoder->workspace.simd = simd_best();
 	}
 	return decoder;
 }
@@ -30,6 +31,7 @@ void decoder_close(struct decoder *decoder)
 		return;
 	free(decoder->workspace.pixels.data);
 	free(decoder->workspace.rows.data);
+	free(decoder->workspace.inflate.data);
 	free(decoder);
 }
 

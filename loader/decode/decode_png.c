@@ -1,267 +1,54 @@
 /*
  * Stage 3 of 5, decode: a PNG in memory in, its header or the pixels of a region out.  Any thread, one workspace each.
  *
- * Only libpng's row interface is used, without any of its transformations and without png_read_end(): that is where its known
- * faults lie, and unpack.h does the same for the region's columns alone.
+ * Our own reader goes first.  What it does not read, libpng does, or says what is wrong: so statuses and words are libpng's, and a
+ * damaged file costs a fourth more than with libpng alone.
  */
-#include <setjmp.h>
-#include <stdbool.h>
-#include <string.h>
-
-#include <png.h>
-
 #include "loader/decode/decode_png.h"
-#include "loader/decode/exif.h"
-#include "loader/decode/unpack.h"
+#include "loader/decode/png_chunks.h"
+#include "loader/decode/png_fallback.h"
+#include "loader/decode/png_own.h"
 
-/* libpng keeps three rows of up to 8 bytes a pixel, so a single row of --max-pixels would cost gigabytes. */
+/* Rows are held in memory, up to 8 bytes a pixel, three of them by libpng: one of --max-pixels would cost gigabytes. */
 #define MAX_SIDE_PX 1000000u
 
-#define SIGNATURE_BYTES      8
-#define CHUNK_OVERHEAD_BYTES 12 /* length, type, CRC */
-
-struct decode_png {
-	png_structp codec;
-	png_infop header;
-	jmp_buf escape;
-	enum item_status failure; /* why it escaped */
-	const uint8_t *next;      /* what libpng has not read yet */
-	size_t left_bytes;
-	struct workspace *workspace;
-	struct image_info *found;        /* probe only */
-	const struct image_info *probed; /* region only, as the next two */
-	const struct decode_want *want;
-	struct pixels *out;
-};
-
-static _Noreturn void escape(struct decode_png *png, enum item_status status)
+static enum item_status find_size(struct workspace *workspace, const struct file_bytes *file, struct image_info *info)
 {
-	png->failure = status;
-	longjmp(png->escape, 1);
-}
+	struct png_header header;
 
-/* libpng has no error numbers: its messages are all there is. */
-static _Noreturn void on_error(png_structp codec, png_const_charp message)
-{
-	struct decode_png *png = png_get_error_ptr(codec);
-	enum item_status status = ITEM_CORRUPT;
-
-	if (strstr(message, "Not enough image data"))
-		status = ITEM_TRUNCATED;
-	else if (strcasestr(message, "memory")) /* "Out of memory", "IDAT: insufficient memory to read chunk", ... */
-		status = ITEM_TOO_LARGE;
-	escape(png, workspace_fail(png->workspace, status, "%s", message));
-}
-
-/* Warnings are about chunks that are not looked at, and about data after the image's end. */
-static void on_warning(png_structp codec, png_const_charp message)
-{
-	(void)codec;
-	(void)message;
-}
-
-static void on_read(png_structp codec, png_bytep to, size_t byte_count)
-{
-	struct decode_png *png = png_get_io_ptr(codec);
-
-	if (byte_count > png->left_bytes)
-		escape(png, workspace_fail(png->workspace, ITEM_TRUNCATED, "premature end of PNG file"));
-	memcpy(to, png->next, byte_count);
-	png->next += byte_count;
-	png->left_bytes -= byte_count;
-}
-
-/* Reads up to the first IDAT, whose CRC and those of IHDR and PLTE must be right. */
-static void open_codec(struct decode_png *png, uint32_t max_width_px, uint32_t max_height_px)
-{
-	png->codec = png_create_read_struct(PNG_LIBPNG_VER_STRING, png, on_error, on_warning);
-	if (png->codec)
-		png->header = png_create_info_struct(png->codec);
-	if (!png->header)
-		escape(png, workspace_fail(png->workspace, ITEM_TOO_LARGE, "no memory for libpng"));
-
-	png_set_user_limits(png->codec, max_width_px, max_height_px);
-	/* Skips everything but IHDR, PLTE, IDAT and IEND: nothing else is inflated, kept or found fault with. */
-	png_set_keep_unknown_chunks(png->codec, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-	png_set_keep_unknown_chunks(png->codec, PNG_HANDLE_CHUNK_NEVER, (png_const_bytep) "tRNS", 1);
-	png_set_crc_action(png->codec, PNG_CRC_ERROR_QUIT, PNG_CRC_QUIET_USE);
-	png_set_read_fn(png->codec, png, on_read);
-	png_read_info(png->codec, png->header);
-}
-
-/* Bodies of attempt(): whatever is called from here may escape. */
-
-static enum item_status probe(struct decode_png *png)
-{
-	uint32_t width_px, height_px;
-
-	open_codec(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
-	width_px = png_get_image_width(png->codec, png->header);
-	height_px = png_get_image_height(png->codec, png->header);
-	if (width_px > MAX_SIDE_PX || height_px > MAX_SIDE_PX)
-		return workspace_fail(png->workspace, ITEM_TOO_LARGE, "%ux%u pixels, over %u on one side", width_px, height_px,
-		                      MAX_SIDE_PX);
-	png->found->width_px = width_px;
-	png->found->height_px = height_px;
-	return workspace_check_size(png->workspace, width_px, height_px);
-}
-
-static void describe_palette(const struct decode_png *png, struct unpack *unpack)
-{
-	png_colorp entries = NULL;
-	int entry_count = 0;
-
-	(void)png_get_PLTE(png->codec, png->header, &entries, &entry_count); /* libpng insists on a PLTE before IDAT */
-	for (int i = 0; i < entry_count; i++) {
-		unpack->palette[i][0] = entries[i].red;
-		unpack->palette[i][1] = entries[i].green;
-		unpack->palette[i][2] = entries[i].blue;
-	}
-}
-
-/* Gray of fewer than 8 bits is an index into a ramp. */
-static void make_gray_ramp(struct unpack *unpack)
-{
-	unsigned white = (1u << unpack->pixel_bits) - 1;
-
-	for (unsigned i = 0; i <= white; i++)
-		memset(unpack->palette[i], (int)(i * 255 / white), 3);
-}
-
-static void describe_pixels(const struct decode_png *png, struct unpack *unpack)
-{
-	unsigned sample_bits = png_get_bit_depth(png->codec, png->header);
-	unsigned color_type = png_get_color_type(png->codec, png->header);
-
-	unpack->pixel_bits = sample_bits * png_get_channels(png->codec, png->header);
-	if (color_type & PNG_COLOR_MASK_PALETTE) {
-		unpack->kind = UNPACK_INDEX;
-		describe_palette(png, unpack);
-	} else if (sample_bits < 8) {
-		unpack->kind = UNPACK_INDEX;
-		make_gray_ramp(unpack);
-	} else {
-		unpack->kind = UNPACK_BYTES;
-		if (color_type & PNG_COLOR_MASK_COLOR) {
-			unpack->green_at = (uint8_t)(sample_bits / 8);
-			unpack->blue_at = (uint8_t)(2 * sample_bits / 8);
-		}
-	}
-}
-
-/* Rows of one pass; those outside of the region are decoded, since later ones build upon them, and dropped. */
-static void read_rows(struct decode_png *png, uint32_t end_row, uint8_t *rows, size_t row_bytes, const struct unpack *unpack)
-{
-	const struct box *region = &png->want->region;
-	uint32_t first_row = (uint32_t)region->y;
-
-	for (uint32_t y = 0; y < end_row; y++) {
-		if (y < first_row || y - first_row >= png->out->height_px) {
-			png_read_row(png->codec, NULL, NULL);
-			continue;
-		}
-
-		uint32_t line = y - first_row;
-
-		if (unpack) {
-			png_read_row(png->codec, rows, NULL);
-			unpack_row(unpack, rows, (uint32_t)region->x, png->out->width_px, png->out->channels,
-			           png->out->data + line * png->out->stride_bytes);
-		} else {
-			png_read_row(png->codec, rows + line * row_bytes, NULL);
-		}
-	}
-}
-
-static enum item_status read_region(struct decode_png *png)
-{
-	const struct box *region = &png->want->region;
-	struct unpack unpack = {0};
-	enum item_status status;
-
-	open_codec(png, png->probed->width_px, png->probed->height_px);
-	status = workspace_check_same(png->workspace, png->probed, png_get_image_width(png->codec, png->header),
-	                              png_get_image_height(png->codec, png->header));
-	if (status == ITEM_OK)
-		status = workspace_reserve_region(png->workspace, png->want, png->out);
-	if (status != ITEM_OK)
-		return status;
-	describe_pixels(png, &unpack);
-
-	int pass_count = png_set_interlace_handling(png->codec);
-	bool interlaced = pass_count > 1;
-	uint32_t end_row = (uint32_t)(region->y + region->height);
-
-	png_start_read_image(png->codec);
-
-	size_t row_bytes = png_get_rowbytes(png->codec, png->header);
-
-	/* Each pass of an interlaced picture mixes its pixels into the rows, so all of the region's are kept until the last. */
-	status = workspace_reserve(png->workspace, &png->workspace->rows, interlaced ? png->out->height_px : 1, row_bytes);
-	if (status != ITEM_OK)
-		return status;
-	if (interlaced)
-		memset(png->workspace->rows.data, 0, png->out->height_px * row_bytes);
-	for (int pass = 1; pass < pass_count; pass++)
-		read_rows(png, png->probed->height_px, png->workspace->rows.data, row_bytes, NULL);
-	read_rows(png, end_row, png->workspace->rows.data, row_bytes, interlaced ? NULL : &unpack);
-
-	for (uint32_t line = 0; interlaced && line < png->out->height_px; line++)
-		unpack_row(&unpack, png->workspace->rows.data + line * row_bytes, (uint32_t)region->x, png->out->width_px,
-		           png->out->channels, png->out->data + line * png->out->stride_bytes);
+	if (!png_chunks_header(file->data, file->byte_count, &header))
+		return png_fallback_probe(workspace, file, info);
+	info->width_px = header.width_px;
+	info->height_px = header.height_px;
 	return ITEM_OK;
-}
-
-/* Runs a body in the one place that libpng's errors come back to, and frees the codec either way. */
-static enum item_status attempt(struct decode_png *png, enum item_status (*body)(struct decode_png *))
-{
-	enum item_status status;
-
-	if (setjmp(png->escape) == 0)
-		status = body(png);
-	else
-		status = png->failure;
-	png_destroy_read_struct(&png->codec, &png->header, NULL);
-	return status;
-}
-
-/* Orientation from an eXIf chunk, which may stand before or after the pixels (PNG 3rd edition, 11.3.4.3). */
-static uint8_t find_orientation(const uint8_t *bytes, size_t byte_count)
-{
-	size_t at = SIGNATURE_BYTES;
-
-	while (byte_count - at >= CHUNK_OVERHEAD_BYTES) {
-		const uint8_t *chunk = bytes + at;
-		size_t length_bytes = png_get_uint_32(chunk);
-
-		if (length_bytes > byte_count - at - CHUNK_OVERHEAD_BYTES || memcmp(chunk + 4, "IEND", 4) == 0)
-			break;
-		if (memcmp(chunk + 4, "eXIf", 4) == 0)
-			return exif_orientation(chunk + 8, length_bytes);
-		at += length_bytes + CHUNK_OVERHEAD_BYTES;
-	}
-	return 1;
 }
 
 enum item_status decode_png_probe(struct workspace *workspace, const struct file_bytes *file, struct image_info *info)
 {
-	struct decode_png png = {.next = file->data, .left_bytes = file->byte_count, .workspace = workspace, .found = info};
-	enum item_status status = attempt(&png, probe);
+	enum item_status status = find_size(workspace, file, info);
 
-	if (status == ITEM_OK)
-		info->orientation = find_orientation(file->data, file->byte_count);
-	return status;
+	if (status != ITEM_OK)
+		return status;
+	if (info->width_px > MAX_SIDE_PX || info->height_px > MAX_SIDE_PX)
+		return workspace_fail(workspace, ITEM_TOO_LARGE, "%ux%u pixels, over %u on one side", info->width_px,
+		                      info->height_px, MAX_SIDE_PX);
+	info->orientation = png_chunks_orientation(file->data, file->byte_count);
+	return workspace_check_size(workspace, info->width_px, info->height_px);
 }
 
 enum item_status decode_png_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
                                    const struct decode_want *want, struct pixels *out)
 {
-	struct decode_png png = {.next = file->data,
-	                         .left_bytes = file->byte_count,
-	                         .workspace = workspace,
-	                         .probed = info,
-	                         .want = want,
-	                         .out = out};
+	struct png_header header;
 
-	return attempt(&png, read_region);
+	if (png_chunks_header(file->data, file->byte_count, &header)) {
+		enum item_status status = workspace_check_same(workspace, info, header.width_px, header.height_px);
+
+		if (status != ITEM_OK)
+			return status;
+		if (png_own_region(workspace, file, &header, want, out))
+			return ITEM_OK;
+		workspace->reason[0] = '\0';
+	}
+	return png_fallback_region(workspace, file, info, want, out);
 }

@@ -1,8 +1,8 @@
 /*
  * decode_png.h - stage 3 of 5, decode: a PNG in memory in, its header or the pixels of a region out.
  *
- * libpng by rows: nothing after the region's last row is read, nothing but IHDR, PLTE and IDAT is looked at (and eXIf when
- * probing). Gamma, profiles and transparency are ignored; alpha is dropped.
+ * Nothing after the region's last row is read, nothing but IHDR, PLTE and IDAT is looked at (and eXIf when probing).  Gamma,
+ * profiles and transparency are ignored; alpha is dropped.
  */
 #ifndef CROPRING_DECODE_PNG_H
 #define CROPRING_DECODE_PNG_H

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/simd.h"
 #include "loader/decode/decode.h"
 
 /* What a scratch may keep for the next image; one huge picture must not hold its memory for the rest of the run. */
@@ -25,7 +26,9 @@ struct workspace {
 	uint64_t max_pixels;
 	uint32_t timeout_ms;
 	struct scratch pixels; /* the region that is handed out */
-	struct scratch rows;   /* whole rows as the codec gives them, before the region's columns are taken out */
+	enum simd_level simd;
+	struct scratch inflate; /* PNG: igzip's state */
+	struct scratch rows;    /* whole rows as the codec gives them, before the region's columns are taken out */
 	char reason[256];
 };
 

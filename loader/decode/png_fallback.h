@@ -1,0 +1,19 @@
+/*
+ * png_fallback.h - stage 3 of 5, decode: a PNG in memory in, its header or the pixels of a region out, by libpng.
+ *
+ * For what decode_png.c does not read itself: interlaced pictures, samples of other than 8 bits, and whatever is damaged or odd,
+ * of which libpng is the judge.
+ */
+#ifndef CROPRING_PNG_FALLBACK_H
+#define CROPRING_PNG_FALLBACK_H
+
+#include "loader/decode/workspace.h"
+
+/* Sets the size alone, of any width and height. */
+enum item_status png_fallback_probe(struct workspace *workspace, const struct file_bytes *file, struct image_info *info);
+
+/* As decode_region(); on success *out describes memory of the workspace. */
+enum item_status png_fallback_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                     const struct decode_want *want, struct pixels *out);
+
+#endif

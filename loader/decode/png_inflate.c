@@ -1,0 +1,98 @@
+/* Stage 3 of 5, decode: a PNG's IDAT chunks in, its filtered rows out.  Any thread. */
+#include <string.h>
+
+#include "loader/decode/png_inflate.h"
+
+/* RFC 1950, section 2.2 */
+#define METHOD_DEFLATE  8
+#define WINDOW_BITS_MAX 15
+#define FDICT           0x20
+
+/* A long chunk's bytes from where they are; short chunks put together, since they may hold a byte each. */
+static bool feed(struct png_inflate *inflate)
+{
+	const uint8_t *data;
+	uint32_t byte_count = png_idat_next(&inflate->idat, PNG_INFLATE_INPUT_BYTES, &data), gathered_bytes = 0;
+
+	if (byte_count == 0)
+		return false;
+	if (byte_count < PNG_INFLATE_INPUT_BYTES) {
+		do {
+			memcpy(inflate->gathered + gathered_bytes, data, byte_count);
+			gathered_bytes += byte_count;
+			byte_count = png_idat_next(&inflate->idat, PNG_INFLATE_INPUT_BYTES - gathered_bytes, &data);
+		} while (byte_count > 0);
+		data = inflate->gathered;
+		byte_count = gathered_bytes;
+	}
+	inflate->state.next_in = (uint8_t *)(uintptr_t)data; /* igzip only reads it */
+	inflate->state.avail_in = byte_count;
+	return true;
+}
+
+static bool take_byte(struct png_inflate *inflate, uint32_t *byte)
+{
+	if (inflate->state.avail_in == 0 && !feed(inflate))
+		return false;
+	*byte = *inflate->state.next_in++;
+	inflate->state.avail_in--;
+	return true;
+}
+
+bool png_inflate_open(struct png_inflate *inflate, const struct png_idat *idat, bool to_the_end)
+{
+	uint32_t method, flags;
+
+	inflate->idat = *idat;
+	isal_inflate_init(&inflate->state);
+	if (!take_byte(inflate, &method) || !take_byte(inflate, &flags))
+		return false;
+	if ((method << 8 | flags) % 31 != 0 || (method & 15) != METHOD_DEFLATE || (flags & FDICT))
+		return false;
+	inflate->state.hist_bits = (method >> 4) + 8; /* longer distances are errors */
+	inflate->state.crc_flag = to_the_end ? ISAL_ZLIB_NO_HDR_VER : ISAL_DEFLATE;
+	return inflate->state.hist_bits <= WINDOW_BITS_MAX;
+}
+
+/* Until there is more output, or the stream has ended.  igzip holds back input and output, so it may come on without being fed. */
+static bool advance(struct png_inflate *inflate)
+{
+	struct inflate_state *state = &inflate->state;
+	uint32_t out_before = state->avail_out;
+
+	do {
+		uint32_t in_before = state->avail_in;
+
+		if (isal_inflate(state) != ISAL_DECOMP_OK)
+			return false;
+		if (state->avail_out != out_before || state->block_state == ISAL_BLOCK_FINISH)
+			return true;
+		if (state->avail_in == in_before && state->avail_in > 0)
+			return false; /* never seen */
+	} while (state->avail_in > 0 || feed(inflate));
+	return false;
+}
+
+bool png_inflate_read(struct png_inflate *inflate, uint8_t *to, uint32_t byte_count)
+{
+	inflate->state.next_out = to;
+	inflate->state.avail_out = byte_count;
+	while (inflate->state.avail_out > 0) {
+		if (inflate->state.block_state == ISAL_BLOCK_FINISH || !advance(inflate))
+			return false;
+	}
+	return true;
+}
+
+bool png_inflate_finish(struct png_inflate *inflate)
+{
+	uint8_t surplus;
+
+	inflate->state.next_out = &surplus;
+	inflate->state.avail_out = 1;
+	while (inflate->state.block_state != ISAL_BLOCK_FINISH) {
+		if (inflate->state.avail_out == 0 || !advance(inflate))
+			return false;
+	}
+	return inflate->state.avail_out == 1 && png_idat_finish(&inflate->idat);
+}
