@@ -3,7 +3,8 @@
  *
  * Three decoders see every input.  One is new.  One has seen all inputs before, was left with poisoned pixels, and is told when a
  * file comes again; it has to say and give the same as the new one, so nothing of an earlier picture ever shows.  One is told that
- * all files are the same file, as if it were rewritten between two reads; it only has to survive.
+ * all files are the same file, as if it were rewritten between two reads; it only has to survive.  Where a part of the file is
+ * enough, a fourth one gets no more than that.
  */
 #ifndef CROPRING_FUZZ_DECODE_SWEEP_H
 #define CROPRING_FUZZ_DECODE_SWEEP_H
@@ -138,9 +139,11 @@ static inline void sweep_check_same(const struct sweep_result *fresh, const stru
 		           "other pixels in a used decoder");
 }
 
-/* After an answer the pixels are the decoder's scratch again, and what it holds must never be seen. */
-static inline void sweep_poison(struct sweep_result *result)
+/* After an answer the pixels are the decoder's scratch again, and what it holds must never be seen; or they are the file's own. */
+static inline void sweep_poison(struct sweep_result *result, const struct file_bytes *file)
 {
+	if (result->out.data >= file->data && result->out.data < file->data + file->byte_count)
+		return;
 	for (uint32_t y = 0; y < result->out.height_px; y++)
 		memset(result->out.data + y * result->out.stride_bytes, POISON,
 		       (size_t)result->out.width_px * result->out.channels);
@@ -164,6 +167,64 @@ static inline struct decoder *sweep_open(const struct sweep_limits *limits)
 	return decoder;
 }
 
+/* The file's head and what decode_part() asks for, as fetch would read them.  False: the rest is not all there. */
+static inline bool sweep_read_part(const struct file_bytes *file, size_t head_bytes, const struct file_part *part,
+                                   struct file_bytes *read)
+{
+	size_t part_bytes = (size_t)(part->row_bytes * part->row_count);
+	uint64_t last_row = part->row_count > 0 ? (part->row_count - 1) * part->stride_bytes : 0;
+	bool there = part->row_count == 0 || (part->offset <= file->byte_count && last_row <= file->byte_count - part->offset &&
+	                                      part->row_bytes <= file->byte_count - part->offset - last_row);
+	uint8_t *bytes = malloc(head_bytes + (there ? part_bytes : 0) + 1);
+
+	sweep_must(bytes != NULL, "no memory for a part of a small region");
+	memcpy(bytes, file->data, head_bytes);
+	if (!there)
+		part_bytes = 0;
+	for (uint32_t row = 0; there && row < part->row_count; row++) {
+		uint32_t line = part->last_row_first ? part->row_count - 1 - row : row;
+
+		memcpy(bytes + head_bytes + line * part->row_bytes, file->data + part->offset + row * part->stride_bytes,
+		       part->row_bytes);
+	}
+	*read = file_bytes_with_part(bytes, head_bytes + part_bytes, head_bytes, part);
+	return there;
+}
+
+/* What a decoder makes of a part of the file is what it makes of all of it. */
+static inline void sweep_decode_part(const struct file_bytes *file, const struct sweep_choice *choice,
+                                     const struct sweep_limits *limits, const struct sweep_result *whole)
+{
+	struct decode_limits decode_limits = {.max_pixels = limits->max_pixels};
+	size_t head_bytes = choice->bits & 0x20 ? file->byte_count * choice->x / 256 : 64u + choice->x;
+	struct file_bytes head, read;
+	struct sweep_result result;
+	struct decoder *decoder;
+	struct decode_want want;
+	struct image_info info;
+	struct file_part part;
+	bool there;
+
+	head = file_bytes_whole(file->data, head_bytes < file->byte_count ? head_bytes : file->byte_count);
+	if (!decode_part_probe(&head, &decode_limits, &info))
+		return;
+	want = sweep_want(&info, choice, limits);
+	if (!decode_part(&head, &info, &want, &part))
+		return;
+	sweep_must(part.row_count == 0 || part.offset >= head.byte_count, "a part that lies in the head");
+	sweep_must(part.row_count <= (uint32_t)want.region.height, "a part of more rows than the region");
+	sweep_must(part.row_count <= 1 || part.row_bytes <= part.stride_bytes, "rows that overlap");
+	if (part.row_count == 1 && part.row_bytes > 1 << 20) /* whole rows of a huge picture: fetch has a limit for that */
+		return;
+	there = sweep_read_part(file, head.byte_count, &part, &read);
+	decoder = sweep_open(limits);
+	sweep_run(decoder, &read, choice, limits, &result);
+	if (there)
+		sweep_check_same(whole, &result);
+	decoder_close(decoder);
+	free((void *)read.data);
+}
+
 static inline void sweep_decode(const uint8_t *data, size_t byte_count, const struct sweep_limits *limits)
 {
 	static struct decoder *used, *confused;
@@ -180,11 +241,12 @@ static inline void sweep_decode(const uint8_t *data, size_t byte_count, const st
 	file.id = sweep_file_id(data, byte_count);
 	sweep_run(used, &file, &choice, limits, &used_result);
 	sweep_check_same(&fresh_result, &used_result);
-	sweep_poison(&used_result);
+	sweep_decode_part(&file, &choice, limits, &fresh_result);
+	sweep_poison(&used_result, &file);
 	if (choice.bits & 0x40) { /* once more, with whatever the decoder remembers of it */
 		sweep_run(used, &file, &choice, limits, &used_result);
 		sweep_check_same(&fresh_result, &used_result);
-		sweep_poison(&used_result);
+		sweep_poison(&used_result, &file);
 	}
 	file.id = 1;
 	sweep_run(confused, &file, &choice, limits, &confused_result);

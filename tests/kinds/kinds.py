@@ -24,6 +24,7 @@ import png_writer
 ROOT = Path(__file__).resolve().parents[2]
 Make = Callable[[Image.Image, random.Random], bytes]
 
+UNFINISHED = "JPEG 444, the first 60 of 2,090 scans"
 SAMPLINGS = {
     "444": "1x1,1x1,1x1",
     "422": "2x1,1x1,1x1",
@@ -113,7 +114,7 @@ def jpeg_kinds() -> dict[str, Make]:
         kinds[f"JPEG {name} progressive, restarts"] = jpeg(sampling=sampling, progressive=1, restart="row")
         kinds[f"JPEG {name}, a scan for each component"] = jpeg(sampling=sampling, separate=1)
         kinds[f"JPEG {name} with tables of its own"] = jpeg(sampling=sampling, optimize=1)
-    kinds["JPEG 444, the first 60 of 2,090 scans"] = jpeg(sampling=SAMPLINGS["444"], scans=60)
+    kinds[UNFINISHED] = jpeg(sampling=SAMPLINGS["444"], scans=60)
     kinds["JPEG of RGB"] = jpeg("rgb")
     kinds["JPEG gray"] = jpeg("gray")
     kinds["JPEG gray said to be 2x2"] = jpeg("gray", sampling="2x2")
