@@ -8,9 +8,11 @@
 
 #include <stdint.h>
 
+enum { LUMA_RED = 19595, LUMA_GREEN = 38470, LUMA_BLUE = 7471, LUMA_HALF = 0x8000 };
+
 static inline uint8_t luma(uint32_t red, uint32_t green, uint32_t blue)
 {
-	return (uint8_t)((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16);
+	return (uint8_t)((red * LUMA_RED + green * LUMA_GREEN + blue * LUMA_BLUE + LUMA_HALF) >> 16);
 }
 
 #endif

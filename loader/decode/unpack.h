@@ -23,7 +23,7 @@ struct unpack {
 	enum unpack_kind kind;
 	uint32_t pixel_bits;
 	uint8_t red_at, green_at, blue_at; /* UNPACK_BYTES: offsets in the pixel, all the same for gray */
-	uint8_t palette[256][3];           /* UNPACK_INDEX; entries that the file lacks are black */
+	uint8_t palette[256 + 1][3];       /* UNPACK_INDEX; entries that the file lacks are black; 4 bytes of each can be read */
 };
 
 /* Rows that already are what is wanted: 8-bit gray as luma, 8-bit RGB as RGB. */
