@@ -268,15 +268,18 @@ static void a_bomb_of_moves_costs_neither_memory_nor_time(void **state)
 {
 	struct decoder *decoder = decoder_open(&(struct decode_limits){.max_pixels = UINT64_MAX});
 	uint8_t palette[PALETTE_ENTRIES][3];
-	const uint32_t height_px = 255 * 100000;
+	enum { MOVES = 100000 };
+	static uint8_t moves[MOVES][4];
+	const uint32_t height_px = 255 * MOVES;
 	struct file file = begin_file(8, BMP_RECIPE_RLE8, 0x7fffffff, height_px + 1, false, palette);
 	struct image_info info = probe_ok(decoder, file);
 	struct decode_want want = {{0x7ffffffd, 0, 2, 1}, 3, 8};
 	struct pixels out;
 
 	(void)state;
-	for (int i = 0; i < 100000; i++)
-		file_append(&file, "\0\2\0\377", 4);
+	for (int i = 0; i < MOVES; i++)
+		memcpy(moves[i], "\0\2\0\377", 4);
+	file_append(&file, moves, sizeof moves);
 	assert_int_equal(decode(decoder, file, &info, &want, &out), ITEM_TRUNCATED);
 	file_append(&file, "\0\0\0\2\377\1", 6);
 	assert_int_equal(decode(decoder, file, &info, &want, &out), ITEM_OK);

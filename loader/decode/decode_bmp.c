@@ -122,7 +122,7 @@ static enum item_status read_rows(const struct bmp_header *header, struct worksp
 	const struct box *region = &want->region;
 	struct span span = region_span(header, region);
 	uint64_t row_bytes = span.end_bytes - span.begin_bytes;
-	uint32_t last_in_file = (uint32_t)(header->top_row_first ? region->y + region->height - 1 : region->y);
+	uint32_t last_in_file = (uint32_t)(header->top_row_first ? region->y + (region->height - 1) : region->y);
 	enum item_status status;
 
 	/* Before memory is spent. */
