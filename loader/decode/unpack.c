@@ -112,7 +112,7 @@ static uint32_t shuffle_to_luma(const struct unpack *unpack, const uint8_t *in, 
 	}
 	red_green = _mm_load_si128((const __m128i *)from[0]);
 	green_blue = _mm_load_si128((const __m128i *)from[1]);
-	for (; (done_px + UINT64_C(12)) * pixel_bytes + 16 <= in_bytes && done_px + UINT64_C(16) <= width_px; done_px += 16) {
+	for (; (done_px + UINT64_C(12)) * pixel_bytes + 16 <= in_bytes; done_px += 16) {
 		__m128i gray[4];
 
 		for (uint32_t i = 0; i < 4; i++) {
