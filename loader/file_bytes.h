@@ -21,7 +21,8 @@ struct file_part {
  * there.  A file that was read whole has gap_at = byte_count and gap_bytes = 0.  What lies past the last byte here may exist in
  * the file, but was not asked for.
  *
- * When part.row_count is over 1, data[gap_at] and what follows are the part's rows, all of them or none.
+ * When part.row_count is over 1, data[gap_at] and what follows are the part's rows, all of them or none; the first of them may lie
+ * in the head as well.
  */
 struct file_bytes {
 	const uint8_t *data;
@@ -46,7 +47,7 @@ static inline struct file_bytes file_bytes_with_part(const uint8_t *data, size_t
 	return (struct file_bytes){.data = data,
 	                           .byte_count = byte_count,
 	                           .gap_at = head_bytes,
-	                           .gap_bytes = part->row_count > 0 ? (size_t)part->offset - head_bytes : 0,
+	                           .gap_bytes = part->row_count == 1 ? (size_t)part->offset - head_bytes : 0,
 	                           .id = FILE_BYTES_NO_ID,
 	                           .part = *part};
 }
@@ -57,19 +58,19 @@ static inline const uint8_t *file_bytes_at(const struct file_bytes *file, uint64
 	const struct file_part *part = &file->part;
 	uint64_t at = offset, end = file->byte_count;
 
-	if (offset < file->gap_at) {
-		if (file->gap_bytes > 0 || part->row_count > 1)
-			end = file->gap_at;
-	} else if (offset - file->gap_at < file->gap_bytes) {
-		return NULL;
-	} else if (part->row_count <= 1 || file->byte_count == file->gap_at) {
-		at = offset - file->gap_bytes;
-	} else {
+	if (part->row_count > 1 && offset >= part->offset) {
 		uint64_t row = (offset - part->offset) / part->stride_bytes, column = (offset - part->offset) % part->stride_bytes;
 
 		if (row >= part->row_count || column > part->row_bytes || count > part->row_bytes - column)
 			return NULL;
 		at = file->gap_at + (part->last_row_first ? part->row_count - 1 - row : row) * part->row_bytes + column;
+	} else if (offset < file->gap_at) {
+		if (file->gap_bytes > 0 || part->row_count > 1)
+			end = file->gap_at;
+	} else if (offset - file->gap_at < file->gap_bytes) {
+		return NULL;
+	} else {
+		at = offset - file->gap_bytes;
 	}
 	return at <= end && count <= end - at ? file->data + at : NULL;
 }

@@ -54,8 +54,8 @@ enum item_status decode_region(struct decoder *decoder, const struct file_bytes 
 
 /*
  * What of a file must be there for decode_region() beyond its first bytes, which are at hand.  False: the whole file, because
- * its format has no rows to pick, the head is too short or faulty, or nothing would be saved.  True: *part, none of which lies in
- * the head; part->row_count 0: the head is enough.
+ * its format has no rows to pick, the head is too short or faulty, or nothing would be saved.  True: *part, which is one run
+ * of bytes from the head's end on or later, or rows, the first of which may lie in the head; row_count 0: the head is enough.
  * Both need no decoder and spend no memory; any thread.
  */
 bool decode_part_probe(const struct file_bytes *head, const struct decode_limits *limits, struct image_info *info);

@@ -65,7 +65,7 @@ bool decode_bmp_part(const struct file_bytes *head, const struct image_info *inf
 	*part = (struct file_part){0};
 	if (end <= head->byte_count)
 		return true;
-	if (begin >= head->byte_count && picks_columns(row_bytes, header.stride_bytes)) {
+	if (region->height > 1 && picks_columns(row_bytes, header.stride_bytes)) {
 		*part = (struct file_part){.offset = begin,
 		                           .row_bytes = row_bytes,
 		                           .stride_bytes = header.stride_bytes,

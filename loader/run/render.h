@@ -51,7 +51,7 @@ enum item_status renderer_run(struct renderer *renderer, const struct file_bytes
 
 /*
  * What renderer_run() needs of a file for this sample of this epoch, besides its first head_bytes.  False: the whole file.
- * True: *part, none of which lies in the head; row_count 0: nothing.  Any thread; spends no memory.
+ * True: *part, as decode_part() tells it.  Any thread; spends no memory.
  */
 bool render_part(const struct render_spec *spec, uint32_t epoch, uint64_t sample, const uint8_t *head, size_t head_bytes,
                  struct file_part *part);
