@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "loader/run/render.h"
+#include "tests/jpeg_bomb.h"
 
 enum { WIDTH = 8, HEIGHT = 6, HEADER_BYTES = 54, ROW_BYTES = 24, FILE_BYTES = HEADER_BYTES + HEIGHT * ROW_BYTES };
 
@@ -229,6 +230,23 @@ static void bad_files_have_a_status_and_touch_no_pixel(void **state)
 	assert_non_null(strstr(result.reason, "8x6"));
 }
 
+static void a_row_that_takes_too_long_is_a_timeout(void **state)
+{
+	struct options options = small_options();
+	struct file bomb = jpeg_bomb(4000, 4000, 20, 0); /* tens of milliseconds */
+	struct result result;
+
+	(void)state;
+	options.max_pixels = 16000000;
+	options.item_timeout_ms = 1;
+	render(&options, bomb.bytes, bomb.byte_count, &result);
+	assert_int_equal(result.status, ITEM_TIMEOUT);
+	options.item_timeout_ms = 60000;
+	render(&options, bomb.bytes, bomb.byte_count, &result);
+	assert_int_equal(result.status, ITEM_OK);
+	free(bomb.bytes);
+}
+
 static void a_blank_row_is_zeros(void **state)
 {
 	struct options options = small_options();
@@ -258,6 +276,7 @@ int main(void)
 		cmocka_unit_test(a_random_box_equals_the_same_box_of_the_whole),
 		cmocka_unit_test(the_part_that_a_sample_needs_gives_the_row_of_the_whole_file),
 		cmocka_unit_test(bad_files_have_a_status_and_touch_no_pixel),
+		cmocka_unit_test(a_row_that_takes_too_long_is_a_timeout),
 		cmocka_unit_test(a_blank_row_is_zeros),
 	};
 
