@@ -311,9 +311,15 @@ static enum item_status attempt(struct decode_jpeg *jpeg, enum item_status (*bod
 	return status;
 }
 
+static size_t bytes_before_gap(const struct file_bytes *file)
+{
+	return file->gap_at < file->byte_count ? file->gap_at : file->byte_count;
+}
+
 enum item_status decode_jpeg_probe(struct workspace *workspace, const struct file_bytes *file, struct image_info *info)
 {
-	struct decode_jpeg jpeg = {.bytes = file->data, .byte_count = file->gap_at, .workspace = workspace, .found = info};
+	struct decode_jpeg jpeg = {
+		.bytes = file->data, .byte_count = bytes_before_gap(file), .workspace = workspace, .found = info};
 
 	return attempt(&jpeg, probe);
 }
@@ -321,8 +327,12 @@ enum item_status decode_jpeg_probe(struct workspace *workspace, const struct fil
 enum item_status decode_jpeg_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
                                     const struct decode_want *want, struct pixels *out)
 {
-	struct decode_jpeg jpeg = {
-		.bytes = file->data, .byte_count = file->gap_at, .workspace = workspace, .probed = info, .want = want, .out = out};
+	struct decode_jpeg jpeg = {.bytes = file->data,
+	                           .byte_count = bytes_before_gap(file),
+	                           .workspace = workspace,
+	                           .probed = info,
+	                           .want = want,
+	                           .out = out};
 
 	return attempt(&jpeg, read_region);
 }
