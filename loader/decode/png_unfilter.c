@@ -78,9 +78,7 @@ static void unfilter_one(const struct png_rows *rows, uint8_t *row)
 static uint32_t unfilter_many(const struct png_rows *rows, enum simd_level level)
 {
 #if defined(__x86_64__)
-	if (level == SIMD_AVX512)
-		return png_unfilter_avx512(rows);
-	if (level == SIMD_AVX2)
+	if (level >= SIMD_AVX2)
 		return png_unfilter_avx2(rows);
 #endif
 	(void)rows;

@@ -33,6 +33,5 @@ void png_unfilter(const struct png_rows *rows, enum simd_level level);
  * are done as fast one at a time.
  */
 uint32_t png_unfilter_avx2(const struct png_rows *rows);
-uint32_t png_unfilter_avx512(const struct png_rows *rows);
 
 #endif
