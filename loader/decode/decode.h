@@ -19,7 +19,7 @@ enum image_format { IMAGE_UNKNOWN, IMAGE_JPEG, IMAGE_PNG, IMAGE_BMP, IMAGE_OTHER
 
 struct decode_limits {
 	uint64_t max_pixels; /* width * height of the whole image */
-	uint32_t timeout_ms; /* CPU time of the thread for one region, the last resort for JPEG; 0: none */
+	uint32_t timeout_ms; /* CPU time of the thread for one region, the last resort; not looked at for BMP; 0: none */
 };
 
 /* What the header tells, before any pixel is decoded. */

@@ -5,6 +5,7 @@
  * damaged file costs a fourth more than with libpng alone.
  */
 #include "loader/decode/decode_png.h"
+#include "base/clock.h"
 #include "loader/decode/png_chunks.h"
 #include "loader/decode/png_fallback.h"
 #include "loader/decode/png_own.h"
@@ -41,6 +42,9 @@ enum item_status decode_png_region(struct workspace *workspace, const struct fil
 {
 	struct png_header header;
 
+	workspace->deadline_ns = 0;
+	if (workspace->timeout_ms != 0)
+		workspace->deadline_ns = clock_thread_cpu_ns() + workspace->timeout_ms * UINT64_C(1000000);
 	if (png_chunks_header(file->data, file->byte_count, &header)) {
 		enum item_status status = workspace_check_same(workspace, info, header.width_px, header.height_px);
 

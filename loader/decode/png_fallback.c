@@ -10,6 +10,7 @@
 
 #include <png.h>
 
+#include "base/clock.h"
 #include "loader/decode/png_fallback.h"
 #include "loader/decode/unpack.h"
 
@@ -20,6 +21,7 @@ struct png_fallback {
 	enum item_status failure; /* why it escaped */
 	const uint8_t *next;      /* what libpng has not read yet */
 	size_t left_bytes;
+	size_t unlooked_bytes; /* read since the last look at the clock */
 	struct workspace *workspace;
 	struct image_info *found;        /* probe only */
 	const struct image_info *probed; /* region only, as the next two */
@@ -53,12 +55,28 @@ static void on_warning(png_structp codec, png_const_charp message)
 	(void)message;
 }
 
+/* A look at the clock is a system call of 0.3 us; so many bytes may take libpng 6 ms, or 0.3 s if they are a bomb. */
+#define BYTES_PER_LOOK 65536u
+
+static void check_clock(struct png_fallback *png, size_t byte_count)
+{
+	struct workspace *workspace = png->workspace;
+
+	png->unlooked_bytes += byte_count;
+	if (workspace->deadline_ns == 0 || png->unlooked_bytes < BYTES_PER_LOOK)
+		return;
+	png->unlooked_bytes = 0;
+	if (clock_thread_cpu_ns() >= workspace->deadline_ns)
+		escape(png, workspace_fail(workspace, ITEM_TIMEOUT, "not decoded within %u ms of CPU time", workspace->timeout_ms));
+}
+
 static void on_read(png_structp codec, png_bytep to, size_t byte_count)
 {
 	struct png_fallback *png = png_get_io_ptr(codec);
 
 	if (byte_count > png->left_bytes)
 		escape(png, workspace_fail(png->workspace, ITEM_TRUNCATED, "premature end of PNG file"));
+	check_clock(png, byte_count);
 	memcpy(to, png->next, byte_count);
 	png->next += byte_count;
 	png->left_bytes -= byte_count;

@@ -15,12 +15,14 @@
 
 struct png_inflate {
 	struct png_idat idat;
+	uint64_t fed_bytes;
+	uint64_t deadline_ns;       /* of the thread's CPU time; 0: none */
 	struct inflate_state state; /* 87 KB */
 	uint8_t gathered[PNG_INFLATE_INPUT_BYTES];
 };
 
 /* Reads zlib's header.  `to_the_end` says that png_inflate_finish() will be called, so that Adler-32 is computed on the way. */
-bool png_inflate_open(struct png_inflate *inflate, const struct png_idat *idat, bool to_the_end);
+bool png_inflate_open(struct png_inflate *inflate, const struct png_idat *idat, bool to_the_end, uint64_t deadline_ns);
 
 /* Fills byte_count bytes.  Nothing is written past them. */
 bool png_inflate_read(struct png_inflate *inflate, uint8_t *to, uint32_t byte_count);

@@ -118,6 +118,6 @@ bool png_own_region(struct workspace *workspace, const struct file_bytes *file, 
 		return false;
 	inflate = (struct png_inflate *)(void *)workspace->inflate.data;
 	png_idat_open(&idat, file->data, file->byte_count, header);
-	return png_inflate_open(inflate, &idat, to_the_end) && read_rows(workspace, inflate, header, want, out) &&
-	       (!to_the_end || png_inflate_finish(inflate));
+	return png_inflate_open(inflate, &idat, to_the_end, workspace->deadline_ns) &&
+	       read_rows(workspace, inflate, header, want, out) && (!to_the_end || png_inflate_finish(inflate));
 }

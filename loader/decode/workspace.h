@@ -25,8 +25,9 @@ struct scratch {
 struct workspace {
 	uint64_t max_pixels;
 	uint32_t timeout_ms;
-	struct scratch pixels; /* the region that is handed out */
+	uint64_t deadline_ns; /* PNG: the thread's CPU time at which its region is given up; 0: none */
 	enum simd_level simd;
+	struct scratch pixels;  /* the region that is handed out */
 	struct scratch inflate; /* PNG: igzip's state */
 	struct scratch rows;    /* whole rows as the codec gives them, before the region's columns are taken out */
 	char reason[256];
