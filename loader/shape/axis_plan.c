@@ -237,6 +237,11 @@ static bool same_axis(const struct resample_axis *a, const struct resample_axis 
 	       a->first == b->first && a->out_px == b->out_px;
 }
 
+bool axis_plan_is(const struct axis_plan *plan, enum resample_filter filter, const struct resample_axis *axis)
+{
+	return plan->ready && plan->filter == filter && same_axis(&plan->axis, axis);
+}
+
 int axis_plan_make(struct axis_plan *plan, enum resample_filter filter, const struct resample_axis *axis)
 {
 	struct geometry geometry = measure_axis(filter, axis);
@@ -244,7 +249,7 @@ int axis_plan_make(struct axis_plan *plan, enum resample_filter filter, const st
 	assert(axis->out_px > 0 && axis->out_px <= axis->virtual_px && axis->first <= axis->virtual_px - axis->out_px);
 	assert(axis->in_px <= INT32_MAX);
 	assert(0 <= axis->in0 && axis->in0 < axis->in1 && axis->in1 <= axis->in_px);
-	if (plan->ready && plan->filter == filter && same_axis(&plan->axis, axis))
+	if (axis_plan_is(plan, filter, axis))
 		return 0;
 
 	plan->ready = false;

@@ -27,6 +27,7 @@ struct axis_plan {
 	bool ready; /* it holds what the next two ask for */
 	enum resample_filter filter;
 	struct resample_axis axis;
+	uint64_t last_use; /* its owner's */
 
 	uint32_t begin, end; /* the extent: the source pixels that are read */
 	bool is_shift;       /* output i is source pixel begin + i whatever the filter: no weights, and spans only for nearest */
@@ -44,6 +45,9 @@ struct axis_plan {
 
 /* resample_extent() */
 void axis_plan_extent(enum resample_filter filter, const struct resample_axis *axis, uint32_t *begin, uint32_t *end);
+
+/* Whether this is the plan that is there. */
+bool axis_plan_is(const struct axis_plan *plan, enum resample_filter filter, const struct resample_axis *axis);
 
 /* Makes the plan, unless it is the one that is there.  0 or -ENOMEM. */
 int axis_plan_make(struct axis_plan *plan, enum resample_filter filter, const struct resample_axis *axis);
