@@ -492,10 +492,11 @@ static void an_earlier_call_does_not_show_in_a_later_one(void **state)
 		{60, 5, 41, 30, 3, 27}, {42, 5, 41, 30, 3, 27}, {42, 6, 41, 30, 3, 27}, {42, 6, 40, 30, 3, 27},
 		{42, 6, 40, 33, 3, 27}, {42, 6, 40, 33, 2, 27}, {42, 6, 40, 33, 2, 29}, {42, 4, 40, 33, 2, 29},
 	};
-	struct pixels noise = make_noise(60, 60, 3);
+	struct pixels noises[] = {make_noise(60, 60, 3), make_noise(60, 60, 1)};
 
-	for (size_t i = 0; i < 16 * FILTERS; i++) {
-		enum resample_filter filter = (enum resample_filter)(i / 16);
+	for (size_t i = 0; i < 32 * FILTERS; i++) {
+		enum resample_filter filter = (enum resample_filter)(i / 16 % FILTERS);
+		struct pixels noise = noises[i % 3 == 1];
 		struct resample_axis x = axes[(i + 1) / 2 % 8], y = axes[i / 2 % 8];
 		struct resampler *fresh = resampler_open(level);
 		struct pixels expected, got;
@@ -508,7 +509,8 @@ static void an_earlier_call_does_not_show_in_a_later_one(void **state)
 		free(expected.data);
 		free(got.data);
 	}
-	free(noise.data);
+	free(noises[0].data);
+	free(noises[1].data);
 }
 
 static void sizes_that_overflow_are_refused(void **state)

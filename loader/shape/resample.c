@@ -284,6 +284,8 @@ struct resampler *resampler_open(enum simd_level level)
 		resampler->kernels = &resample_avx2;
 	else if (level == SIMD_AVX512)
 		resampler->kernels = &resample_avx512;
+#else
+	(void)level;
 #endif
 	return resampler;
 }

@@ -60,24 +60,22 @@ struct record {
 	} pairs[TAPS / 2];
 };
 
+/* Lanes that have no column do as the first one does; nobody looks at them. */
 static void write_record(struct axis_take *takes, uint32_t columns, uint32_t channels, void *memory)
 {
 	struct record *record = memory;
 
-	memset(record, 0, sizeof *record);
-	for (uint32_t column = 0; column < columns; column++) {
+	for (uint32_t column = 0; column < columns; column++)
 		split_weights(takes[column].weights);
-		for (uint32_t pair = 0; pair < TAPS / 2; pair++) {
-			uint32_t from = takes[column].from + 2 * pair * channels;
+	for (uint32_t lane = 0; lane < LANES; lane++) {
+		const struct axis_take *take = &takes[channels == 1 && lane < columns ? lane : 0];
+		uint32_t from = take->from + (channels == 1 ? 0 : lane);
 
-			for (uint32_t channel = 0; channel < channels; channel++, from++) {
-				uint32_t lane = column * channels + channel;
-
-				/* a byte number over 127 gives 0; numbers beyond the window have weight 0 */
-				record->pairs[pair].from[lane] = 0x80008000 | ((from + channels) & 15) << 16 | (from & 15);
-				record->pairs[pair].low[lane] = (uint32_t)takes[column].weights[2 * pair];
-				record->pairs[pair].high[lane] = (uint32_t)takes[column].weights[2 * pair + 1];
-			}
+		for (uint32_t pair = 0; pair < TAPS / 2; pair++, from += 2 * channels) {
+			/* a byte number over 127 gives 0; numbers beyond the window have weight 0 */
+			record->pairs[pair].from[lane] = 0x80008000 | ((from + channels) & 15) << 16 | (from & 15);
+			record->pairs[pair].low[lane] = (uint32_t)take->weights[2 * pair];
+			record->pairs[pair].high[lane] = (uint32_t)take->weights[2 * pair + 1];
 		}
 	}
 }
