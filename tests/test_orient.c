@@ -97,7 +97,7 @@ static void check_turned(uint8_t orientation, uint32_t width_px, uint32_t height
 
 static void each_pixel_goes_where_the_standard_puts_its_row_and_column(void **state)
 {
-	static const uint32_t sizes[][2] = {{1, 1}, {1, 7}, {7, 1}, {3, 2}, {5, 33}, {16, 16}, {17, 31}, {32, 48}, {61, 40}};
+	static const uint32_t sizes[][2] = {{1, 1}, {1, 7}, {7, 1}, {3, 2}, {5, 33}, {16, 16}, {17, 31}, {32, 48}, {61, 40}, {130, 70}};
 
 	(void)state;
 	for (unsigned orientation = 0; orientation <= 9; orientation++)

@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "loader/shape/mirror.h"
+#include "loader/shape/transpose.h"
 
-enum { TILE_PX = 16 }; /* turned pictures are copied in squares, so that a cache line is used up before it goes */
+enum { TILE_PX = 64, SQUARE_PX = 16 }; /* turned pictures are copied in tiles, so that a cache line is used up before it goes */
 
 /* Upright coordinates become stored ones by exchanging x and y, and then counting from the other side. */
 struct turn {
@@ -56,23 +57,57 @@ struct box orient_box_to_stored(uint8_t orientation, struct box upright, uint32_
 	return stored;
 }
 
-/* One tile of out.  `first` is where out's pixel (0, 0) comes from; a step right or down in out moves the source by so much. */
-static inline __attribute__((always_inline)) void copy_tile(const uint8_t *first, ptrdiff_t right_bytes, ptrdiff_t down_bytes,
-                                                            uint32_t x0, uint32_t x1, uint32_t y0, uint32_t y1,
-                                                            const struct pixels *out, uint32_t channels)
+/* What out's pixel (0, 0) is copied from, and by how much the source moves with a step right or down in out. */
+struct walk {
+	const uint8_t *first;
+	ptrdiff_t right_bytes, down_bytes;
+};
+
+static void copy_pixels(const struct walk *walk, uint32_t x0, uint32_t x1, uint32_t y0, uint32_t y1, const struct pixels *out)
 {
 	for (uint32_t y = y0; y < y1; y++) {
-		const uint8_t *in = first + (ptrdiff_t)y * down_bytes + (ptrdiff_t)x0 * right_bytes;
-		uint8_t *to = out->data + y * out->stride_bytes + (size_t)x0 * channels;
+		const uint8_t *in = walk->first + (ptrdiff_t)y * walk->down_bytes + (ptrdiff_t)x0 * walk->right_bytes;
+		uint8_t *to = out->data + y * out->stride_bytes + (size_t)x0 * out->channels;
 
-		for (uint32_t x = x0; x < x1; x++, in += right_bytes, to += channels)
-			memcpy(to, in, channels);
+		for (uint32_t x = x0; x < x1; x++, in += walk->right_bytes, to += out->channels)
+			memcpy(to, in, out->channels);
 	}
 }
 
-static uint32_t tile_end(uint32_t begin, uint32_t limit)
+/* 16 x 16 pixels, whose source rows are read from their first byte in memory: against the walk, rows of out run upwards. */
+static void copy_square(const struct walk *walk, uint32_t x, uint32_t y, const struct pixels *out)
 {
-	return limit - begin < TILE_PX ? limit : begin + TILE_PX;
+	bool upwards = walk->down_bytes < 0;
+	ptrdiff_t out_stride_bytes = upwards ? -(ptrdiff_t)out->stride_bytes : (ptrdiff_t)out->stride_bytes;
+	const uint8_t *in =
+		walk->first + (ptrdiff_t)(upwards ? y + SQUARE_PX - 1 : y) * walk->down_bytes + (ptrdiff_t)x * walk->right_bytes;
+	uint8_t *to = out->data + (upwards ? y + SQUARE_PX - 1 : y) * out->stride_bytes + (size_t)x * out->channels;
+
+	if (out->channels == 1) {
+		transpose_16_bytes(in, walk->right_bytes, to, out_stride_bytes);
+		return;
+	}
+	for (int down = 0; down < SQUARE_PX; down += 4)
+		for (int right = 0; right < SQUARE_PX; right += 4)
+			transpose_4_pixels(in + right * walk->right_bytes + down * 3, walk->right_bytes,
+			                   to + down * out_stride_bytes + right * 3, out_stride_bytes);
+}
+
+static uint32_t tile_end(uint32_t begin, uint32_t limit, uint32_t tile_px)
+{
+	return limit - begin < tile_px ? limit : begin + tile_px;
+}
+
+static void copy_tile(const struct walk *walk, uint32_t x0, uint32_t x1, uint32_t y0, uint32_t y1, const struct pixels *out)
+{
+	for (uint32_t y = y0; y < y1; y = tile_end(y, y1, SQUARE_PX)) {
+		for (uint32_t x = x0; x < x1; x = tile_end(x, x1, SQUARE_PX)) {
+			if (x1 - x >= SQUARE_PX && y1 - y >= SQUARE_PX)
+				copy_square(walk, x, y, out);
+			else
+				copy_pixels(walk, x, tile_end(x, x1, SQUARE_PX), y, tile_end(y, y1, SQUARE_PX), out);
+		}
+	}
 }
 
 /* Orientations 2 to 4: rows stay rows. */
@@ -92,29 +127,20 @@ static void mirror_rows(struct turn turn, const struct pixels *stored, const str
 /* Orientations 5 to 8: rows become columns. */
 static void turn_rows(struct turn turn, const struct pixels *stored, const struct pixels *out)
 {
-	ptrdiff_t right_bytes = (ptrdiff_t)stored->stride_bytes, down_bytes = (ptrdiff_t)stored->channels;
-	const uint8_t *first = stored->data;
+	struct walk walk = {
+		.first = stored->data, .right_bytes = (ptrdiff_t)stored->stride_bytes, .down_bytes = (ptrdiff_t)stored->channels};
 
 	if (turn.mirror_x) {
-		first += (ptrdiff_t)(stored->width_px - 1) * down_bytes;
-		down_bytes = -down_bytes;
+		walk.first += (ptrdiff_t)(stored->width_px - 1) * walk.down_bytes;
+		walk.down_bytes = -walk.down_bytes;
 	}
 	if (turn.mirror_y) {
-		first += (ptrdiff_t)(stored->height_px - 1) * right_bytes;
-		right_bytes = -right_bytes;
+		walk.first += (ptrdiff_t)(stored->height_px - 1) * walk.right_bytes;
+		walk.right_bytes = -walk.right_bytes;
 	}
-	for (uint32_t y = 0; y < out->height_px; y = tile_end(y, out->height_px)) {
-		uint32_t y_end = tile_end(y, out->height_px);
-
-		for (uint32_t x = 0; x < out->width_px; x = tile_end(x, out->width_px)) {
-			uint32_t x_end = tile_end(x, out->width_px);
-
-			if (out->channels == 1)
-				copy_tile(first, right_bytes, down_bytes, x, x_end, y, y_end, out, 1);
-			else
-				copy_tile(first, right_bytes, down_bytes, x, x_end, y, y_end, out, 3);
-		}
-	}
+	for (uint32_t y = 0; y < out->height_px; y = tile_end(y, out->height_px, TILE_PX))
+		for (uint32_t x = 0; x < out->width_px; x = tile_end(x, out->width_px, TILE_PX))
+			copy_tile(&walk, x, tile_end(x, out->width_px, TILE_PX), y, tile_end(y, out->height_px, TILE_PX), out);
 }
 
 void orient_pixels(uint8_t orientation, const struct pixels *stored, struct pixels *out)

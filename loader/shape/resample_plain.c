@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "loader/shape/transpose.h"
+
 enum { LANES = 16 }; /* bytes that are summed together, and rows of a band */
 
 typedef uint32_t quad __attribute__((vector_size(16)));
@@ -48,46 +50,17 @@ static void copy_block(const uint8_t *in, size_t in_stride_bytes, uint8_t *out, 
 		memcpy(out + row * out_stride_bytes, in + row * in_stride_bytes, width_bytes);
 }
 
-typedef uint8_t byte_row __attribute__((vector_size(LANES)));
-
-/*
- * Transposes a square of 16 x 16 bytes: byte x of row y becomes byte y of row x.  Interleaving rows i and i + 8 for all i rotates
- * the eight bits of every byte's address (row, column) by one; after four times row and column have changed places.
- */
-static void turn_square(const uint8_t *in, size_t in_stride_bytes, uint8_t *out, size_t out_stride_bytes)
-{
-	byte_row rows[LANES], woven[LANES];
-
-#pragma GCC unroll 16
-	for (int i = 0; i < LANES; i++)
-		memcpy(&rows[i], in + (size_t)i * in_stride_bytes, LANES);
-#pragma GCC unroll 4
-	for (int round = 0; round < 4; round++) {
-#pragma GCC unroll 8
-		for (int i = 0; i < LANES / 2; i++) {
-			woven[2 * i] = __builtin_shufflevector(rows[i], rows[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
-			                                       22, 7, 23);
-			woven[2 * i + 1] = __builtin_shufflevector(rows[i], rows[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
-			                                           29, 14, 30, 15, 31);
-		}
-		memcpy(rows, woven, sizeof rows);
-	}
-#pragma GCC unroll 16
-	for (int i = 0; i < LANES; i++)
-		memcpy(out + (size_t)i * out_stride_bytes, &rows[i], LANES);
-}
-
 /* A band of up to 16 rows on its side: byte x of row y becomes tile[x * 16 + y].  Absent rows read as 0. */
 static void rows_to_tile(const uint8_t *in, size_t in_stride_bytes, uint32_t rows, size_t row_bytes, uint8_t *tile)
 {
 	for (size_t x = 0; x < row_bytes; x += LANES) {
 		if (rows == LANES && row_bytes - x >= LANES) {
-			turn_square(in + x, in_stride_bytes, tile + x * LANES, LANES);
+			transpose_16_bytes(in + x, (ptrdiff_t)in_stride_bytes, tile + x * LANES, LANES);
 		} else {
 			uint8_t square[LANES * LANES] = {0};
 
 			copy_block(in + x, in_stride_bytes, square, LANES, row_bytes - x < LANES ? row_bytes - x : LANES, rows);
-			turn_square(square, LANES, tile + x * LANES, LANES);
+			transpose_16_bytes(square, LANES, tile + x * LANES, LANES);
 		}
 	}
 }
@@ -97,11 +70,11 @@ static void tile_to_rows(const uint8_t *tile, uint32_t rows, size_t row_bytes, u
 {
 	for (size_t x = 0; x < row_bytes; x += LANES) {
 		if (rows == LANES && row_bytes - x >= LANES) {
-			turn_square(tile + x * LANES, LANES, out + x, out_stride_bytes);
+			transpose_16_bytes(tile + x * LANES, LANES, out + x, (ptrdiff_t)out_stride_bytes);
 		} else {
 			uint8_t square[LANES * LANES];
 
-			turn_square(tile + x * LANES, LANES, square, LANES);
+			transpose_16_bytes(tile + x * LANES, LANES, square, LANES);
 			copy_block(square, LANES, out + x, out_stride_bytes, row_bytes - x < LANES ? row_bytes - x : LANES, rows);
 		}
 	}
