@@ -67,7 +67,8 @@ static inline struct fetch *rig_try_open(struct fetch_config config, struct err 
 static inline bool rig_has_uring(void)
 {
 	struct err err = {""};
-	struct fetch *fetch = rig_try_open((struct fetch_config){FETCH_URING, 1, 1, 1}, &err);
+	struct fetch *fetch =
+		rig_try_open((struct fetch_config){.backend = FETCH_URING, .depth = 1, .max_file_bytes = 1, .timeout_ms = 1}, &err);
 
 	if (!fetch)
 		print_message("%s\n", err.text);
@@ -78,7 +79,10 @@ static inline bool rig_has_uring(void)
 /* Skips, visibly, where the machine has no io_uring. */
 static inline struct fetch *rig_open(void **state, uint32_t depth, uint64_t max_file_bytes, uint32_t timeout_ms)
 {
-	struct fetch_config config = {*(enum fetch_backend *)*state, depth, max_file_bytes, timeout_ms};
+	struct fetch_config config = {.backend = *(enum fetch_backend *)*state,
+	                              .depth = depth,
+	                              .max_file_bytes = max_file_bytes,
+	                              .timeout_ms = timeout_ms};
 	struct err err = {""};
 	struct fetch *fetch = rig_try_open(config, &err);
 

@@ -17,15 +17,15 @@ static struct buffers *open_pool(uint64_t max_file_bytes)
 {
 	struct buffers *pool;
 
-	assert_int_equal(buffers_open(&pool, max_file_bytes), 0);
+	assert_int_equal(buffers_open(&pool, max_file_bytes, 0), 0);
 	return pool;
 }
 
 static struct fetch_buffer *acquire(struct buffers *pool)
 {
-	struct fetch_buffer *buffer = buffers_acquire(pool);
+	struct fetch_buffer *buffer = NULL;
 
-	assert_non_null(buffer);
+	assert_int_equal(buffers_acquire(pool, 0, BUFFERS_IN_TURN, &buffer), 0);
 	assert_int_equal(buffer->byte_count, 0);
 	return buffer;
 }
@@ -35,7 +35,7 @@ static void learn_size(struct buffers *pool, size_t byte_count)
 	struct fetch_buffer *buffer = acquire(pool);
 
 	while (buffer->capacity_bytes <= byte_count)
-		assert_int_equal(buffers_grow(pool, buffer), 0);
+		assert_int_equal(buffers_grow(pool, buffer, 2 * buffer->capacity_bytes), 0);
 	buffer->byte_count = byte_count;
 	buffers_learn(pool, buffer);
 	buffers_release(pool, buffer);
@@ -78,7 +78,7 @@ static void growing_keeps_the_content(void **state)
 	(void)state;
 	memset(buffer->data, 0x5a, before_bytes);
 	buffer->byte_count = before_bytes;
-	assert_int_equal(buffers_grow(pool, buffer), 0);
+	assert_int_equal(buffers_grow(pool, buffer, 2 * buffer->capacity_bytes), 0);
 	assert_true(buffer->capacity_bytes > before_bytes);
 	for (size_t i = 0; i < before_bytes; i++)
 		assert_int_equal(buffer->data[i], 0x5a);
@@ -96,10 +96,10 @@ static void growth_ends_one_byte_over_the_largest_file(void **state)
 		struct buffers *pool = open_pool(limits_bytes[i]);
 		struct fetch_buffer *buffer = acquire(pool);
 
-		while (buffers_grow(pool, buffer) == 0)
+		while (buffers_grow(pool, buffer, 2 * buffer->capacity_bytes) == 0)
 			;
 		assert_int_equal(buffer->capacity_bytes, limits_bytes[i] + 1);
-		assert_int_equal(buffers_grow(pool, buffer), -EFBIG);
+		assert_int_equal(buffers_grow(pool, buffer, 2 * buffer->capacity_bytes), -EFBIG);
 		buffers_release(pool, buffer);
 		buffers_close(pool);
 	}
@@ -112,7 +112,7 @@ static void a_limit_beyond_all_memory_is_no_limit(void **state)
 	int error;
 
 	(void)state;
-	while ((error = buffers_grow(pool, buffer)) == 0)
+	while ((error = buffers_grow(pool, buffer, 2 * buffer->capacity_bytes)) == 0)
 		assert_true(buffer->capacity_bytes < SIZE_MAX / 2);
 	assert_int_equal(error, -ENOMEM);
 	buffer->data[0] = 1; /* what it had it still has */
@@ -148,7 +148,7 @@ static void one_huge_file_does_not_stay_in_memory(void **state)
 	struct fetch_buffer *buffer = acquire(pool);
 
 	(void)state;
-	while (buffers_grow(pool, buffer) == 0)
+	while (buffers_grow(pool, buffer, 2 * buffer->capacity_bytes) == 0)
 		;
 	buffers_release(pool, buffer);
 	buffer = acquire(pool);
@@ -175,13 +175,13 @@ static void *churn(void *argument)
 	struct buffers *pool = argument;
 
 	for (uint32_t i = 0; i < 3000; i++) {
-		struct fetch_buffer *buffer = buffers_acquire(pool);
 		uint32_t stamp = i * 2654435761u;
+		struct fetch_buffer *buffer;
 
-		if (!buffer)
+		if (buffers_acquire(pool, 0, BUFFERS_IN_TURN, &buffer) != 0)
 			return argument;
 		if (i % 64 == 0)
-			(void)buffers_grow(pool, buffer);
+			(void)buffers_grow(pool, buffer, 2 * buffer->capacity_bytes);
 		memcpy(buffer->data, &stamp, sizeof stamp);
 		buffer->byte_count = i % 200000;
 		if (memcmp(buffer->data, &stamp, sizeof stamp) != 0)

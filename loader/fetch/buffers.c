@@ -42,11 +42,14 @@ struct buffers {
 	struct fetch_buffer *free; /* the last one given back comes first */
 	size_t typical_bytes;      /* about nine files in ten are no larger */
 	size_t limit_bytes;        /* no capacity above this one */
+	size_t budget_bytes;       /* for the next two together */
+	size_t lent_bytes, free_bytes;
 	size_t lent_count;
 	uint32_t owner_count;
+	bool somebody_waits;
 };
 
-int buffers_open(struct buffers **result, uint64_t max_file_bytes)
+int buffers_open(struct buffers **result, uint64_t max_file_bytes, uint64_t budget_bytes)
 {
 	const uint64_t most_bytes = PTRDIFF_MAX - GRAIN_BYTES; /* what mmap() could be asked for */
 	struct buffers *buffers = calloc(1, sizeof *buffers);
@@ -57,6 +60,9 @@ int buffers_open(struct buffers **result, uint64_t max_file_bytes)
 	buffers->owner_count = 1;
 	buffers->typical_bytes = FIRST_GUESS_BYTES;
 	buffers->limit_bytes = (size_t)(max_file_bytes < most_bytes ? max_file_bytes : most_bytes) + 1;
+	if (budget_bytes == 0)
+		budget_bytes = buffers->limit_bytes > BUFFERS_BUDGET_BYTES ? buffers->limit_bytes : BUFFERS_BUDGET_BYTES;
+	buffers->budget_bytes = (size_t)(budget_bytes < most_bytes ? budget_bytes : most_bytes);
 	*result = buffers;
 	return 0;
 }
@@ -66,12 +72,15 @@ static size_t mapped_bytes(size_t capacity_bytes)
 	return (capacity_bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
 }
 
-/* Room for a typical file and for the byte after it. */
-static size_t wanted_capacity_bytes(const struct buffers *buffers)
+/* Room for so many bytes, and for a typical file and the byte after it. */
+static size_t wanted_capacity_bytes(const struct buffers *buffers, uint64_t room_bytes)
 {
-	size_t wanted_bytes = (buffers->typical_bytes / GRAIN_BYTES + 1) * GRAIN_BYTES;
+	const uint64_t least_bytes = buffers->typical_bytes + 1;
+	uint64_t wanted_bytes = room_bytes > least_bytes ? room_bytes : least_bytes;
 
-	return wanted_bytes < buffers->limit_bytes ? wanted_bytes : buffers->limit_bytes;
+	if (wanted_bytes > buffers->limit_bytes - buffers->limit_bytes % GRAIN_BYTES)
+		return buffers->limit_bytes;
+	return (size_t)(wanted_bytes + GRAIN_BYTES - 1) / GRAIN_BYTES * GRAIN_BYTES;
 }
 
 static void free_buffer(struct fetch_buffer *buffer)
@@ -152,6 +161,17 @@ static bool is_unused(const struct buffers *buffers)
 	return buffers->owner_count == 0 && buffers->lent_count == 0;
 }
 
+static struct fetch_buffer *take_free(struct buffers *buffers)
+{
+	struct fetch_buffer *buffer = buffers->free;
+
+	if (buffer) {
+		buffers->free = buffer->next;
+		buffers->free_bytes -= buffer->capacity_bytes;
+	}
+	return buffer;
+}
+
 void buffers_close(struct buffers *buffers)
 {
 	struct fetch_buffer *buffer;
@@ -161,56 +181,89 @@ void buffers_close(struct buffers *buffers)
 		return;
 	pthread_mutex_lock(&buffers->mutex);
 	buffers->owner_count--;
-	while (buffers->owner_count == 0 && (buffer = buffers->free)) {
-		buffers->free = buffer->next;
+	while (buffers->owner_count == 0 && (buffer = take_free(buffers)))
 		free_buffer(buffer);
-	}
 	last = is_unused(buffers);
 	pthread_mutex_unlock(&buffers->mutex);
 	if (last)
 		free_pool(buffers);
 }
 
-struct fetch_buffer *buffers_acquire(struct buffers *buffers)
+/* May so much more be lent?  What lies here unused does not count: it makes room. */
+static bool fits(const struct buffers *buffers, size_t more_bytes)
 {
-	struct fetch_buffer *buffer;
+	return buffers->lent_bytes <= buffers->budget_bytes && more_bytes <= buffers->budget_bytes - buffers->lent_bytes;
+}
+
+static void make_room(struct buffers *buffers)
+{
+	while (buffers->free && !fits(buffers, buffers->free_bytes))
+		free_buffer(take_free(buffers));
+}
+
+static void forget_lent(struct buffers *buffers, size_t byte_count)
+{
+	pthread_mutex_lock(&buffers->mutex);
+	buffers->lent_bytes -= byte_count;
+	buffers->lent_count--;
+	pthread_mutex_unlock(&buffers->mutex);
+}
+
+int buffers_acquire(struct buffers *buffers, uint64_t room_bytes, enum buffers_rank rank, struct fetch_buffer **result)
+{
+	struct fetch_buffer *buffer = NULL;
 	size_t wanted_bytes;
+	bool granted;
 
 	pthread_mutex_lock(&buffers->mutex);
-	wanted_bytes = wanted_capacity_bytes(buffers);
-	buffer = buffers->free;
-	if (buffer)
-		buffers->free = buffer->next;
-	buffers->lent_count++;
+	wanted_bytes = wanted_capacity_bytes(buffers, room_bytes);
+	if (buffers->free && buffers->free->capacity_bytes > wanted_bytes)
+		wanted_bytes = buffers->free->capacity_bytes;
+	granted =
+		rank == BUFFERS_AT_ANY_COST || ((rank == BUFFERS_NEXT || !buffers->somebody_waits) && fits(buffers, wanted_bytes));
+	if (granted) {
+		buffer = take_free(buffers);
+		buffers->lent_bytes += wanted_bytes;
+		buffers->lent_count++;
+		make_room(buffers);
+	}
 	pthread_mutex_unlock(&buffers->mutex);
+	if (!granted)
+		return -EAGAIN;
 
-	if (!buffer)
+	if (buffer && buffer->capacity_bytes < wanted_bytes && resize_buffer(buffer, wanted_bytes) != 0) {
+		free_buffer(buffer);
+		buffer = NULL;
+	} else if (!buffer) {
 		buffer = new_buffer(wanted_bytes);
-	else if (buffer->capacity_bytes < wanted_bytes)
-		(void)resize_buffer(buffer, wanted_bytes); /* without it the file takes one more read */
+	}
 	if (!buffer) {
-		pthread_mutex_lock(&buffers->mutex);
-		buffers->lent_count--;
-		pthread_mutex_unlock(&buffers->mutex);
-		return NULL;
+		forget_lent(buffers, wanted_bytes);
+		return -ENOMEM;
 	}
 	__asan_unpoison_memory_region(buffer->data, buffer->capacity_bytes);
-	buffer->byte_count = 0;
+	buffer->byte_count = buffer->head_bytes = 0;
+	buffer->part = (struct file_part){0};
 	buffer->next = NULL;
-	return buffer;
+	*result = buffer;
+	return 0;
 }
 
 void buffers_release(struct buffers *buffers, struct fetch_buffer *buffer)
 {
+	const size_t capacity_bytes = buffer->capacity_bytes;
 	bool keep, last;
 
-	__asan_poison_memory_region(buffer->data, buffer->capacity_bytes);
+	__asan_poison_memory_region(buffer->data, capacity_bytes);
 	pthread_mutex_lock(&buffers->mutex);
-	keep = buffers->owner_count > 0 && buffer->capacity_bytes / TRIM_FACTOR <= wanted_capacity_bytes(buffers);
+	keep = buffers->owner_count > 0 && capacity_bytes / TRIM_FACTOR <= wanted_capacity_bytes(buffers, 0) &&
+	       fits(buffers, buffers->free_bytes);
 	if (keep) {
 		buffer->next = buffers->free;
 		buffers->free = buffer;
+		buffers->free_bytes += capacity_bytes;
 	}
+	buffers->lent_bytes -= capacity_bytes;
 	buffers->lent_count--;
 	last = is_unused(buffers);
 	pthread_mutex_unlock(&buffers->mutex);
@@ -220,13 +273,42 @@ void buffers_release(struct buffers *buffers, struct fetch_buffer *buffer)
 		free_pool(buffers);
 }
 
-int buffers_grow(struct buffers *buffers, struct fetch_buffer *buffer)
+void buffers_set_waiting(struct buffers *buffers, bool waiting)
 {
-	const size_t limit_bytes = buffers->limit_bytes; /* never changes, so no lock */
+	pthread_mutex_lock(&buffers->mutex);
+	buffers->somebody_waits = waiting;
+	pthread_mutex_unlock(&buffers->mutex);
+}
 
-	if (buffer->capacity_bytes >= limit_bytes)
+int buffers_grow(struct buffers *buffers, struct fetch_buffer *buffer, uint64_t room_bytes)
+{
+	size_t wanted_bytes, more_bytes;
+	bool granted;
+	int error;
+
+	if (room_bytes <= buffer->capacity_bytes)
+		return 0;
+	if (buffer->capacity_bytes >= buffers->limit_bytes) /* which never changes, so no lock */
 		return -EFBIG;
-	return resize_buffer(buffer, buffer->capacity_bytes > limit_bytes / 2 ? limit_bytes : buffer->capacity_bytes * 2);
+	pthread_mutex_lock(&buffers->mutex);
+	wanted_bytes = wanted_capacity_bytes(buffers, room_bytes);
+	more_bytes = wanted_bytes - buffer->capacity_bytes;
+	granted = fits(buffers, more_bytes);
+	if (granted) {
+		buffers->lent_bytes += more_bytes;
+		make_room(buffers);
+	}
+	pthread_mutex_unlock(&buffers->mutex);
+	if (!granted)
+		return -EAGAIN;
+
+	error = resize_buffer(buffer, wanted_bytes);
+	if (error) {
+		pthread_mutex_lock(&buffers->mutex);
+		buffers->lent_bytes -= more_bytes;
+		pthread_mutex_unlock(&buffers->mutex);
+	}
+	return error;
 }
 
 /*
@@ -252,7 +334,7 @@ void buffers_forsake(struct buffers *buffers, struct fetch_buffer *buffer)
 
 	__lsan_ignore_object(buffer);
 	pthread_mutex_lock(&buffers->mutex);
-	buffers->lent_count--;
+	buffers->lent_count--; /* but not lent_bytes: the memory is as gone as before */
 	last = is_unused(buffers);
 	pthread_mutex_unlock(&buffers->mutex);
 	if (last)

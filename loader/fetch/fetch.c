@@ -1,23 +1,24 @@
 /*
- * Stage 2 of 5, fetch: the front of both back ends.  Jobs in, results out; deadlines, wake-ups and the choice of the back end.
+ * Stage 2 of 5, fetch: the front of both back ends.  Jobs in, results out; what the page cache has, the order in which memory is
+ * given out, deadlines, wake-ups and the choice of the back end.
  * One thread submits and collects, others wake it and give buffers back.
  *
- * A job is an active slot until its result is collected.  A job over its deadline is reported at once, but its slot, buffer and
- * descriptor stay with the back end until the kernel lets go of them: the slot is abandoned, and freed when it comes back.
+ * A job is an active slot until its result is collected.  First it is fresh: collecting tries to read it from the page cache, and
+ * hands it to a back end for whatever would have to wait.  A file that finds the budget spent stands in line, without a buffer.
+ * A job over its deadline is reported at once, but its slot, buffer and descriptor stay with the back end until the kernel lets go
+ * of them: the slot is abandoned, and freed when it comes back.
  */
 #include "loader/fetch/fetch.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 
-#include "base/clock.h"
 #include "loader/fetch/fetch_backend.h"
+#include "loader/fetch/fetch_clock.h"
+#include "loader/fetch/file_open.h"
 
 #define NS_PER_MS 1000000u
 #define SLICE_NS  (100 * (uint64_t)NS_PER_MS) /* deadlines are noticed within this time */
@@ -25,26 +26,23 @@
 struct fetch {
 	struct fetch_engine *engine;  /* io_uring, or the threads */
 	struct fetch_engine *threads; /* beside io_uring, for files that it cannot read; NULL until there is one */
-	struct buffers *buffers;
+	struct fetch_rules rules;
+	struct fetch_config config;
 	bool has_uring;
-	uint32_t depth, in_flight;
-	uint64_t timeout_ns;
+	uint32_t in_flight;
 
-	/*
-	 * Time spent waiting for files.  Deadlines are measured by it: no file is late because the collector was busy with others,
-	 * the trainer evaluated for an hour or the process was stopped.
-	 */
-	uint64_t waited_ns, looked_at_ns; /* looked_at_ns is 0 after a result */
+	struct fetch_slot_queue fresh, line, free_slots;
+	uint32_t engine_count; /* slots that the back ends have, not counting those that are abandoned */
+	uint32_t abandoned_count;
+	_Atomic uint32_t lent_count; /* buffers that the caller has */
+	atomic_bool line_waits;      /* for fetch_return() */
 
-	/* The active ones, in order of submission, which is the order in which the back end starts with them. */
-	struct fetch_slot *oldest, *newest;
-	struct fetch_slot *no_deadline; /* the first that was not seen to be started: its clock does not run yet */
+	struct fetch_clock clock; /* of the active ones but those in line */
 
-	struct fetch_slot_queue free_slots;
-
-	/* The folder of the last job, and whether io_uring may be used there. */
+	/* The folder of the last job. */
 	int directory_fd;
-	bool directory_suits_uring;
+	enum file_home home;
+	bool cache_refused; /* by the kernel or a filter: nothing can be opened without waiting */
 
 	atomic_bool woken;
 	char fallback_reason[sizeof((struct err *)NULL)->text];
@@ -56,7 +54,7 @@ static int open_backend(struct fetch *fetch, const struct fetch_config *config, 
 	int error;
 
 	if (config->backend != FETCH_PREAD) {
-		error = fetch_uring_open(&fetch->engine, config->depth, fetch->buffers, &why);
+		error = fetch_uring_open(&fetch->engine, config->depth, &fetch->rules, &why);
 		fetch->has_uring = !error;
 		if (!error)
 			return 0;
@@ -64,7 +62,7 @@ static int open_backend(struct fetch *fetch, const struct fetch_config *config, 
 			return err_fail(err, error, "--io uring: %.400s; allow io_uring or use --io auto or --io pread", why.text);
 		memcpy(fetch->fallback_reason, why.text, sizeof why.text);
 	}
-	error = fetch_pread_open(&fetch->engine, config->depth, fetch->buffers, NULL, &why);
+	error = fetch_pread_open(&fetch->engine, config->depth, &fetch->rules, NULL, &why);
 	return error ? err_fail(err, error, "--io pread: %.400s", why.text) : 0;
 }
 
@@ -80,12 +78,17 @@ int fetch_open(struct fetch **result, const struct fetch_config *config, struct 
 	fetch = calloc(1, sizeof *fetch);
 	if (!fetch)
 		return err_fail(err, -ENOMEM, "no memory to read files with");
-	fetch->depth = config->depth;
+	fetch->config = *config;
+	fetch->rules = (struct fetch_rules){.max_file_bytes = config->max_file_bytes,
+	                                    .stay_beneath = config->stay_beneath,
+	                                    .asks_for_parts = config->choose_part != NULL};
 	fetch->directory_fd = -1;
-	fetch->timeout_ns = config->timeout_ms * (uint64_t)NS_PER_MS;
+	fetch->clock.timeout_ns = config->timeout_ms * (uint64_t)NS_PER_MS;
 	atomic_init(&fetch->woken, false);
+	atomic_init(&fetch->line_waits, false);
+	atomic_init(&fetch->lent_count, 0);
 
-	error = buffers_open(&fetch->buffers, config->max_file_bytes);
+	error = buffers_open(&fetch->rules.buffers, config->max_file_bytes, config->budget_bytes);
 	if (error) {
 		err_fail(err, error, "no memory to read files with");
 		goto fail;
@@ -96,7 +99,7 @@ int fetch_open(struct fetch **result, const struct fetch_config *config, struct 
 	*result = fetch;
 	return 0;
 fail:
-	buffers_close(fetch->buffers);
+	buffers_close(fetch->rules.buffers);
 	free(fetch);
 	return error;
 }
@@ -107,12 +110,13 @@ void fetch_close(struct fetch *fetch)
 
 	if (!fetch)
 		return;
-	while ((slot = fetch_slot_pop(&fetch->free_slots)))
-		fetch_slot_free(slot, fetch->buffers);
+	while ((slot = fetch_slot_pop(&fetch->fresh)) || (slot = fetch_slot_pop(&fetch->line)) ||
+	       (slot = fetch_slot_pop(&fetch->free_slots)))
+		fetch_slot_free(slot, fetch->rules.buffers);
 	if (fetch->threads)
 		fetch->threads->ops->close(fetch->threads);
 	fetch->engine->ops->close(fetch->engine);
-	buffers_close(fetch->buffers);
+	buffers_close(fetch->rules.buffers);
 	free(fetch);
 }
 
@@ -136,119 +140,195 @@ uint32_t fetch_in_flight(const struct fetch *fetch)
 	return fetch->in_flight;
 }
 
-static void append_active(struct fetch *fetch, struct fetch_slot *slot)
+/* Asked once per folder; absolute paths (nobody promised them to work) may lead anywhere. */
+static enum file_home home_of(struct fetch *fetch, const struct fetch_slot *slot)
 {
-	slot->older = fetch->newest;
-	slot->newer = NULL;
-	if (fetch->newest)
-		fetch->newest->newer = slot;
-	else
-		fetch->oldest = slot;
-	fetch->newest = slot;
-	if (!fetch->no_deadline)
-		fetch->no_deadline = slot;
-	fetch->in_flight++;
-}
-
-static void remove_active(struct fetch *fetch, struct fetch_slot *slot)
-{
-	if (slot->older)
-		slot->older->newer = slot->newer;
-	else
-		fetch->oldest = slot->newer;
-	if (slot->newer)
-		slot->newer->older = slot->older;
-	else
-		fetch->newest = slot->older;
-	if (fetch->no_deadline == slot)
-		fetch->no_deadline = slot->newer;
-	fetch->in_flight--;
-}
-
-/* See fetch_backend.h.  Asked once per folder; absolute paths (nobody promised them to work) may lead anywhere. */
-static bool suits_uring(struct fetch *fetch, const struct fetch_job *job)
-{
-	struct statfs file_system;
-
-	if (job->path[0] == '/')
-		return false;
-	if (fetch->directory_fd != job->directory_fd) {
-		int error = job->directory_fd == AT_FDCWD ? statfs(".", &file_system) : fstatfs(job->directory_fd, &file_system);
-
-		fetch->directory_suits_uring = error == 0 && file_system.f_type != FUSE_SUPER_MAGIC;
-		fetch->directory_fd = job->directory_fd;
+	if (slot->path[0] == '/')
+		return FILE_HOME_FUSE;
+	if (fetch->directory_fd != slot->directory_fd) {
+		fetch->home = file_open_home(slot->directory_fd);
+		fetch->directory_fd = slot->directory_fd;
 	}
-	return fetch->directory_suits_uring;
+	return fetch->home;
 }
 
 /* NULL: they cannot be started. */
 static struct fetch_engine *threads_beside_uring(struct fetch *fetch)
 {
-	if (!fetch->threads && fetch_pread_open(&fetch->threads, fetch->depth, fetch->buffers, fetch->engine, NULL) != 0)
+	if (!fetch->threads && fetch_pread_open(&fetch->threads, fetch->config.depth, &fetch->rules, fetch->engine, NULL) != 0)
 		return NULL;
 	return fetch->threads;
 }
 
-static struct fetch_engine *engine_for(struct fetch *fetch, const struct fetch_job *job)
-{
-	return !fetch->has_uring || suits_uring(fetch, job) ? fetch->engine : threads_beside_uring(fetch);
-}
-
 int fetch_submit(struct fetch *fetch, const struct fetch_job *job)
 {
-	struct fetch_engine *engine;
 	struct fetch_slot *slot;
 	int error;
 
-	if (fetch->in_flight >= fetch->depth)
+	if (fetch->in_flight >= fetch->config.depth)
 		return -EAGAIN;
-	engine = engine_for(fetch, job);
-	if (!engine)
-		return -ENOMEM;
 	slot = fetch_slot_pop(&fetch->free_slots);
 	if (!slot)
 		slot = calloc(1, sizeof *slot); /* at most depth of them, and one for each stuck file */
 	if (!slot)
 		return -ENOMEM;
 	error = fetch_slot_assign(slot, job);
+	slot->engine = fetch->engine;
+	if (!error && fetch->has_uring && home_of(fetch, slot) == FILE_HOME_FUSE) {
+		slot->engine = threads_beside_uring(fetch);
+		error = slot->engine ? 0 : -ENOMEM;
+	}
 	if (error) {
 		fetch_slot_push(&fetch->free_slots, slot);
 		return error;
 	}
-	append_active(fetch, slot);
-	slot->engine = engine;
-	engine->ops->start(engine, slot);
+	fetch_clock_add(&fetch->clock, slot);
+	fetch_slot_push(&fetch->fresh, slot);
+	fetch->in_flight++;
 	return 0;
+}
+
+static void set_line_waits(struct fetch *fetch, bool waits)
+{
+	buffers_set_waiting(fetch->rules.buffers, waits);
+	/* Relaxed: a wake-up that is missed costs SLICE_NS. */
+	atomic_store_explicit(&fetch->line_waits, waits, memory_order_relaxed);
+}
+
+static void stand_in_line(struct fetch *fetch, struct fetch_slot *slot)
+{
+	fetch_clock_remove(&fetch->clock, slot);
+	fetch_slot_push(&fetch->line, slot);
+	if (fetch->line.count == 1)
+		set_line_waits(fetch, true);
+}
+
+static enum fetch_step choose(struct fetch *fetch, struct fetch_slot *slot)
+{
+	struct file_part part = {0};
+	bool wants_part =
+		fetch->config.choose_part(fetch->config.context, slot->tag, slot->buffer->data, slot->buffer->byte_count, &part);
+
+	return fetch_slot_choose(slot, wants_part ? &part : NULL, &fetch->rules);
+}
+
+/* True: the file is done, here and now.  False: a back end has it, or it stands in line. */
+static bool go_on(struct fetch *fetch, struct fetch_slot *slot, enum fetch_step step)
+{
+	for (;;) {
+		if (step == FETCH_READ)
+			step = fetch_slot_read_cached(slot, &fetch->rules);
+		if (step != FETCH_HALT || slot->need != FETCH_NEEDS_CHOICE)
+			break;
+		step = choose(fetch, slot);
+	}
+	if (step == FETCH_DONE) {
+		fetch_slot_close(slot);
+		return true;
+	}
+	if (step == FETCH_HALT) {
+		stand_in_line(fetch, slot);
+		return false;
+	}
+	fetch->engine_count++;
+	slot->engine->ops->start(slot->engine, slot);
+	return false;
+}
+
+/* What is not to be had without waiting, whatever the reason, is left to the back end. */
+static enum fetch_step open_cached(struct fetch *fetch, struct fetch_slot *slot)
+{
+	int result;
+
+	if (fetch->cache_refused || home_of(fetch, slot) != FILE_HOME_LOCAL)
+		return FETCH_OPEN;
+	result = file_open_cached(slot->directory_fd, slot->path, fetch->rules.stay_beneath);
+	if (result == -ENOSYS || result == -EINVAL || result == -EPERM)
+		fetch->cache_refused = true;
+	if (result == -EXDEV && fetch->has_uring && threads_beside_uring(fetch))
+		slot->engine = fetch->threads;
+	return result < 0 ? FETCH_OPEN : fetch_slot_opened(slot, result, &fetch->rules);
+}
+
+/* The first fresh file that is done without a back end; those before it are on their way.  NULL: none. */
+static struct fetch_slot *start_fresh_ones(struct fetch *fetch)
+{
+	while (fetch->fresh.count > 0 && fetch->line.count == 0) {
+		struct fetch_slot *slot = fetch_slot_pop(&fetch->fresh);
+
+		if (go_on(fetch, slot, open_cached(fetch, slot)))
+			return slot;
+	}
+	return NULL;
+}
+
+/* The same for those who wait for memory. */
+static struct fetch_slot *serve_line(struct fetch *fetch)
+{
+	while (fetch->line.count > 0) {
+		/* Relaxed: seen a moment later at worst, as the wake-up is. */
+		bool is_alone = fetch->engine_count == 0 && atomic_load_explicit(&fetch->lent_count, memory_order_relaxed) == 0;
+		struct fetch_slot *slot = fetch->line.first;
+		enum fetch_step step = fetch_slot_get_memory(slot, is_alone ? BUFFERS_AT_ANY_COST : BUFFERS_NEXT, &fetch->rules);
+
+		if (step == FETCH_HALT)
+			return NULL;
+		(void)fetch_slot_pop(&fetch->line);
+		if (fetch->line.count == 0)
+			set_line_waits(fetch, false);
+		fetch_clock_add_started(&fetch->clock, slot);
+		if (go_on(fetch, slot, step))
+			return slot;
+	}
+	return NULL;
 }
 
 /* True when the file turned out to be none for io_uring and was handed to the threads. */
 static bool hand_over(struct fetch *fetch, struct fetch_slot *slot)
 {
-	if (!fetch->has_uring || slot->engine != fetch->engine || slot->error != EXDEV || fetch_slot_is_abandoned(slot) ||
-	    !threads_beside_uring(fetch))
+	if (!fetch->has_uring || slot->engine != fetch->engine || slot->error != EXDEV || !threads_beside_uring(fetch))
 		return false;
-	fetch_slot_restart(slot, fetch->buffers);
+	fetch_slot_fail(slot, ITEM_OK, 0);
 	slot->engine = fetch->threads;
+	fetch->engine_count++;
 	slot->engine->ops->start(slot->engine, slot);
 	return true;
 }
 
-/* True when somebody waits for the result of this slot. */
-static bool take_back(struct fetch *fetch, struct fetch_slot *slot, struct fetch_result *result)
+/* A slot came back from its back end.  True: it is done, and somebody waits for its result. */
+static bool take_back(struct fetch *fetch, struct fetch_slot *slot)
 {
-	bool wanted = !fetch_slot_is_abandoned(slot);
-
-	if (wanted) {
-		remove_active(fetch, slot);
-		*result = (struct fetch_result){.tag = slot->tag, .status = slot->status, .error = slot->error};
+	if (fetch_slot_is_abandoned(slot)) {
+		fetch->abandoned_count--;
+		if (slot->buffer)
+			buffers_release(fetch->rules.buffers, slot->buffer);
+		slot->buffer = NULL;
+		fetch_slot_close(slot);
+		fetch_slot_push(&fetch->free_slots, slot);
+		return false;
 	}
-	if (wanted && slot->status == ITEM_OK)
+	fetch->engine_count--;
+	if (slot->need != FETCH_NEEDS_NOTHING)
+		return go_on(fetch, slot, FETCH_HALT);
+	return !hand_over(fetch, slot);
+}
+
+/* The caller's from here on. */
+static void report(struct fetch *fetch, struct fetch_slot *slot, struct fetch_result *result)
+{
+	*result = (struct fetch_result){.tag = slot->tag, .status = slot->status, .error = slot->error};
+	if (slot->status == ITEM_OK) {
 		result->buffer = slot->buffer;
-	else if (slot->buffer)
-		buffers_release(fetch->buffers, slot->buffer);
+		/* Relaxed: see serve_line(). */
+		atomic_fetch_add_explicit(&fetch->lent_count, 1, memory_order_relaxed);
+	} else if (slot->buffer) {
+		buffers_release(fetch->rules.buffers, slot->buffer);
+	}
 	slot->buffer = NULL;
+	fetch_clock_remove(&fetch->clock, slot);
 	fetch_slot_push(&fetch->free_slots, slot);
-	return wanted;
+	fetch->in_flight--;
+	fetch_clock_pause(&fetch->clock);
 }
 
 static void give_up(struct fetch *fetch, struct fetch_slot *slot, struct fetch_result *result)
@@ -257,7 +337,10 @@ static void give_up(struct fetch *fetch, struct fetch_slot *slot, struct fetch_r
 	int held_up_by = atomic_load_explicit(&slot->held_up_by, memory_order_relaxed);
 
 	atomic_store_explicit(&slot->abandoned, true, memory_order_relaxed);
-	remove_active(fetch, slot);
+	fetch_clock_remove(&fetch->clock, slot);
+	fetch->in_flight--;
+	fetch->engine_count--;
+	fetch->abandoned_count++;
 	*result = (struct fetch_result){
 		.tag = slot->tag,
 		.status = held_up_by ? ITEM_UNREADABLE : ITEM_TIMEOUT, /* "too many open files" says more than "timeout" */
@@ -266,31 +349,7 @@ static void give_up(struct fetch *fetch, struct fetch_slot *slot, struct fetch_r
 	slot->engine->ops->abandon(slot->engine, slot);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Time passed without a result since the last look, by a slice at most.  It starts to pass for files that were started. */
-static uint64_t look_at_the_clock(struct fetch *fetch)
-{
-	uint64_t now_ns = clock_now_ns();
-
-	if (fetch->looked_at_ns != 0)
-		fetch->waited_ns += earlier(now_ns - fetch->looked_at_ns, SLICE_NS);
-	fetch->looked_at_ns = now_ns;
-	for (; fetch->no_deadline && fetch_slot_is_started(fetch->no_deadline); fetch->no_deadline = fetch->no_deadline->newer)
-		fetch->no_deadline->deadline_ns = fetch->waited_ns + fetch->timeout_ns;
-	return now_ns;
-}
-
-/* The file whose deadline comes first, NULL: none. */
-static struct fetch_slot *next_to_be_late(const struct fetch *fetch)
-{
-	return fetch->oldest != fetch->no_deadline ? fetch->oldest : NULL;
-}
-
-static struct fetch_slot *next_finished(struct fetch *fetch, uint64_t wait_ns)
+static struct fetch_slot *ask_back_ends(struct fetch *fetch, uint64_t wait_ns)
 {
 	struct fetch_slot *slot = NULL;
 
@@ -299,25 +358,46 @@ static struct fetch_slot *next_finished(struct fetch *fetch, uint64_t wait_ns)
 	return slot ? slot : fetch->engine->ops->next(fetch->engine, wait_ns);
 }
 
+/* NULL: none within wait_ns, or for no reason. */
+static struct fetch_slot *next_done(struct fetch *fetch, uint64_t wait_ns)
+{
+	struct fetch_slot *slot;
+
+	/* First what was waited for, or files in the cache could hold it up for ever. */
+	while (fetch->engine_count + fetch->abandoned_count > 0 && (slot = ask_back_ends(fetch, 0)))
+		if (take_back(fetch, slot))
+			return slot;
+	slot = serve_line(fetch);
+	if (!slot)
+		slot = start_fresh_ones(fetch);
+	if (slot)
+		return slot;
+	slot = ask_back_ends(fetch, wait_ns);
+	return slot && take_back(fetch, slot) ? slot : NULL;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 int fetch_collect(struct fetch *fetch, int timeout_ms, struct fetch_result *result)
 {
 	uint64_t end_ns = 0, wait_ns = 0;
 
 	for (;;) {
-		struct fetch_slot *slot = next_finished(fetch, wait_ns);
-		uint64_t now_ns;
+		struct fetch_slot *slot = next_done(fetch, wait_ns);
+		uint64_t now_ns, left_ns;
 
 		if (slot) {
 			if (wait_ns > 0)
-				(void)look_at_the_clock(fetch); /* for the sake of waited_ns */
-			fetch->looked_at_ns = 0;
-			if (!hand_over(fetch, slot) && take_back(fetch, slot, result))
-				return 0;
-			continue;
+				(void)fetch_clock_look(&fetch->clock, SLICE_NS); /* the wait counts */
+			report(fetch, slot, result);
+			return 0;
 		}
-		now_ns = look_at_the_clock(fetch);
-		slot = next_to_be_late(fetch);
-		if (slot && fetch->waited_ns >= slot->deadline_ns) {
+		now_ns = fetch_clock_look(&fetch->clock, SLICE_NS);
+		slot = fetch_clock_next(&fetch->clock, &left_ns);
+		if (slot && left_ns == 0) {
 			give_up(fetch, slot, result);
 			return 0;
 		}
@@ -330,7 +410,7 @@ int fetch_collect(struct fetch *fetch, int timeout_ms, struct fetch_result *resu
 			return -ETIMEDOUT;
 		wait_ns = earlier(SLICE_NS, end_ns - now_ns);
 		if (slot)
-			wait_ns = earlier(wait_ns, slot->deadline_ns - fetch->waited_ns);
+			wait_ns = earlier(wait_ns, left_ns);
 	}
 }
 
@@ -343,5 +423,9 @@ void fetch_wake(struct fetch *fetch)
 
 void fetch_return(struct fetch *fetch, struct fetch_buffer *buffer)
 {
-	buffers_release(fetch->buffers, buffer);
+	buffers_release(fetch->rules.buffers, buffer);
+	/* Relaxed, both: see serve_line() and set_line_waits(). */
+	atomic_fetch_sub_explicit(&fetch->lent_count, 1, memory_order_relaxed);
+	if (atomic_load_explicit(&fetch->line_waits, memory_order_relaxed))
+		fetch->engine->ops->wake(fetch->engine);
 }

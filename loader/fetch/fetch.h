@@ -1,27 +1,49 @@
 /*
  * fetch.h - stage 2 of 5: file names in, their bytes in memory out, many files in flight.
  *
- * Two back ends with the same results (but for one, see fetch_slot.h): io_uring (openat, read, close on direct descriptors) and a
- * pool of threads that do the same with plain system calls.  One thread submits and collects; any thread may give buffers back and
- * wake the collector.
+ * What the page cache holds is read at once, by whoever collects.  For the rest there are two back ends with the same results:
+ * io_uring, and a pool of threads that do the same with plain system calls.  One thread submits and collects; any thread may give
+ * buffers back and wake the collector.
  */
 #ifndef CROPRING_FETCH_H
 #define CROPRING_FETCH_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
+#include "loader/file_bytes.h"
 #include "loader/item_status.h"
 
 enum fetch_backend { FETCH_AUTO, FETCH_URING, FETCH_PREAD }; /* in the order of --io */
 
+#define FETCH_HEAD_BYTES     ((size_t)16384) /* what choose_part() gets to see */
+#define FETCH_PART_MIN_BYTES 131072u         /* smaller files are read whole without a question */
+
 struct fetch_config {
 	enum fetch_backend backend;
 	uint32_t depth;          /* files in flight at most */
-	uint64_t max_file_bytes; /* larger files end as ITEM_TOO_LARGE */
+	uint64_t max_file_bytes; /* larger files end as ITEM_TOO_LARGE, whatever part of them is wanted */
 	uint32_t timeout_ms;     /* a file that takes longer, from when its turn came, ends as ITEM_TIMEOUT */
+
+	/*
+	 * Memory for all files together, those that were not given back yet included.  A file that does not fit waits, and those
+	 * behind it too; one at least always goes on.  0: 256 MB, or what the largest file needs if that is more.
+	 */
+	uint64_t budget_bytes;
+
+	/* No path leaves its directory, by a link or otherwise; where that was refused the status is ITEM_UNREADABLE with EXDEV. */
+	bool stay_beneath;
+
+	/*
+	 * Is a part of this file enough?  Asked once at most, in fetch_collect(), for a file of more than FETCH_PART_MIN_BYTES;
+	 * `head` is how it begins.  True: nothing but the head and *part, which begins after it, will be read; *part may be
+	 * nonsense from a hostile file.  NULL: files are read whole.
+	 */
+	bool (*choose_part)(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part);
+	void *context;
 };
 
 struct fetch_job {
@@ -30,13 +52,20 @@ struct fetch_job {
 	void *tag;        /* comes back with the result */
 };
 
-/* The bytes of a file.  Whoever holds the result gives the buffer back with fetch_return(). */
+/*
+ * The bytes of a file, or its head and the part that was chosen: they make a file_bytes_with_part().  Whoever holds the result
+ * gives the buffer back with fetch_return(), without waiting for other files: they may be waiting for its memory.
+ */
 struct fetch_buffer {
 	uint8_t *data;
-	size_t byte_count; /* what the file held */
+	size_t byte_count;
+	size_t head_bytes; /* byte_count, and part is all zero, when the file was read whole */
+	struct file_part part;
 	size_t capacity_bytes;
 	struct fetch_buffer *next; /* for fetch's own list of free ones */
 };
+
+#define FETCH_NOT_REGULAR ENXIO /* a FIFO, a socket or a device; a directory is EISDIR */
 
 struct fetch_result {
 	void *tag;
@@ -55,7 +84,7 @@ int fetch_open(struct fetch **fetch, const struct fetch_config *config, struct e
 
 /*
  * All buffers were given back before.  Files still in flight are abandoned safely: who does not come back within 200 ms, for
- * instance from a hung file system, leaves a little memory behind on purpose.
+ * instance from a hung file system, leaves a little memory and a descriptor behind on purpose.
  */
 void fetch_close(struct fetch *fetch);
 

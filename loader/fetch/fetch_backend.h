@@ -37,7 +37,10 @@ struct fetch_engine_ops {
 
 	void (*start)(struct fetch_engine *engine, struct fetch_slot *slot);
 
-	/* A slot whose file is done, or NULL: none within wait_ns, or wake() was called, or for no reason. */
+	/*
+	 * A slot whose file is done, or that needs something (fetch_slot.h); NULL: none within wait_ns, or wake() was called, or
+	 * for no reason.
+	 */
 	struct fetch_slot *(*next)(struct fetch_engine *engine, uint64_t wait_ns);
 
 	/* slot->abandoned has been set: give it back as soon as the kernel lets go of it. */
@@ -56,11 +59,11 @@ struct fetch_engine {
 	bool confined; /* nobody could use what it has in the kernel for more than reading files */
 };
 
-/* On failure *err holds one clause.  A back end becomes another owner of `buffers`. */
-int fetch_uring_open(struct fetch_engine **engine, uint32_t depth, struct buffers *buffers, struct err *err);
+/* On failure *err holds one clause.  A back end copies the rules and becomes another owner of their buffers. */
+int fetch_uring_open(struct fetch_engine **engine, uint32_t depth, const struct fetch_rules *rules, struct err *err);
 
 /* `listener` is woken when a file is done and must be closed later; NULL when the collector waits in this one's next(). */
-int fetch_pread_open(struct fetch_engine **engine, uint32_t depth, struct buffers *buffers, struct fetch_engine *listener,
+int fetch_pread_open(struct fetch_engine **engine, uint32_t depth, const struct fetch_rules *rules, struct fetch_engine *listener,
                      struct err *err);
 
 #endif

@@ -1,12 +1,10 @@
 /*
- * Stage 2 of 5, fetch: files read by a pool of threads with openat, read and close.
+ * Stage 2 of 5, fetch: files read by a pool of threads with openat, preadv and close.
  *
  * Threads come as they are needed, up to one per file in flight and 16; a thread that is stuck in a hung file system is replaced,
  * FETCH_STUCK_SPARE times at most.  All are detached: whoever of them and of the owner leaves last frees what they share.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -18,6 +16,7 @@
 
 #include "base/clock.h"
 #include "loader/fetch/fetch_backend.h"
+#include "loader/fetch/file_open.h"
 
 #define THREADS_MAX   16u                  /* more did not help cold disks */
 #define STACK_BYTES   ((size_t)256 * 1024) /* virtual; sanitizers need more than the 16 KB that we do */
@@ -26,7 +25,7 @@
 
 struct fetch_pread {
 	struct fetch_engine base;
-	struct buffers *buffers;
+	struct fetch_rules rules;
 	atomic_bool stopping; /* relaxed reads outside of the mutex: a hint to stop early */
 
 	pthread_mutex_t mutex; /* guards all below */
@@ -48,47 +47,50 @@ static bool nobody_cares(struct fetch_pread *pool, const struct fetch_slot *slot
 	return fetch_slot_is_abandoned(slot) || atomic_load_explicit(&pool->stopping, memory_order_relaxed);
 }
 
-/* Until fd has something to say (-1: nothing can), but no longer than until the next try. */
-static void pause_until_next_try(int fd)
+static void pause_until_next_try(void)
 {
-	struct pollfd wait_for = {.fd = fd, .events = POLLIN};
+	const struct timespec pause = {.tv_nsec = FETCH_SLOT_RETRY_MS * (long)NS_PER_MS};
 
-	(void)poll(&wait_for, 1, FETCH_SLOT_RETRY_MS); /* early returns only try earlier */
+	(void)nanosleep(&pause, NULL); /* a signal only makes the try earlier */
 }
 
-static int open_file(struct fetch_pread *pool, struct fetch_slot *slot)
+static enum fetch_step open_file(struct fetch_pread *pool, struct fetch_slot *slot)
 {
 	for (;;) {
-		int fd = openat(slot->directory_fd, slot->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-		enum fetch_step step = fetch_slot_opened(slot, fd < 0 ? -errno : 0);
+		int result = file_open_waiting(slot->directory_fd, slot->path, pool->rules.stay_beneath);
+		enum fetch_step step = fetch_slot_opened(slot, result, &pool->rules);
 
 		if (step != FETCH_LATER)
-			return fd;
+			return step;
 		if (nobody_cares(pool, slot))
-			return -1;
-		pause_until_next_try(-1);
+			return FETCH_DONE;
+		pause_until_next_try();
 	}
 }
 
+static enum fetch_step read_on(struct fetch_pread *pool, struct fetch_slot *slot)
+{
+	ssize_t got_bytes;
+
+	fetch_slot_plan_read(slot);
+	got_bytes = preadv(slot->fd, slot->read.places, (int)slot->read.place_count, (off_t)slot->read.offset);
+	return fetch_slot_took(slot, got_bytes < 0 ? -errno : got_bytes, &pool->rules);
+}
+
+/* To its end, or as far as it gets. */
 static void read_file(struct fetch_pread *pool, struct fetch_slot *slot)
 {
-	enum fetch_step step = fetch_slot_begin(slot, pool->buffers);
-	int fd;
+	enum fetch_step step = fetch_slot_begin(slot);
 
-	if (step == FETCH_DONE)
-		return;
-	fd = open_file(pool, slot);
-	if (fd < 0)
-		return;
-	while (step != FETCH_DONE && !nobody_cares(pool, slot)) {
-		/* Not pread(): FIFOs have no offsets, and nobody else moves this one. */
-		ssize_t got_bytes = read(fd, slot->buffer->data + slot->buffer->byte_count, fetch_slot_wanted_bytes(slot));
-
-		step = fetch_slot_took(slot, got_bytes < 0 ? -errno : got_bytes, pool->buffers);
+	if (step == FETCH_OPEN)
+		step = open_file(pool, slot);
+	while ((step == FETCH_READ || step == FETCH_LATER) && !nobody_cares(pool, slot)) {
 		if (step == FETCH_LATER)
-			pause_until_next_try(fd);
+			pause_until_next_try();
+		step = read_on(pool, slot);
 	}
-	close(fd);
+	if (step != FETCH_HALT)
+		fetch_slot_close(slot);
 }
 
 static void free_pool(struct fetch_pread *pool)
@@ -96,8 +98,8 @@ static void free_pool(struct fetch_pread *pool)
 	struct fetch_slot *slot;
 
 	while ((slot = fetch_slot_pop(&pool->finished)))
-		fetch_slot_free(slot, pool->buffers);
-	buffers_close(pool->buffers);
+		fetch_slot_free(slot, pool->rules.buffers);
+	buffers_close(pool->rules.buffers);
 	pthread_cond_destroy(&pool->work);
 	pthread_cond_destroy(&pool->done);
 	pthread_mutex_destroy(&pool->mutex);
@@ -296,7 +298,7 @@ static const struct fetch_engine_ops pread_ops = {
 	.close = close_pool,
 };
 
-int fetch_pread_open(struct fetch_engine **engine, uint32_t depth, struct buffers *buffers, struct fetch_engine *listener,
+int fetch_pread_open(struct fetch_engine **engine, uint32_t depth, const struct fetch_rules *rules, struct fetch_engine *listener,
                      struct err *err)
 {
 	struct fetch_pread *pool = calloc(1, sizeof *pool);
@@ -308,8 +310,8 @@ int fetch_pread_open(struct fetch_engine **engine, uint32_t depth, struct buffer
 	pool->base.ops = &pread_ops;
 	pool->base.confined = true;
 	pool->listener = listener;
-	pool->buffers = buffers;
-	buffers_share(buffers);
+	pool->rules = *rules;
+	buffers_share(rules->buffers);
 	pool->thread_limit = depth < THREADS_MAX ? depth : THREADS_MAX;
 	atomic_init(&pool->stopping, false);
 	pthread_condattr_init(&monotonic);

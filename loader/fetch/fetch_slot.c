@@ -2,9 +2,14 @@
 #include "loader/fetch/fetch_slot.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
+#define GAP_MAX_BYTES  65536u     /* between two rows: more is skipped, with a read for each row */
 #define READ_MAX_BYTES (1u << 30) /* io_uring returns an int, and read() never gives more than 2 GB either */
 
 void fetch_slot_push(struct fetch_slot_queue *queue, struct fetch_slot *slot)
@@ -65,26 +70,32 @@ int fetch_slot_assign(struct fetch_slot *slot, const struct fetch_job *job)
 	slot->tag = job->tag;
 	slot->status = ITEM_OK;
 	slot->error = 0;
+	slot->need = FETCH_NEEDS_NOTHING;
 	slot->buffer = NULL;
-	slot->phase = FETCH_OPENING;
-	slot->is_open = slot->running = slot->stuck = false;
+	slot->fd = -1;
+	slot->size_bytes = slot->room_bytes = 0;
+	slot->head_bytes = UINT64_MAX;
+	slot->part = (struct file_part){0};
+	slot->part_done_bytes = 0;
+	slot->chosen = slot->always_waits = false;
+	slot->answer_count = 0;
+	slot->closing = slot->running = slot->stuck = false;
 	atomic_init(&slot->started, false);
 	atomic_init(&slot->abandoned, false);
 	atomic_init(&slot->held_up_by, 0);
 	return 0;
 }
 
-void fetch_slot_restart(struct fetch_slot *slot, struct buffers *buffers)
+void fetch_slot_close(struct fetch_slot *slot)
 {
-	if (slot->buffer)
-		buffers_release(buffers, slot->buffer);
-	slot->buffer = NULL;
-	slot->phase = FETCH_OPENING;
-	fetch_slot_fail(slot, ITEM_OK, 0);
+	if (slot->fd >= 0)
+		close(slot->fd);
+	slot->fd = -1;
 }
 
 void fetch_slot_free(struct fetch_slot *slot, struct buffers *buffers)
 {
+	fetch_slot_close(slot);
 	if (slot->buffer)
 		buffers_release(buffers, slot->buffer);
 	free(slot->path);
@@ -97,18 +108,75 @@ void fetch_slot_fail(struct fetch_slot *slot, enum item_status status, int error
 	slot->error = error;
 }
 
-enum fetch_step fetch_slot_begin(struct fetch_slot *slot, struct buffers *buffers)
+static enum fetch_step fail(struct fetch_slot *slot, enum item_status status, int error)
 {
-	/* Relaxed: see fetch_slot_is_started(). */
-	atomic_store_explicit(&slot->started, true, memory_order_relaxed);
-	slot->buffer = buffers_acquire(buffers);
-	if (slot->buffer)
-		return FETCH_READ;
-	fetch_slot_fail(slot, ITEM_UNREADABLE, ENOMEM);
+	fetch_slot_fail(slot, status, error);
 	return FETCH_DONE;
 }
 
-enum fetch_step fetch_slot_opened(struct fetch_slot *slot, int result)
+static enum fetch_step halt(struct fetch_slot *slot, enum fetch_need need)
+{
+	slot->need = need;
+	return FETCH_HALT;
+}
+
+enum fetch_step fetch_slot_begin(struct fetch_slot *slot)
+{
+	/* Relaxed: see fetch_slot_is_started(). */
+	atomic_store_explicit(&slot->started, true, memory_order_relaxed);
+	return slot->fd < 0 ? FETCH_OPEN : FETCH_READ;
+}
+
+enum fetch_step fetch_slot_get_memory(struct fetch_slot *slot, enum buffers_rank rank, const struct fetch_rules *rules)
+{
+	int error = buffers_acquire(rules->buffers, slot->room_bytes, rank, &slot->buffer);
+
+	slot->need = FETCH_NEEDS_NOTHING;
+	slot->part_done_bytes = 0;
+	if (error == -EAGAIN)
+		return halt(slot, FETCH_NEEDS_MEMORY);
+	return error ? fail(slot, ITEM_UNREADABLE, -error) : FETCH_READ;
+}
+
+/* Who waits for memory holds none, and reads it all again: it happens to few, and nobody waits for somebody who waits. */
+static enum fetch_step get_more_memory(struct fetch_slot *slot, const struct fetch_rules *rules)
+{
+	int error = buffers_grow(rules->buffers, slot->buffer, slot->room_bytes);
+
+	switch (error) {
+	case 0:
+		return FETCH_READ;
+	case -EFBIG:
+		return fail(slot, ITEM_TOO_LARGE, 0);
+	case -EAGAIN:
+		buffers_release(rules->buffers, slot->buffer);
+		slot->buffer = NULL;
+		return halt(slot, FETCH_NEEDS_MEMORY);
+	default:
+		return fail(slot, ITEM_UNREADABLE, -error);
+	}
+}
+
+/* AT_STATX_DONT_SYNC: no server is asked, what opening has told is enough. */
+static enum fetch_step look_at(struct fetch_slot *slot, const struct fetch_rules *rules)
+{
+	struct statx status;
+
+	if (statx(slot->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, &status) != 0)
+		return fail(slot, ITEM_UNREADABLE, errno);
+	if (!S_ISREG(status.stx_mode))
+		return fail(slot, ITEM_UNREADABLE, S_ISDIR(status.stx_mode) ? EISDIR : FETCH_NOT_REGULAR);
+	if (status.stx_size > rules->max_file_bytes)
+		return fail(slot, ITEM_TOO_LARGE, 0);
+	slot->size_bytes = status.stx_size;
+	slot->room_bytes = slot->size_bytes + 1;
+	slot->chosen = !rules->asks_for_parts || slot->size_bytes <= FETCH_PART_MIN_BYTES;
+	if (!slot->chosen)
+		slot->room_bytes = slot->head_bytes = FETCH_HEAD_BYTES;
+	return fetch_slot_get_memory(slot, BUFFERS_IN_TURN, rules);
+}
+
+enum fetch_step fetch_slot_opened(struct fetch_slot *slot, int result, const struct fetch_rules *rules)
 {
 	int error = result < 0 ? -result : 0;
 
@@ -116,7 +184,8 @@ enum fetch_step fetch_slot_opened(struct fetch_slot *slot, int result)
 	case 0:
 		/* Relaxed: a hint for the report of a timeout. */
 		atomic_store_explicit(&slot->held_up_by, 0, memory_order_relaxed);
-		return FETCH_READ;
+		slot->fd = result;
+		return look_at(slot, rules);
 	case EMFILE:
 	case ENFILE: /* descriptors come back as other files are closed */
 		atomic_store_explicit(&slot->held_up_by, error, memory_order_relaxed); /* relaxed: as above */
@@ -127,54 +196,193 @@ enum fetch_step fetch_slot_opened(struct fetch_slot *slot, int result)
 		return FETCH_LATER;
 	case ENOENT:
 	case ENOTDIR:
-		fetch_slot_fail(slot, ITEM_MISSING, error);
-		return FETCH_DONE;
+		return fail(slot, ITEM_MISSING, error);
 	default:
-		fetch_slot_fail(slot, ITEM_UNREADABLE, error);
-		return FETCH_DONE;
+		return fail(slot, ITEM_UNREADABLE, error);
 	}
 }
 
-uint32_t fetch_slot_wanted_bytes(const struct fetch_slot *slot)
+static uint64_t least(uint64_t a, uint64_t b)
 {
-	size_t room_bytes = slot->buffer->capacity_bytes - slot->buffer->byte_count;
-
-	return room_bytes < READ_MAX_BYTES ? (uint32_t)room_bytes : READ_MAX_BYTES;
+	return a < b ? a : b;
 }
 
-static enum fetch_step stop_at_the_end(struct fetch_slot *slot, struct buffers *buffers)
+static void add_place(struct fetch_slot_read *read, uint8_t *data, uint64_t byte_count)
 {
-	if (slot->buffer->byte_count == 0)
-		fetch_slot_fail(slot, ITEM_EMPTY, 0);
-	else
-		buffers_learn(buffers, slot->buffer);
+	read->places[read->place_count++] = (struct iovec){.iov_base = data, .iov_len = (size_t)byte_count};
+}
+
+static uint64_t gap_bytes(const struct file_part *part)
+{
+	return part->row_count > 1 ? part->stride_bytes - part->row_bytes : 0;
+}
+
+/*
+ * The columns go to where they belong; what lies between them in the file goes to the end of the buffer, all of it to the same
+ * place.  Reading it costs less than a call for each row (880 rows of 880 of 4000 bytes: 199 us, not 257), and less than reading
+ * all rows to another place and copying the columns (216 us).
+ */
+static void plan_rows(struct fetch_slot *slot)
+{
+	struct fetch_slot_read *read = &slot->read;
+	const struct file_part *part = &slot->part;
+	uint8_t *rows = slot->buffer->data + slot->head_bytes, *unwanted = rows + part->row_count * part->row_bytes;
+	uint64_t row = slot->part_done_bytes / part->stride_bytes, column = slot->part_done_bytes % part->stride_bytes;
+
+	if (column >= part->row_bytes) {
+		row++;
+		column = 0;
+	}
+	read->offset = part->offset + row * part->stride_bytes + column;
+	while (row < part->row_count && read->place_count + 2 <= FETCH_SLOT_PLACES_MAX) {
+		uint64_t row_in_memory = part->last_row_first ? part->row_count - 1 - row : row;
+
+		add_place(read, rows + row_in_memory * part->row_bytes + column, least(part->row_bytes - column, READ_MAX_BYTES));
+		if (part->row_bytes - column > READ_MAX_BYTES || gap_bytes(part) > GAP_MAX_BYTES)
+			break;
+		row++;
+		column = 0;
+		if (row < part->row_count && gap_bytes(part) > 0)
+			add_place(read, unwanted, gap_bytes(part));
+	}
+}
+
+static bool has_head(const struct fetch_slot *slot)
+{
+	return slot->buffer->byte_count >= slot->head_bytes;
+}
+
+void fetch_slot_plan_read(struct fetch_slot *slot)
+{
+	const struct fetch_buffer *buffer = slot->buffer;
+
+	slot->read.place_count = 0;
+	if (has_head(slot)) {
+		plan_rows(slot);
+		return;
+	}
+	slot->read.offset = buffer->byte_count;
+	add_place(&slot->read, buffer->data + buffer->byte_count,
+	          least(least(buffer->capacity_bytes, slot->head_bytes) - buffer->byte_count, READ_MAX_BYTES));
+}
+
+/* The stretch of the file from the part's first byte to its last. */
+static uint64_t hull_bytes(const struct file_part *part)
+{
+	return (part->row_count - 1) * part->stride_bytes + part->row_bytes;
+}
+
+static enum fetch_step finish(struct fetch_slot *slot, const struct fetch_rules *rules)
+{
+	struct fetch_buffer *buffer = slot->buffer;
+
+	if (buffer->byte_count == 0)
+		return fail(slot, ITEM_EMPTY, 0);
+	buffer->head_bytes = buffer->byte_count;
+	if (slot->chosen && has_head(slot)) {
+		uint64_t done_bytes = slot->part_done_bytes, row_count = slot->part.row_count;
+
+		buffer->head_bytes = (size_t)slot->head_bytes;
+		buffer->part = slot->part;
+		if (row_count == 1)
+			buffer->byte_count += done_bytes;
+		else if (done_bytes > 0 && done_bytes >= hull_bytes(&slot->part)) /* all rows or none */
+			buffer->byte_count += row_count * slot->part.row_bytes;
+	}
+	buffers_learn(rules->buffers, buffer);
 	return FETCH_DONE;
 }
 
-enum fetch_step fetch_slot_took(struct fetch_slot *slot, int64_t result, struct buffers *buffers)
+static enum fetch_step took_rows(struct fetch_slot *slot, uint64_t byte_count, const struct fetch_rules *rules)
 {
-	int error;
+	const uint64_t stride_bytes = slot->part.stride_bytes, column = slot->part_done_bytes % stride_bytes;
 
+	if (column >= slot->part.row_bytes) /* what lies between was skipped */
+		slot->part_done_bytes += stride_bytes - column;
+	slot->part_done_bytes += byte_count;
+	return slot->part_done_bytes < hull_bytes(&slot->part) ? FETCH_READ : finish(slot, rules);
+}
+
+enum fetch_step fetch_slot_took(struct fetch_slot *slot, int64_t result, const struct fetch_rules *rules)
+{
 	if (result == -EINTR)
 		return FETCH_READ;
-	if (result == -EAGAIN || result == -ECANCELED) /* a FIFO whose writer says nothing yet; as in fetch_slot_opened() */
+	if (result == -EAGAIN || result == -ECANCELED) /* as in fetch_slot_opened() */
 		return FETCH_LATER;
-	if (result < 0) {
-		fetch_slot_fail(slot, ITEM_UNREADABLE, (int)-result);
-		return FETCH_DONE;
-	}
+	if (result < 0)
+		return fail(slot, ITEM_UNREADABLE, (int)-result);
 	if (result == 0)
-		return stop_at_the_end(slot, buffers);
+		return finish(slot, rules);
+	if (has_head(slot))
+		return took_rows(slot, (uint64_t)result, rules);
 
 	slot->buffer->byte_count += (size_t)result;
+	if (has_head(slot) && !slot->chosen)
+		return halt(slot, FETCH_NEEDS_CHOICE);
+	if (has_head(slot))
+		return slot->part.row_count > 0 ? FETCH_READ : finish(slot, rules);
 	if (slot->buffer->byte_count < slot->buffer->capacity_bytes)
 		return FETCH_READ;
-	error = buffers_grow(buffers, slot->buffer);
-	if (error == 0)
-		return FETCH_READ;
-	if (error == -EFBIG)
-		fetch_slot_fail(slot, ITEM_TOO_LARGE, 0);
-	else
-		fetch_slot_fail(slot, ITEM_UNREADABLE, -error);
-	return FETCH_DONE;
+	slot->room_bytes = slot->buffer->capacity_bytes * (uint64_t)2; /* it has grown */
+	return get_more_memory(slot, rules);
+}
+
+enum fetch_step fetch_slot_read_cached(struct fetch_slot *slot, const struct fetch_rules *rules)
+{
+	enum fetch_step step = FETCH_READ;
+
+	while (step == FETCH_READ && !slot->always_waits) {
+		ssize_t got_bytes;
+
+		fetch_slot_plan_read(slot);
+		got_bytes = preadv2(slot->fd, slot->read.places, (int)slot->read.place_count, (off_t)slot->read.offset, RWF_NOWAIT);
+		if (got_bytes < 0 && errno == EAGAIN)
+			break;
+		if (got_bytes < 0 && errno != EINTR) /* EOPNOTSUPP: the file system; EPERM, ENOSYS: a filter */
+			slot->always_waits = true;   /* other errors come again when somebody waits for them */
+		else
+			step = fetch_slot_took(slot, got_bytes < 0 ? -errno : got_bytes, rules);
+	}
+	return step;
+}
+
+/* False: no such rows can be asked for. */
+static bool makes_sense(const struct file_part *part, uint64_t head_bytes)
+{
+	return part->offset >= head_bytes && part->row_bytes > 0 && (part->row_count == 1 || part->stride_bytes >= part->row_bytes);
+}
+
+/* Rows beyond the end of the file are not read, not even those before it; a run of bytes is, as far as it goes. */
+static bool clip(struct file_part *part, uint64_t file_bytes)
+{
+	uint64_t hull, end;
+
+	if (part->row_count == 1) {
+		if (part->offset >= file_bytes)
+			return false;
+		part->row_bytes = least(part->row_bytes, file_bytes - part->offset);
+		part->stride_bytes = part->row_bytes;
+		return true;
+	}
+	return !__builtin_mul_overflow(part->row_count - 1, part->stride_bytes, &hull) &&
+	       !__builtin_add_overflow(hull, part->row_bytes, &hull) && !__builtin_add_overflow(hull, part->offset, &end) &&
+	       end <= file_bytes;
+}
+
+enum fetch_step fetch_slot_choose(struct fetch_slot *slot, const struct file_part *part, const struct fetch_rules *rules)
+{
+	const uint64_t head_bytes = slot->head_bytes;
+
+	slot->need = FETCH_NEEDS_NOTHING;
+	slot->chosen = true;
+	if (!part || (part->row_count > 0 && !makes_sense(part, head_bytes))) {
+		slot->head_bytes = UINT64_MAX;
+		slot->room_bytes = slot->size_bytes + 1;
+		return get_more_memory(slot, rules);
+	}
+	slot->part = *part;
+	if (part->row_count == 0 || !clip(&slot->part, slot->size_bytes))
+		return finish(slot, rules);
+	slot->room_bytes = head_bytes + slot->part.row_count * slot->part.row_bytes + least(gap_bytes(&slot->part), GAP_MAX_BYTES);
+	return get_more_memory(slot, rules);
 }

@@ -1,18 +1,12 @@
 /*
  * Stage 2 of 5, fetch: files read through one io_uring.  The collector's thread only, but wake().
  *
- * A file takes two linked entries (open into a direct descriptor, read into a buffer), then a read that sees the end, then a
- * close; each group waits for its completions before the next one is queued.  Linking the close to the last read saves nothing
- * that can be measured, and would close files that have more to give.
- *
- * How many files are in the kernel at once follows from what it is like to wait for them.  Files in the page cache are read while
- * they are submitted; more than a few at once only push each other's buffers out of the CPU's cache (64 cost 12 % more CPU than
- * 8).  When submitting brings nothing back, the disk is asked for twice as many, and so on.
+ * A file takes one entry at a time: open, then a read for what is not in the page cache.  What is there after each answer is taken
+ * without the ring, by fetch_slot_read_cached(), and so is the end.  An open and a read in one chain would save a round, but then
+ * one of the kernel's worker threads does both, and sleeps for each.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <liburing.h>
-#include <linux/openat2.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,34 +15,30 @@
 
 #include "base/clock.h"
 #include "loader/fetch/fetch_backend.h"
+#include "loader/fetch/file_open.h"
 #include "loader/fetch/uring_probe.h"
 #include "loader/fetch/uring_restrict.h"
 
-#define WINDOW_FIRST      8u
-#define WINDOW_SHRINKS_BY 8u  /* an eighth at a time */
-#define WINDOW_MAX        96u /* two entries each, and those of stuck files, fit into 256: RLIMIT_MEMLOCK may be 64 KB */
-#define SPARE_ENTRIES     16u /* for the wake-up and for cancellations */
-#define NS_PER_SECOND     1000000000u
-#define NS_PER_MS         1000000u
+#define FILES_MAX     192u /* with the stuck ones and SPARE_ENTRIES, they fit into 256 entries: RLIMIT_MEMLOCK may be 64 KB */
+#define SPARE_ENTRIES 32u  /* for the wake-up and for cancellations */
+#define BATCH_ENTRIES 16u  /* the disk is not kept waiting for longer while results are handed out */
+#define NS_PER_SECOND 1000000000u
+#define NS_PER_MS     1000000u
 
 /* user_data is a slot, or NULL, and which of its entries this is: slots are aligned, so their low bits are free. */
 enum entry_kind { ENTRY_OPEN, ENTRY_READ, ENTRY_CLOSE, ENTRY_WAKE, ENTRY_CANCEL, ENTRY_KIND_MASK = 7 };
 
 struct fetch_uring {
 	struct fetch_engine base;
-	struct buffers *buffers;
+	struct fetch_rules rules;
+	struct open_how how;
 	struct io_uring ring;
 	int wake_fd; /* an eventfd that the ring polls */
 	bool wake_armed;
 	int broken; /* the errno of the call that failed: the ring is not used any more */
 
-	/* The table of direct descriptors: who has which, and those from [issued_count] on that nobody has. */
-	struct fetch_slot **in_table;
-	uint32_t *free_indices;
-	uint32_t file_count, issued_count, stuck_count;
-
-	uint32_t window, window_limit; /* files in the kernel or finished, not counting those that are stuck */
-	bool waited;                   /* since the kernel last had none of them */
+	struct fetch_slot **issued; /* those that the kernel may have */
+	uint32_t file_limit, issued_count, stuck_count;
 
 	struct fetch_slot_queue waiting;  /* not issued yet */
 	struct fetch_slot_queue later;    /* issued, to be tried again at retry_at_ns */
@@ -61,7 +51,7 @@ static struct fetch_uring *as_uring(struct fetch_engine *engine)
 	return (struct fetch_uring *)engine;
 }
 
-/* There is always room: a slot has at most two entries in the queue, and cancellations leave room, see WINDOW_MAX. */
+/* There is always room: a slot has at most one entry in the queue, and cancellations leave room, see FILES_MAX. */
 static struct io_uring_sqe *new_entry(struct fetch_uring *uring)
 {
 	struct io_uring_sqe *entry = io_uring_get_sqe(&uring->ring);
@@ -74,45 +64,48 @@ static struct io_uring_sqe *new_entry(struct fetch_uring *uring)
 static void set_owner(struct io_uring_sqe *entry, struct fetch_slot *slot, enum entry_kind kind)
 {
 	io_uring_sqe_set_data64(entry, (uint64_t)(uintptr_t)slot | (uint64_t)kind);
+	if (slot)
+		slot->answer_count++;
+}
+
+/*
+ * Opening goes to a worker thread of the kernel at once: that it need not wait was tried before, or cannot be known.  So do reads
+ * of files for which the kernel cannot say whether they would wait: with O_NONBLOCK it takes their word for it, and would run those
+ * of a dead NFS server inside of io_uring_enter().
+ */
+static void queue_open(struct fetch_uring *uring, struct fetch_slot *slot)
+{
+	struct io_uring_sqe *entry = new_entry(uring);
+
+	io_uring_prep_openat2(entry, slot->directory_fd, slot->path, &uring->how);
+	io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
+	set_owner(entry, slot, ENTRY_OPEN);
 }
 
 static void queue_read(struct fetch_uring *uring, struct fetch_slot *slot)
 {
 	struct io_uring_sqe *entry = new_entry(uring);
-	struct fetch_buffer *buffer = slot->buffer;
+	const struct fetch_slot_read *read = &slot->read;
 
-	io_uring_prep_read(entry, (int)slot->file_index, buffer->data + buffer->byte_count, fetch_slot_wanted_bytes(slot),
-	                   buffer->byte_count);
-	io_uring_sqe_set_flags(entry, IOSQE_FIXED_FILE);
+	fetch_slot_plan_read(slot);
+	if (read->place_count == 1)
+		io_uring_prep_read(entry, slot->fd, read->places->iov_base, (unsigned)read->places->iov_len, read->offset);
+	else
+		io_uring_prep_readv(entry, slot->fd, read->places, read->place_count, read->offset);
+	if (slot->always_waits)
+		io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
 	set_owner(entry, slot, ENTRY_READ);
-	slot->answer_count++;
-}
-
-static void queue_open(struct fetch_uring *uring, struct fetch_slot *slot)
-{
-	/*
-	 * No O_CLOEXEC: direct descriptors belong to the ring, and the kernel refuses the flag.  No O_NONBLOCK: the kernel takes it
-	 * as a promise that reads do not block, and would run those of a dead NFS server inside of io_uring_enter().
-	 * RESOLVE_NO_XDEV: see fetch_backend.h.
-	 */
-	static struct open_how how = {.flags = O_RDONLY | O_NOCTTY, .resolve = RESOLVE_NO_XDEV};
-	struct io_uring_sqe *entry = new_entry(uring);
-
-	io_uring_prep_openat2_direct(entry, slot->directory_fd, slot->path, &how, slot->file_index);
-	io_uring_sqe_set_flags(entry, IOSQE_IO_LINK);
-	set_owner(entry, slot, ENTRY_OPEN);
-	slot->answer_count++;
-	queue_read(uring, slot);
 }
 
 static void queue_close(struct fetch_uring *uring, struct fetch_slot *slot)
 {
 	struct io_uring_sqe *entry = new_entry(uring);
 
-	io_uring_prep_close_direct(entry, slot->file_index);
+	io_uring_prep_close(entry, slot->fd);
+	io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
 	set_owner(entry, slot, ENTRY_CLOSE);
-	slot->answer_count++;
-	slot->phase = FETCH_CLOSING;
+	slot->fd = -1;
+	slot->closing = true;
 }
 
 static void queue_cancel(struct fetch_uring *uring, struct fetch_slot *slot, enum entry_kind kind)
@@ -128,9 +121,10 @@ static void queue_cancel(struct fetch_uring *uring, struct fetch_slot *slot, enu
 
 static void finish(struct fetch_uring *uring, struct fetch_slot *slot)
 {
-	uring->in_table[slot->file_index] = NULL;
-	uring->issued_count--;
-	uring->free_indices[uring->issued_count] = slot->file_index;
+	struct fetch_slot *last = uring->issued[--uring->issued_count];
+
+	uring->issued[slot->place] = last;
+	last->place = slot->place;
 	if (slot->stuck)
 		uring->stuck_count--;
 	fetch_slot_push(&uring->finished, slot);
@@ -140,12 +134,14 @@ static void take_step(struct fetch_uring *uring, struct fetch_slot *slot, enum f
 {
 	if (fetch_slot_is_abandoned(slot))
 		step = FETCH_DONE;
+	else if (step == FETCH_READ)
+		step = fetch_slot_read_cached(slot, &uring->rules);
 	switch (step) {
+	case FETCH_OPEN:
+		queue_open(uring, slot);
+		break;
 	case FETCH_READ:
-		if (slot->phase == FETCH_OPENING)
-			queue_open(uring, slot);
-		else
-			queue_read(uring, slot);
+		queue_read(uring, slot);
 		break;
 	case FETCH_LATER:
 		if (uring->later.count == 0)
@@ -153,40 +149,24 @@ static void take_step(struct fetch_uring *uring, struct fetch_slot *slot, enum f
 		fetch_slot_push(&uring->later, slot);
 		break;
 	case FETCH_DONE:
-		if (slot->is_open)
+		if (slot->fd >= 0 && slot->always_waits) { /* perhaps for closing as well */
 			queue_close(uring, slot);
-		else
-			finish(uring, slot);
+			break;
+		}
+		fetch_slot_close(slot);
+		finish(uring, slot);
+		break;
+	case FETCH_HALT:
+		finish(uring, slot);
 		break;
 	}
 }
 
 static void issue(struct fetch_uring *uring, struct fetch_slot *slot)
 {
-	slot->file_index = uring->free_indices[uring->issued_count];
-	uring->issued_count++;
-	uring->in_table[slot->file_index] = slot;
-	take_step(uring, slot, fetch_slot_begin(slot, uring->buffers));
-}
-
-/* All answers to what was queued last are in. */
-static void go_on(struct fetch_uring *uring, struct fetch_slot *slot)
-{
-	enum fetch_step step = FETCH_READ;
-
-	if (slot->phase == FETCH_CLOSING) {
-		finish(uring, slot); /* whatever close said: the descriptor is gone */
-		return;
-	}
-	if (slot->phase == FETCH_OPENING) {
-		step = fetch_slot_opened(slot, slot->open_result);
-		slot->is_open = slot->open_result >= 0;
-		if (slot->is_open)
-			slot->phase = FETCH_READING;
-	}
-	if (step == FETCH_READ)
-		step = fetch_slot_took(slot, slot->read_result, uring->buffers);
-	take_step(uring, slot, step);
+	slot->place = uring->issued_count;
+	uring->issued[uring->issued_count++] = slot;
+	take_step(uring, slot, fetch_slot_begin(slot));
 }
 
 static void handle_wake_up(struct fetch_uring *uring)
@@ -202,22 +182,33 @@ static void handle_answer(struct fetch_uring *uring, const struct io_uring_cqe *
 	enum entry_kind kind = (enum entry_kind)(answer->user_data & ENTRY_KIND_MASK);
 	struct fetch_slot *slot = (struct fetch_slot *)(uintptr_t)(answer->user_data & ~(uint64_t)ENTRY_KIND_MASK);
 
-	if (kind == ENTRY_WAKE)
+	if (slot)
+		slot->answer_count--;
+	switch (kind) {
+	case ENTRY_OPEN:
+		take_step(uring, slot, fetch_slot_opened(slot, answer->res, &uring->rules));
+		break;
+	case ENTRY_READ:
+		take_step(uring, slot, fetch_slot_took(slot, answer->res, &uring->rules));
+		break;
+	case ENTRY_CLOSE:
+		finish(uring, slot); /* whatever close said: the descriptor is gone */
+		break;
+	case ENTRY_WAKE:
 		handle_wake_up(uring);
-	if (!slot)
-		return;
-	if (kind == ENTRY_OPEN)
-		slot->open_result = answer->res;
-	if (kind == ENTRY_READ)
-		slot->read_result = answer->res;
-	if (--slot->answer_count == 0)
-		go_on(uring, slot);
+		break;
+	default:
+		break;
+	}
 }
 
 static void try_again(struct fetch_uring *uring)
 {
-	for (uint32_t left = uring->later.count; left > 0; left--)
-		take_step(uring, fetch_slot_pop(&uring->later), FETCH_READ);
+	for (uint32_t left = uring->later.count; left > 0; left--) {
+		struct fetch_slot *slot = fetch_slot_pop(&uring->later);
+
+		take_step(uring, slot, fetch_slot_begin(slot));
+	}
 }
 
 static void reap(struct fetch_uring *uring)
@@ -231,12 +222,6 @@ static void reap(struct fetch_uring *uring)
 		answer_count++;
 	}
 	io_uring_cq_advance(&uring->ring, answer_count);
-	if (answer_count > 0 && uring->issued_count == uring->stuck_count) {
-		/* All that was asked for is here.  If none of it had to be waited for, fewer at once will do. */
-		if (!uring->waited && uring->window > WINDOW_FIRST)
-			uring->window -= uring->window / WINDOW_SHRINKS_BY;
-		uring->waited = false;
-	}
 	if (uring->later.count > 0 && clock_now_ns() >= uring->retry_at_ns)
 		try_again(uring);
 }
@@ -254,15 +239,14 @@ static void break_ring(struct fetch_uring *uring, int error)
 		fetch_slot_fail(slot, ITEM_UNREADABLE, error);
 		fetch_slot_push(&uring->finished, slot);
 	}
-	uring->later = (struct fetch_slot_queue){0}; /* these are in the table as well */
-	for (uint32_t i = 0; i < uring->file_count; i++) {
-		slot = uring->in_table[i];
-		if (!slot)
-			continue;
+	uring->later = (struct fetch_slot_queue){0}; /* these are in the other list as well */
+	while (uring->issued_count > 0) {
+		slot = uring->issued[0];
 		if (slot->buffer && slot->answer_count > 0) {
-			buffers_forsake(uring->buffers, slot->buffer);
+			buffers_forsake(uring->rules.buffers, slot->buffer);
 			slot->buffer = NULL;
 		}
+		fetch_slot_close(slot);
 		fetch_slot_fail(slot, ITEM_UNREADABLE, error);
 		finish(uring, slot);
 	}
@@ -274,18 +258,12 @@ static void check_call(struct fetch_uring *uring, int result)
 		break_ring(uring, -result);
 }
 
-/* Files that take up a part of the window. */
-static uint32_t busy_count(const struct fetch_uring *uring)
-{
-	return uring->issued_count - uring->stuck_count + uring->finished.count;
-}
-
-/* No descriptor is left but those of stuck files: what waits ends now, for nobody would ever start with it. */
+/* No room is left but that of stuck files: what waits ends now, for nobody would ever start with it. */
 static void refuse_if_all_are_stuck(struct fetch_uring *uring)
 {
 	struct fetch_slot *slot;
 
-	if (uring->stuck_count < uring->file_count)
+	if (uring->stuck_count < uring->file_limit)
 		return;
 	while ((slot = fetch_slot_pop(&uring->waiting))) {
 		fetch_slot_fail(slot, ITEM_TIMEOUT, 0);
@@ -295,17 +273,10 @@ static void refuse_if_all_are_stuck(struct fetch_uring *uring)
 
 static void submit(struct fetch_uring *uring)
 {
-	for (;;) {
-		while (uring->waiting.count > 0 && busy_count(uring) < uring->window && uring->issued_count < uring->file_count)
-			issue(uring, fetch_slot_pop(&uring->waiting));
-		if (io_uring_sq_ready(&uring->ring) > 0)
-			check_call(uring, io_uring_submit(&uring->ring));
-		if (uring->broken || uring->finished.count > 0 || io_uring_cq_ready(&uring->ring) > 0)
-			return;
-		if (uring->waiting.count == 0 || uring->window == uring->window_limit)
-			return;
-		uring->window = uring->window * 2 < uring->window_limit ? uring->window * 2 : uring->window_limit;
-	}
+	while (uring->waiting.count > 0 && uring->issued_count < uring->file_limit)
+		issue(uring, fetch_slot_pop(&uring->waiting));
+	if (io_uring_sq_ready(&uring->ring) > 0)
+		check_call(uring, io_uring_submit(&uring->ring));
 }
 
 static void wait_for_answers(struct fetch_uring *uring, uint64_t wait_ns)
@@ -324,7 +295,6 @@ static void wait_for_answers(struct fetch_uring *uring, uint64_t wait_ns)
 	}
 	timeout.tv_sec = (long long)(wait_ns / NS_PER_SECOND);
 	timeout.tv_nsec = (long long)(wait_ns % NS_PER_SECOND);
-	uring->waited = true;
 	check_call(uring, io_uring_submit_and_wait_timeout(&uring->ring, &answer, 1, &timeout, NULL));
 }
 
@@ -347,8 +317,7 @@ static struct fetch_slot *next(struct fetch_engine *engine, uint64_t wait_ns)
 
 	if (!uring->broken)
 		reap(uring);
-	/* The disk stays busy while results are handed out: more is asked for half a window at a time. */
-	if (!uring->broken && (uring->finished.count == 0 || (uring->waiting.count > 0 && busy_count(uring) <= uring->window / 2)))
+	if (!uring->broken && (uring->finished.count == 0 || io_uring_sq_ready(&uring->ring) >= BATCH_ENTRIES))
 		submit(uring);
 	if (uring->finished.count > 0)
 		return fetch_slot_pop(&uring->finished);
@@ -381,9 +350,8 @@ static void abandon(struct fetch_engine *engine, struct fetch_slot *slot)
 		take_step(uring, slot, FETCH_DONE);
 		return;
 	}
-	queue_cancel(uring, slot, ENTRY_READ);
-	if (slot->phase == FETCH_OPENING)
-		queue_cancel(uring, slot, ENTRY_OPEN);
+	if (!slot->closing)
+		queue_cancel(uring, slot, slot->fd < 0 ? ENTRY_OPEN : ENTRY_READ);
 	refuse_if_all_are_stuck(uring);
 }
 
@@ -403,9 +371,8 @@ static void call_back_files(struct fetch_uring *uring)
 
 	while ((slot = fetch_slot_pop(&uring->waiting)))
 		fetch_slot_push(&uring->finished, slot);
-	for (uint32_t i = 0; i < uring->file_count; i++)
-		if (uring->in_table[i]) /* relaxed: there is one thread */
-			atomic_store_explicit(&uring->in_table[i]->abandoned, true, memory_order_relaxed);
+	for (uint32_t i = 0; i < uring->issued_count; i++) /* relaxed: there is one thread */
+		atomic_store_explicit(&uring->issued[i]->abandoned, true, memory_order_relaxed);
 	try_again(uring);
 	if (uring->issued_count == 0)
 		return;
@@ -427,9 +394,8 @@ static void free_ring(struct fetch_uring *uring)
 	io_uring_queue_exit(&uring->ring); /* does not wait for what is stuck */
 	if (uring->wake_fd >= 0)
 		close(uring->wake_fd);
-	buffers_close(uring->buffers);
-	free(uring->in_table);
-	free(uring->free_indices);
+	buffers_close(uring->rules.buffers);
+	free(uring->issued);
 	free(uring);
 }
 
@@ -442,7 +408,7 @@ static void close_ring(struct fetch_engine *engine)
 		call_back_files(uring);
 	break_ring(uring, ECANCELED); /* who is still missing is left to the kernel */
 	while ((slot = fetch_slot_pop(&uring->finished)))
-		fetch_slot_free(slot, uring->buffers);
+		fetch_slot_free(slot, uring->rules.buffers);
 	free_ring(uring);
 }
 
@@ -455,9 +421,9 @@ static const struct fetch_engine_ops uring_ops = {
 	.close = close_ring,
 };
 
-int fetch_uring_open(struct fetch_engine **engine, uint32_t depth, struct buffers *buffers, struct err *err)
+int fetch_uring_open(struct fetch_engine **engine, uint32_t depth, const struct fetch_rules *rules, struct err *err)
 {
-	/* Completions need not interrupt the collector, who picks them up anyway.  Linux 5.19, like the sparse table below. */
+	/* Completions need not interrupt the collector, who picks them up anyway.  Linux 5.19. */
 	struct io_uring_params parameters = {.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
 	                                              IORING_SETUP_R_DISABLED};
 	struct fetch_uring *uring = calloc(1, sizeof *uring);
@@ -466,29 +432,20 @@ int fetch_uring_open(struct fetch_engine **engine, uint32_t depth, struct buffer
 	if (!uring)
 		return err_fail(err, -ENOMEM, "no memory for an io_uring");
 	uring->base.ops = &uring_ops;
-	uring->window_limit = depth < WINDOW_MAX ? depth : WINDOW_MAX;
-	uring->window = uring->window_limit < WINDOW_FIRST ? uring->window_limit : WINDOW_FIRST;
-	uring->file_count = uring->window_limit + FETCH_STUCK_SPARE;
-	error = io_uring_queue_init_params(2 * uring->file_count + SPARE_ENTRIES, &uring->ring, &parameters);
+	uring->how = file_open_how(rules->stay_beneath);
+	uring->file_limit = (depth < FILES_MAX ? depth : FILES_MAX) + FETCH_STUCK_SPARE;
+	error = io_uring_queue_init_params(uring->file_limit + SPARE_ENTRIES, &uring->ring, &parameters);
 	if (error) {
 		free(uring);
 		return err_fail(err, error, "io_uring_setup: %s", strerror(-error));
 	}
 
-	uring->buffers = buffers;
-	buffers_share(buffers);
+	uring->rules = *rules;
+	buffers_share(rules->buffers);
 	uring->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	uring->in_table = calloc(uring->file_count, sizeof(struct fetch_slot *));
-	uring->free_indices = calloc(uring->file_count, sizeof(uint32_t));
-	if (uring->wake_fd < 0 || !uring->in_table || !uring->free_indices) {
+	uring->issued = calloc(uring->file_limit, sizeof(struct fetch_slot *));
+	if (uring->wake_fd < 0 || !uring->issued) {
 		error = err_fail(err, -ENOMEM, "no memory or no descriptor for what goes with an io_uring");
-		goto fail;
-	}
-	for (uint32_t i = 0; i < uring->file_count; i++)
-		uring->free_indices[i] = i;
-	error = io_uring_register_files_sparse(&uring->ring, uring->file_count);
-	if (error) {
-		err_fail(err, error, "io_uring_register, %u files: %s", uring->file_count, strerror(-error));
 		goto fail;
 	}
 	error = uring_restrict_and_enable(&uring->ring, &uring->base.confined, err);

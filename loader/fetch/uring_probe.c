@@ -43,14 +43,17 @@ static int try_reading(struct io_uring *ring, int one_byte_fd)
 
 static int try_opening(struct io_uring *ring)
 {
-	static struct open_how how = {.flags = O_PATH | O_DIRECTORY, .resolve = RESOLVE_NO_XDEV}; /* O_PATH needs no permission */
+	/* O_PATH needs no permission. */
+	static struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV};
+	struct io_uring_sqe *entry = io_uring_get_sqe(ring);
 	int result;
 
-	io_uring_prep_openat2_direct(io_uring_get_sqe(ring), AT_FDCWD, "/", &how, 0);
+	io_uring_prep_openat2(entry, AT_FDCWD, "/", &how);
+	io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
 	result = try_entry(ring);
 	if (result < 0)
 		return result;
-	io_uring_prep_close_direct(io_uring_get_sqe(ring), 0);
+	io_uring_prep_close(io_uring_get_sqe(ring), result);
 	return try_entry(ring);
 }
 
@@ -69,7 +72,7 @@ int uring_probe(struct io_uring *ring, struct err *err)
 	}
 	result = try_opening(ring);
 	if (result < 0)
-		err_fail(err, result, "io_uring, opening into direct descriptors: %s", strerror(-result));
+		err_fail(err, result, "io_uring, opening: %s", strerror(-result));
 out:
 	if (one_byte_fd >= 0)
 		close(one_byte_fd);

@@ -7,7 +7,7 @@
 #include "base/err.h"
 
 /*
- * Does everything once, on a ring with nothing in flight and a free place 0 in its file table, because each of it is refused
+ * Does everything once, on a ring with nothing in flight, because each of it is refused
  * somewhere: by old kernels, seccomp filters, sysctls.  On failure *err holds one clause.
  */
 int uring_probe(struct io_uring *ring, struct err *err);
