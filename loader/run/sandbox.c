@@ -74,7 +74,7 @@ int sandbox_limit_calls(struct sandbox *sandbox, const struct sandbox_needs *nee
 	if (sandbox->mode == SANDBOX_OFF || sandbox_obstacle())
 		return 0;
 	sandbox->ring = has_ring && ring_is_confined;
-	sandbox->seccomp = sandbox_seccomp(needs->socket_path != NULL, &sandbox->why_no_calls) == 0;
+	sandbox->seccomp = sandbox_seccomp(needs->socket_path != NULL, sandbox->landlock_abi, &sandbox->why_no_calls) == 0;
 	if (!sandbox->seccomp)
 		return refuse(sandbox, "seccomp is missing", sandbox->why_no_calls.text, err);
 	if (!ring_is_confined)

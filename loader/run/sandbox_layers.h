@@ -10,7 +10,10 @@
  */
 int sandbox_landlock(const struct sandbox_needs *needs, uint32_t *root_count, struct err *why);
 
-/* All threads of this process: the calls of a running worker.  0, or a negative errno and a clause in *why. */
-int sandbox_seccomp(bool removes_socket, struct err *why);
+/*
+ * All threads of this process: the calls of a running worker.  `landlock_abi`: 0, or which Landlock is in force.  0, or a negative
+ * errno and a clause in *why.
+ */
+int sandbox_seccomp(bool removes_socket, int landlock_abi, struct err *why);
 
 #endif

@@ -43,7 +43,7 @@ static const int plain_calls[] = {
 	SYS_stat, SYS_lstat, SYS_poll, SYS_epoll_wait, SYS_time,
 #endif
 	/* files; io_uring_enter: see uring_restrict.c */
-	SYS_read, SYS_write, SYS_writev, SYS_close, SYS_lseek, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_statfs, SYS_fstatfs,
+	SYS_read, SYS_preadv, SYS_preadv2, SYS_write, SYS_writev, SYS_close, SYS_lseek, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_statfs, SYS_fstatfs,
 	SYS_io_uring_enter,
 	/* readers: the door, their sockets and pidfds; one that stalls may be killed */
 	SYS_accept4, SYS_recvmsg, SYS_sendmsg, SYS_getsockopt, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_pidfd_send_signal,
@@ -54,6 +54,9 @@ static const int plain_calls[] = {
 	/* threads, signals, who we are */
 	SYS_set_robust_list, SYS_rseq, SYS_sched_yield, SYS_sched_getaffinity, SYS_exit, SYS_exit_group, SYS_rt_sigaction,
 	SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_getpid, SYS_gettid, SYS_geteuid, SYS_getrusage,
+};
+static const int cached_opening_calls[] = {
+	SYS_openat2, /* its flags are in memory, where a filter cannot see them: only Landlock keeps it from writing */
 };
 static const int removing_calls[] = {
 #ifdef __x86_64__
@@ -69,7 +72,9 @@ struct guarded_call {
 	uint32_t argument, mask, value;
 };
 
-enum { GUARDED_LIMIT = 10, INSTRUCTION_LIMIT = 8 + 2 * (COUNT(plain_calls) + COUNT(removing_calls)) + 6 * GUARDED_LIMIT };
+enum { LANDLOCK_ABI_WITH_TRUNCATION = 3 }; /* older ones let O_TRUNC pass */
+
+enum { GUARDED_LIMIT = 10, INSTRUCTION_LIMIT = 8 + 2 * (COUNT(plain_calls) + COUNT(cached_opening_calls) + COUNT(removing_calls)) + 6 * GUARDED_LIMIT };
 
 struct program {
 	struct sock_filter instruction[INSTRUCTION_LIMIT];
@@ -117,7 +122,7 @@ static void allow_guarded(struct program *program, const struct guarded_call *ca
 	end_with(program, SECCOMP_RET_ALLOW);
 }
 
-static void write_program(struct program *program, bool removes_socket)
+static void write_program(struct program *program, bool removes_socket, int landlock_abi)
 {
 	const struct guarded_call guarded_calls[] = {
 		{SYS_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY}, /* a temporary file is not for reading only */
@@ -139,6 +144,8 @@ static void write_program(struct program *program, bool removes_socket)
 	end_with(program, SECCOMP_RET_ERRNO | EPERM);
 	load(program, offsetof(struct seccomp_data, nr));
 	allow_plain(program, plain_calls, COUNT(plain_calls));
+	if (landlock_abi >= LANDLOCK_ABI_WITH_TRUNCATION)
+		allow_plain(program, cached_opening_calls, COUNT(cached_opening_calls));
 	if (removes_socket)
 		allow_plain(program, removing_calls, COUNT(removing_calls));
 	go_on_if(program, SYS_clone3, 1);
@@ -148,7 +155,7 @@ static void write_program(struct program *program, bool removes_socket)
 	end_with(program, SECCOMP_RET_ERRNO | EPERM);
 }
 
-int sandbox_seccomp(bool removes_socket, struct err *why)
+int sandbox_seccomp(bool removes_socket, int landlock_abi, struct err *why)
 {
 	/* SPEC_ALLOW: without it, kernels before 5.16 would slow the whole process down against Spectre 4. */
 	const unsigned flags = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
@@ -157,7 +164,7 @@ int sandbox_seccomp(bool removes_socket, struct err *why)
 
 	if (OUR_ARCHITECTURE == 0)
 		return err_fail(why, -ENOTSUP, "there is a filter for x86-64 and for arm64 only");
-	write_program(&program, removes_socket);
+	write_program(&program, removes_socket, landlock_abi);
 	result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags,
 	                 &(struct sock_fprog){.len = program.count, .filter = program.instruction});
 	if (result > 0)
