@@ -1,6 +1,7 @@
 /*
  * decoders.c - many threads: each takes a row with its file's bytes, renders it into the slot, and deals with what fails.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,6 +69,14 @@ static const char *fetch_reason(const struct pipeline *pipeline, const struct it
 	case ITEM_CRASHED:
 		return "it killed the decoder twice before";
 	default:
+		break;
+	}
+	switch (item->error) {
+	case FETCH_NOT_REGULAR:
+		return "not a regular file: a FIFO, a socket or a device";
+	case EXDEV:
+		return "a link on its way leads out of the source";
+	default:
 		snprintf(text, text_bytes, "%s", strerror(item->error));
 		return text;
 	}
@@ -113,7 +122,7 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 		return;
 	}
 	crash_note_sample(item->sample);
-	file = file_bytes_whole(item->buffer->data, item->buffer->byte_count);
+	file = file_bytes_with_part(item->buffer->data, item->buffer->byte_count, item->buffer->head_bytes, &item->buffer->part);
 	file.id = item->sample;
 	status = renderer_run(renderer, &file, item->batch->epoch, item->sample, &row, &times);
 	crash_note_none();

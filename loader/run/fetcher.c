@@ -7,6 +7,14 @@
 #include "loader/run/pipeline_internal.h"
 #include "loader/run/stats.h"
 
+bool fetcher_choose_part(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
+{
+	struct pipeline *pipeline = context;
+	const struct item *item = tag;
+
+	return render_part(&pipeline->render, item->batch->epoch, item->sample, head, head_bytes, part);
+}
+
 /* Sends waiting rows on their way, until --io-depth files are in flight or fetched and not yet taken by a decoder. */
 static void submit_rows(struct pipeline *pipeline)
 {

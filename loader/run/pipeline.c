@@ -153,7 +153,8 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 	struct fetch_config fetch = {.backend = options->io,
 	                             .depth = options->io_depth,
 	                             .max_file_bytes = options->max_file_bytes,
-	                             .timeout_ms = options->item_timeout_ms};
+	                             .timeout_ms = options->item_timeout_ms,
+	                             .choose_part = fetcher_choose_part};
 	struct pipeline *pipeline = calloc(1, sizeof *pipeline);
 	int rc;
 
@@ -183,6 +184,7 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 		err_fail(err, rc, "out of memory for %u slots of %u rows", options->slots, options->batch_size);
 		goto fail;
 	}
+	fetch.context = pipeline;
 	rc = fetch_open(&pipeline->fetch, &fetch, err);
 	if (rc < 0)
 		goto fail;

@@ -62,6 +62,9 @@ void *decoder_run(void *pipeline);
 /* No decoder meets a file before the process that started us is in the ring: if one dies of it, its note can be read there. */
 void pipeline_await_parent(struct pipeline *pipeline);
 
+/* For fetch: which part of a large file this row needs.  The context is the pipeline, the tag an item. */
+bool fetcher_choose_part(void *pipeline, void *item, const uint8_t *head, size_t head_bytes, struct file_part *part);
+
 /* A decoder took a row: if the fetcher waits for that, and many have gone, it may go on. */
 void fetcher_wake_if_starved(struct pipeline *pipeline);
 
