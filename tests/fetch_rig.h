@@ -21,11 +21,22 @@
 #define RIG_WATCHDOG_S  180 /* what hangs is killed, so that a run ends */
 #define RIG_PATIENCE_MS 60000
 
-/* One body, both back ends. */
+/* One body, both back ends, each behind what the page cache has and alone. */
+struct rig_mode {
+	enum fetch_backend backend; /* the first member: some tests look at nothing else */
+	bool past_cache;
+};
+
 /* clang-format off */
-#define ON_BOTH(test)                                                                                              \
-	{.name = #test " (uring)", .test_func = test, .initial_state = &(enum fetch_backend){FETCH_URING}},        \
-	{.name = #test " (pread)", .test_func = test, .initial_state = &(enum fetch_backend){FETCH_PREAD}}
+#define RIG_TEST(test, words, ...) \
+	{.name = #test " (" words ")", .test_func = test, .initial_state = &(struct rig_mode){__VA_ARGS__}}
+#define ON_BOTH(test)                                \
+	RIG_TEST(test, "uring", FETCH_URING, false), \
+	RIG_TEST(test, "pread", FETCH_PREAD, false)
+#define ON_BOTH_AND_PAST_THE_CACHE(test)                            \
+	ON_BOTH(test),                                              \
+	RIG_TEST(test, "uring, past the cache", FETCH_URING, true), \
+	RIG_TEST(test, "pread, past the cache", FETCH_PREAD, true)
 /* clang-format on */
 
 static char rig_folder[64];
@@ -76,13 +87,20 @@ static inline bool rig_has_uring(void)
 	return fetch;
 }
 
-/* Skips, visibly, where the machine has no io_uring. */
-static inline struct fetch *rig_open(void **state, uint32_t depth, uint64_t max_file_bytes, uint32_t timeout_ms)
+static inline struct fetch_config rig_config(void **state, uint32_t depth, uint64_t max_file_bytes, uint32_t timeout_ms)
 {
-	struct fetch_config config = {.backend = *(enum fetch_backend *)*state,
-	                              .depth = depth,
-	                              .max_file_bytes = max_file_bytes,
-	                              .timeout_ms = timeout_ms};
+	const struct rig_mode *mode = *state;
+
+	return (struct fetch_config){.backend = mode->backend,
+	                             .past_cache = mode->past_cache,
+	                             .depth = depth,
+	                             .max_file_bytes = max_file_bytes,
+	                             .timeout_ms = timeout_ms};
+}
+
+/* Skips, visibly, where the machine has no io_uring. */
+static inline struct fetch *rig_open_with(struct fetch_config config)
+{
 	struct err err = {""};
 	struct fetch *fetch = rig_try_open(config, &err);
 
@@ -94,6 +112,11 @@ static inline struct fetch *rig_open(void **state, uint32_t depth, uint64_t max_
 	assert_string_equal(fetch_backend_name(fetch), config.backend == FETCH_URING ? "uring" : "pread");
 	assert_string_equal(fetch_fallback_reason(fetch), "");
 	return fetch;
+}
+
+static inline struct fetch *rig_open(void **state, uint32_t depth, uint64_t max_file_bytes, uint32_t timeout_ms)
+{
+	return rig_open_with(rig_config(state, depth, max_file_bytes, timeout_ms));
 }
 
 /* Different for each file and each position, so that mixed-up bytes show. */

@@ -157,6 +157,88 @@ static void one_huge_file_does_not_stay_in_memory(void **state)
 	buffers_close(pool);
 }
 
+static struct buffers *open_pool_with_budget(uint64_t budget_bytes)
+{
+	struct buffers *pool;
+
+	assert_int_equal(buffers_open(&pool, LIMIT_BYTES, budget_bytes), 0);
+	return pool;
+}
+
+static void the_budget_holds_for_all_buffers_together(void **state)
+{
+	struct buffers *pool = open_pool_with_budget(10 << 20);
+	struct fetch_buffer *held[64];
+	size_t held_bytes = 0;
+	uint32_t count = 0;
+
+	(void)state;
+	while (buffers_acquire(pool, 1 << 20, BUFFERS_IN_TURN, &held[count]) == 0)
+		held_bytes += held[count++]->capacity_bytes;
+	assert_int_equal(count, 10);
+	assert_true(held_bytes <= 10 << 20);
+	assert_int_equal(buffers_grow(pool, held[0], 2 << 20), -EAGAIN);
+	assert_int_equal(held[0]->capacity_bytes, 1 << 20);
+	buffers_release(pool, held[--count]);
+	assert_int_equal(buffers_acquire(pool, 3 << 20, BUFFERS_NEXT, &held[count]), -EAGAIN);
+	assert_int_equal(buffers_grow(pool, held[0], 2 << 20), 0);
+	assert_int_equal(buffers_acquire(pool, 1, BUFFERS_IN_TURN, &held[count]), -EAGAIN);
+	while (count > 0)
+		buffers_release(pool, held[--count]);
+	buffers_close(pool);
+}
+
+static void whoever_waits_longest_is_next(void **state)
+{
+	struct buffers *pool = open_pool_with_budget(10 << 20);
+	struct fetch_buffer *buffer;
+
+	(void)state;
+	buffers_set_waiting(pool, true);
+	assert_int_equal(buffers_acquire(pool, 1, BUFFERS_IN_TURN, &buffer), -EAGAIN);
+	assert_int_equal(buffers_acquire(pool, 1, BUFFERS_NEXT, &buffer), 0);
+	buffers_release(pool, buffer);
+	buffers_set_waiting(pool, false);
+	assert_int_equal(buffers_acquire(pool, 1, BUFFERS_IN_TURN, &buffer), 0);
+	buffers_release(pool, buffer);
+	buffers_close(pool);
+}
+
+static void one_file_may_go_over_the_budget_when_nothing_else_goes_on(void **state)
+{
+	struct buffers *pool = open_pool_with_budget(1 << 20);
+	struct fetch_buffer *lost, *large;
+
+	(void)state;
+	assert_int_equal(buffers_acquire(pool, 1 << 19, BUFFERS_IN_TURN, &lost), 0);
+	buffers_forsake(pool, lost);
+	assert_int_equal(buffers_acquire(pool, 1 << 20, BUFFERS_NEXT, &large), -EAGAIN);
+	assert_int_equal(buffers_acquire(pool, 5 << 20, BUFFERS_AT_ANY_COST, &large), 0);
+	assert_true(large->capacity_bytes >= 5 << 20);
+	large->data[(5 << 20) - 1] = 1;
+	buffers_release(pool, large);
+	buffers_close(pool);
+}
+
+/* What was given back makes room for who asks for more than is left beside it. */
+static void what_lies_unused_counts_and_makes_room(void **state)
+{
+	struct buffers *pool = open_pool_with_budget(8 << 20);
+	struct fetch_buffer *held[4], *large;
+
+	(void)state;
+	for (int i = 0; i < 60; i++)
+		learn_size(pool, 1500000);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(buffers_acquire(pool, 1500000, BUFFERS_IN_TURN, &held[i]), 0);
+	for (int i = 0; i < 4; i++)
+		buffers_release(pool, held[i]);
+	assert_int_equal(buffers_acquire(pool, 7 << 20, BUFFERS_IN_TURN, &large), 0);
+	assert_int_equal(buffers_kept_bytes(pool), 0);
+	buffers_release(pool, large);
+	buffers_close(pool);
+}
+
 static void a_buffer_may_outlive_the_pool(void **state)
 {
 	struct buffers *pool = open_pool(LIMIT_BYTES);
@@ -219,6 +301,10 @@ int main(void)
 		cmocka_unit_test(a_limit_beyond_all_memory_is_no_limit),
 		cmocka_unit_test(capacity_follows_the_sizes_seen),
 		cmocka_unit_test(one_huge_file_does_not_stay_in_memory),
+		cmocka_unit_test(the_budget_holds_for_all_buffers_together),
+		cmocka_unit_test(whoever_waits_longest_is_next),
+		cmocka_unit_test(one_file_may_go_over_the_budget_when_nothing_else_goes_on),
+		cmocka_unit_test(what_lies_unused_counts_and_makes_room),
 		cmocka_unit_test(a_buffer_may_outlive_the_pool),
 		cmocka_unit_test(threads_share_a_pool),
 	};

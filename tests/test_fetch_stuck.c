@@ -142,6 +142,29 @@ static void many_hung_files_end_though_few_are_started_at_once(void **state)
 	fetch_close(fetch);
 }
 
+/* Each asks for 1 MB, as stat says; the memory of those that do not come back is spent, and the others go on one by one. */
+static void hung_files_may_take_the_whole_budget(void **state)
+{
+	struct fetch_config config = rig_config(state, 4, LIMIT_BYTES, TIMEOUT_MS);
+	struct fetch *fetch;
+
+	config.budget_bytes = 1500000;
+	fetch_close(open_beside_hung_files(state, 1));
+	fetch = rig_open_with(config);
+	for (uint32_t i = 0; i < 3; i++) {
+		submit_hung(fetch, "hung", i);
+		rig_expect_failure(rig_collect(fetch), ITEM_TIMEOUT, 0);
+		for (int k = 0; k < 5; k++) {
+			assert_int_equal(rig_submit(fetch, "good", 0), 0);
+			assert_int_equal(rig_submit(fetch, "good", 0), 0);
+			rig_expect_content(fetch, rig_collect(fetch), 1, 50000);
+			rig_expect_content(fetch, rig_collect(fetch), 1, 50000);
+		}
+	}
+	expect_recovery(fetch);
+	fetch_close(fetch);
+}
+
 static void closing_waits_for_no_hung_file(void **state)
 {
 	static const char *const kinds[] = {"hung", "unopenable"};
@@ -349,6 +372,7 @@ int main(void)
 		ON_BOTH(stuck_files_do_not_take_room_from_others),
 		ON_BOTH(when_everything_is_stuck_files_fail_at_once_until_it_is_not),
 		ON_BOTH(many_hung_files_end_though_few_are_started_at_once),
+		ON_BOTH(hung_files_may_take_the_whole_budget),
 		ON_BOTH(closing_waits_for_no_hung_file),
 		cmocka_unit_test(the_ring_keeps_the_buffer_of_a_hung_read_until_it_ends),
 		cmocka_unit_test(the_ring_stays_usable_whatever_number_of_reads_hangs),

@@ -50,6 +50,19 @@ static void assert_targets(const char *const *folders, uint32_t count)
 	dataset_close(dataset);
 }
 
+static bool paths_stay_beneath(void)
+{
+	struct dataset *dataset;
+	struct err err;
+	bool stay;
+
+	if (dataset_open_folder(&dataset, path_in_rig("source"), &err) != 0)
+		fail_msg("%s", err.text);
+	stay = dataset_link_targets(dataset)->stay_beneath;
+	dataset_close(dataset);
+	return stay;
+}
+
 static int set_up(void **state)
 {
 	if (rig_set_up(state) != 0 || mkdirat(rig_folder_fd, "source", 0700) != 0)
@@ -72,6 +85,43 @@ static void links_inside_of_the_source_count_for_nothing(void **state)
 	make_link("nowhere.jpg", "source/dangling.jpg");
 	make_link("/proc/self/maps", "source/not-a-picture.txt");
 	assert_targets(NULL, 0);
+}
+
+static void links_that_need_not_leave_the_source_do_not_keep_others_from_it(void **state)
+{
+	(void)state;
+	assert_true(paths_stay_beneath());
+	make_folder("source/class");
+	make_folder("source/class/below");
+	rig_write("source/class/1.jpg", 1, 10);
+	make_link("1.jpg", "source/class/again.jpg");
+	make_link("../../../source-to-be/nowhere.jpg", "source/class/dangling.jpg");
+	make_link("../../plain.jpg", "source/class/below/plain.jpg");
+	make_link("../plain.jpg", "source/class/above.jpg");
+	make_link("class", "source/other");
+	assert_true(paths_stay_beneath());
+	assert_int_equal(unlinkat(rig_folder_fd, "source/other", 0), 0);
+	make_link("class/below", "source/other");
+	assert_true(paths_stay_beneath());
+}
+
+static void one_link_that_leaves_the_source_or_is_absolute_does(void **state)
+{
+	const char *const targets[] = {path_in_rig("source/plain.jpg"), "../../source/plain.jpg", "../../outside.jpg"};
+
+	(void)state;
+	make_folder("source/class");
+	rig_write("outside.jpg", 1, 10);
+	rig_write("source/class/1.jpg", 1, 10);
+	for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+		make_link(targets[i], "source/class/link.jpg");
+		assert_false(paths_stay_beneath());
+		make_link("link.jpg", "source/class/a-link-to-it.jpg");
+		assert_false(paths_stay_beneath());
+		assert_int_equal(unlinkat(rig_folder_fd, "source/class/link.jpg", 0), 0);
+		assert_int_equal(unlinkat(rig_folder_fd, "source/class/a-link-to-it.jpg", 0), 0);
+		assert_true(paths_stay_beneath());
+	}
 }
 
 static void a_link_to_a_file_counts_for_its_folder(void **state)
@@ -259,6 +309,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_source_without_links_has_none),
 		TEST(links_inside_of_the_source_count_for_nothing),
+		TEST(links_that_need_not_leave_the_source_do_not_keep_others_from_it),
+		TEST(one_link_that_leaves_the_source_or_is_absolute_does),
 		TEST(a_link_to_a_file_counts_for_its_folder),
 		TEST(a_link_to_a_link_counts_for_where_it_ends),
 		TEST(a_link_to_a_folder_counts_for_it_and_for_links_beneath),

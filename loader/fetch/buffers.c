@@ -328,6 +328,16 @@ void buffers_learn(struct buffers *buffers, const struct fetch_buffer *buffer)
 	__asan_poison_memory_region(buffer->data + byte_count, buffer->capacity_bytes - byte_count);
 }
 
+size_t buffers_kept_bytes(struct buffers *buffers)
+{
+	size_t kept_bytes;
+
+	pthread_mutex_lock(&buffers->mutex);
+	kept_bytes = buffers->free_bytes;
+	pthread_mutex_unlock(&buffers->mutex);
+	return kept_bytes;
+}
+
 void buffers_forsake(struct buffers *buffers, struct fetch_buffer *buffer)
 {
 	bool last;

@@ -52,6 +52,9 @@ int buffers_grow(struct buffers *buffers, struct fetch_buffer *buffer, uint64_t 
 /* A file took byte_count bytes: later buffers follow.  Sanitizer builds now report reads past them. */
 void buffers_learn(struct buffers *buffers, const struct fetch_buffer *buffer);
 
+/* What lies here unused, for tests. */
+size_t buffers_kept_bytes(struct buffers *buffers);
+
 /* The kernel may write here for ever: this memory is never used again nor freed. */
 void buffers_forsake(struct buffers *buffers, struct fetch_buffer *buffer);
 

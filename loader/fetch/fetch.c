@@ -81,6 +81,7 @@ int fetch_open(struct fetch **result, const struct fetch_config *config, struct 
 	fetch->config = *config;
 	fetch->rules = (struct fetch_rules){.max_file_bytes = config->max_file_bytes,
 	                                    .stay_beneath = config->stay_beneath,
+	                                    .past_cache = config->past_cache,
 	                                    .asks_for_parts = config->choose_part != NULL};
 	fetch->directory_fd = -1;
 	fetch->clock.timeout_ns = config->timeout_ms * (uint64_t)NS_PER_MS;
@@ -240,7 +241,7 @@ static enum fetch_step open_cached(struct fetch *fetch, struct fetch_slot *slot)
 {
 	int result;
 
-	if (fetch->cache_refused || home_of(fetch, slot) != FILE_HOME_LOCAL)
+	if (fetch->cache_refused || fetch->rules.past_cache || home_of(fetch, slot) != FILE_HOME_LOCAL)
 		return FETCH_OPEN;
 	result = file_open_cached(slot->directory_fd, slot->path, fetch->rules.stay_beneath);
 	if (result == -ENOSYS || result == -EINVAL || result == -EPERM)

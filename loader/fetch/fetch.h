@@ -34,6 +34,8 @@ struct fetch_config {
 	 */
 	uint64_t budget_bytes;
 
+	bool past_cache; /* for tests: everything goes through the back end */
+
 	/* No path leaves its directory, by a link or otherwise; where that was refused the status is ITEM_UNREADABLE with EXDEV. */
 	bool stay_beneath;
 

@@ -185,6 +185,7 @@ enum fetch_step fetch_slot_opened(struct fetch_slot *slot, int result, const str
 		/* Relaxed: a hint for the report of a timeout. */
 		atomic_store_explicit(&slot->held_up_by, 0, memory_order_relaxed);
 		slot->fd = result;
+		slot->always_waits = rules->past_cache;
 		return look_at(slot, rules);
 	case EMFILE:
 	case ENFILE: /* descriptors come back as other files are closed */

@@ -28,7 +28,7 @@ struct fetch_engine;
 struct fetch_rules {
 	struct buffers *buffers;
 	uint64_t max_file_bytes;
-	bool stay_beneath;
+	bool stay_beneath, past_cache;
 	bool asks_for_parts; /* the collector does, see fetch_slot_choose() */
 };
 

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* What the kernel calls the file behind the descriptor: every link on the way is resolved.  False: nobody knows. */
@@ -116,7 +118,7 @@ void link_targets_open(struct link_targets *targets, int root_fd)
 {
 	char path[PATH_MAX];
 
-	*targets = (struct link_targets){.count = 0};
+	*targets = (struct link_targets){.stay_beneath = true, .root_fd = root_fd};
 	if (real_path(root_fd, path))
 		targets->source = strdup(path);
 }
@@ -127,6 +129,23 @@ void link_targets_close(struct link_targets *targets)
 		remove_folder(targets, targets->count - 1);
 	free(targets->source);
 	targets->source = NULL;
+}
+
+static bool stays_beneath(const struct link_targets *targets, const char *name)
+{
+	const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH};
+	char path[PATH_MAX];
+	int length, fd;
+
+	if (!targets->place)
+		return false;
+	length = snprintf(path, sizeof path, "%s%s%s", targets->place, *targets->place ? "/" : "", name);
+	if (length < 0 || (size_t)length >= sizeof path)
+		return false;
+	fd = (int)syscall(SYS_openat2, targets->root_fd, path, &how, sizeof how);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 int link_targets_add(struct link_targets *targets, int directory_fd, const char *name, bool is_folder)
@@ -141,5 +160,7 @@ int link_targets_add(struct link_targets *targets, int directory_fd, const char 
 	else if (!is_folder)
 		cut_last_name(path);
 	close(fd);
+	if (targets->stay_beneath)
+		targets->stay_beneath = stays_beneath(targets, name);
 	return add_folder(targets, path);
 }

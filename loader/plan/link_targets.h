@@ -16,6 +16,14 @@ struct link_targets {
 	char *source; /* the real path; NULL: unknown */
 	char *folder[LINK_TARGETS_MAX];
 	uint32_t count;
+
+	/*
+	 * Every link can be followed without leaving the source on the way, so that whoever opens its files may insist on it
+	 * (RESOLVE_BENEATH, which refuses absolute targets wherever they lead).
+	 */
+	bool stay_beneath;
+	int root_fd;       /* the caller's */
+	const char *place; /* of the directory that is listed, relative to the source; NULL: unknown */
 };
 
 /* root_fd (O_PATH is enough) is the source. */
@@ -23,7 +31,7 @@ void link_targets_open(struct link_targets *targets, int root_fd);
 void link_targets_close(struct link_targets *targets);
 
 /*
- * `name` in directory_fd is a link to a folder, or to something else, whose folder is then what counts.  Three system calls; links
+ * `name` in directory_fd is a link to a folder, or to something else, whose folder is then what counts.  Five system calls; links
  * that lead nowhere are passed over.  Where a path cannot be told (no /proc) it is "/".  -ENOMEM.
  */
 int link_targets_add(struct link_targets *targets, int directory_fd, const char *name, bool is_folder);

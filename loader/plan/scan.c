@@ -107,6 +107,7 @@ static int visit(struct walk *walk, struct place *place)
 		close(fd);
 		return result;
 	}
+	walk->scan->link_targets.place = place->path;
 	result = listing_read(&walk->listing, fd);
 	return result ? cannot_read(walk, place, result) : 0;
 }
@@ -324,6 +325,7 @@ int scan_open(struct scan *scan, int root_fd, const char *folder, struct err *er
 
 	int result = walk_root(&walk);
 
+	scan->link_targets.place = NULL;
 	forget_places_after(&walk, NULL);
 	listing_close(&walk.listing);
 	free(walk.heap);

@@ -154,6 +154,7 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 	                             .depth = options->io_depth,
 	                             .max_file_bytes = options->max_file_bytes,
 	                             .timeout_ms = options->item_timeout_ms,
+	                             .stay_beneath = dataset_link_targets(dataset)->stay_beneath,
 	                             .choose_part = fetcher_choose_part};
 	struct pipeline *pipeline = calloc(1, sizeof *pipeline);
 	int rc;

@@ -90,14 +90,13 @@ KINDS: dict[str, tuple[Callable[[Path], None], set[Status]]] = {
     "too many pixels": (too_many_pixels, {Status.TOO_LARGE}),
     "too many bytes": (too_many_bytes, {Status.TOO_LARGE}),
     "a directory": (directory, {Status.UNREADABLE}),
-    "a FIFO": (fifo, {Status.UNREADABLE, Status.EMPTY, Status.TIMEOUT}),  # as the kernel will have it; the stream goes on
+    "a FIFO": (fifo, {Status.UNREADABLE}),  # and nobody will ever write to it
     "unreadable": (unreadable, {Status.UNREADABLE}),
     "another format": (another_format, {Status.UNSUPPORTED, Status.NOT_AN_IMAGE}),
 }
 # What a scan of ordinary files leaves out never becomes a sample: it is spoiled after the scan.
 SPOILED_LATER = {"missing", "a directory", "a FIFO", "unreadable"}
 LIMITS = {"max_pixels": 2_000_000, "max_file_bytes": 1_000_000}
-FIFO_LIMITS = LIMITS | {"item_timeout_ms": 300}  # nobody will ever write to it
 
 
 @pytest.fixture(params=KINDS)
@@ -119,7 +118,7 @@ def source(tmp_path: Path, kind: str) -> Path:
 
 def open_loader(load: Load, source: Path, kind: str, on_error: str) -> cropring.Loader:
     """A loader in file order; where the file goes bad later, its first epochs are good."""
-    loader = load(source, shuffle=False, on_error=on_error, **(FIFO_LIMITS if kind == "a FIFO" else LIMITS))
+    loader = load(source, shuffle=False, on_error=on_error, **LIMITS)
     if kind in SPOILED_LATER:
         worker = Path(f"/proc/{loader._worker.process.pid}/stat")
         os.kill(loader._worker.process.pid, signal.SIGSTOP)  # so that it sees one thing or the other, nothing between

@@ -131,6 +131,11 @@ def test_a_file_that_becomes_a_link_to_the_outside_is_a_bad_sample(
         loader.close()
         return seen
 
+    # No link led out of the source at the start: whoever opens files insists on it, with or without a sandbox.
+    assert statuses("require") == {cropring.Status.OK, cropring.Status.UNREADABLE}
+    assert statuses("off") == {cropring.Status.OK, cropring.Status.UNREADABLE}
+    # An absolute link cannot be followed that way, so that only the sandbox is left.
+    (source / "absolute.jpg").symlink_to(source / "000.jpg")
     assert statuses("require") == {cropring.Status.OK, cropring.Status.UNREADABLE}
     assert statuses("off") == {cropring.Status.OK, -1}  # else the test above could not fail
 
