@@ -27,7 +27,7 @@ static void no_more_is_read_than_fits_until_something_comes_back(void **state)
 	rig_write("large", 1, FILE_BYTES);
 	for (uintptr_t i = 0; i < FILE_COUNT; i++)
 		assert_int_equal(rig_submit(fetch, "large", i), 0);
-	while (fetch_collect(fetch, held_count < 3 ? RIG_PATIENCE_MS : 300, &held[held_count]) == 0)
+	while (fetch_collect(fetch, held_count < 3 ? RIG_PATIENCE_MS : 150, &held[held_count]) == 0)
 		held_bytes += held[held_count++].buffer->capacity_bytes;
 	assert_int_equal(held_count, 3);
 	assert_true(held_bytes <= BUDGET_BYTES);
@@ -72,7 +72,7 @@ static void waiting_for_memory_makes_no_file_late(void **state)
 	first = rig_collect(fetch);
 	assert_int_equal(rig_submit(fetch, "large", 2), 0);
 	assert_int_equal(rig_submit(fetch, "large", 3), 0);
-	assert_int_equal(fetch_collect(fetch, 600, &result), -ETIMEDOUT);
+	assert_int_equal(fetch_collect(fetch, 400, &result), -ETIMEDOUT);
 	rig_expect_content(fetch, first, 1, FILE_BYTES);
 	rig_expect_content(fetch, rig_collect(fetch), 1, FILE_BYTES);
 	rig_expect_content(fetch, rig_collect(fetch), 1, FILE_BYTES);
@@ -89,7 +89,7 @@ static void *return_later(void *argument)
 	return NULL;
 }
 
-static void a_buffer_that_comes_back_wakes_who_waits_for_it(void **state)
+static void what_another_thread_gives_back_goes_to_who_waits_for_it(void **state)
 {
 	struct fetch *fetch = open_with_budget(state, 4, 4 << 20, RIG_PATIENCE_MS);
 	void *fetch_and_buffer[2] = {fetch, NULL};
@@ -173,7 +173,7 @@ int main(void)
 		ON_BOTH_AND_PAST_THE_CACHE(no_more_is_read_than_fits_until_something_comes_back),
 		ON_BOTH_AND_PAST_THE_CACHE(files_larger_than_the_budget_go_one_by_one_among_small_ones),
 		ON_BOTH_AND_PAST_THE_CACHE(waiting_for_memory_makes_no_file_late),
-		ON_BOTH_AND_PAST_THE_CACHE(a_buffer_that_comes_back_wakes_who_waits_for_it),
+		ON_BOTH_AND_PAST_THE_CACHE(what_another_thread_gives_back_goes_to_who_waits_for_it),
 		ON_BOTH_AND_PAST_THE_CACHE(files_that_grow_get_what_they_need),
 		ON_BOTH_AND_PAST_THE_CACHE(closing_forgets_who_waits_for_memory),
 	};
