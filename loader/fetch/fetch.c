@@ -223,10 +223,8 @@ static bool go_on(struct fetch *fetch, struct fetch_slot *slot, enum fetch_step 
 			break;
 		step = choose(fetch, slot);
 	}
-	if (step == FETCH_DONE) {
-		fetch_slot_close(slot);
+	if (step == FETCH_DONE)
 		return true;
-	}
 	if (step == FETCH_HALT) {
 		stand_in_line(fetch, slot);
 		return false;
@@ -326,6 +324,7 @@ static void report(struct fetch *fetch, struct fetch_slot *slot, struct fetch_re
 		buffers_release(fetch->rules.buffers, slot->buffer);
 	}
 	slot->buffer = NULL;
+	fetch_slot_close(slot);
 	fetch_clock_remove(&fetch->clock, slot);
 	fetch_slot_push(&fetch->free_slots, slot);
 	fetch->in_flight--;

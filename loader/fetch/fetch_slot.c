@@ -57,6 +57,8 @@ int fetch_slot_assign(struct fetch_slot *slot, const struct fetch_job *job)
 {
 	size_t path_bytes = strlen(job->path) + 1;
 
+	slot->fd = -1;
+	slot->buffer = NULL;
 	if (path_bytes > slot->path_capacity_bytes) {
 		char *path = realloc(slot->path, path_bytes);
 
@@ -71,8 +73,6 @@ int fetch_slot_assign(struct fetch_slot *slot, const struct fetch_job *job)
 	slot->status = ITEM_OK;
 	slot->error = 0;
 	slot->need = FETCH_NEEDS_NOTHING;
-	slot->buffer = NULL;
-	slot->fd = -1;
 	slot->size_bytes = slot->room_bytes = 0;
 	slot->head_bytes = UINT64_MAX;
 	slot->part = (struct file_part){0};

@@ -104,7 +104,7 @@ void fetch_slot_push(struct fetch_slot_queue *queue, struct fetch_slot *slot);
 struct fetch_slot *fetch_slot_pop(struct fetch_slot_queue *queue);               /* NULL: empty */
 bool fetch_slot_remove(struct fetch_slot_queue *queue, struct fetch_slot *slot); /* false: was not in there */
 
-/* Copies the job into a slot that is new (all zero) or was used before.  -ENOMEM. */
+/* Copies the job into a slot that is new (all zero) or was used before.  -ENOMEM: it is to be freed or assigned again. */
 int fetch_slot_assign(struct fetch_slot *slot, const struct fetch_job *job);
 
 void fetch_slot_free(struct fetch_slot *slot, struct buffers *buffers);
