@@ -58,7 +58,7 @@ def make_files() -> list[str]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(pictures[number % len(pictures)].read_bytes())
     random.Random(1).shuffle(names)
-    return [str(folder / name) for name in names]
+    return [f"fetch/{name}" for name in names]
 
 
 def make_bmps() -> list[str]:
@@ -68,13 +68,18 @@ def make_bmps() -> list[str]:
     for number, path in enumerate(paths):
         if not path.exists() or path.stat().st_size != BMP_BYTES:
             path.write_bytes(random.Random(number).randbytes(BMP_BYTES))
-    return [str(path) for path in paths]
+    return [str(path.relative_to(DATA)) for path in paths]
 
 
 def run(part: str, sides: Sequence[str], paths: Iterable[str], rounds: int) -> list[Round]:
     kind = "cold" if part.endswith("cold") else "warm"
     output = subprocess.run(
-        [LOOP, kind, str(rounds), *sides], input="".join(f"{path}\n" for path in paths), check=True, stdout=subprocess.PIPE, text=True
+        [LOOP, kind, str(rounds), *sides],
+        input="".join(f"{path}\n" for path in paths),
+        cwd=DATA,  # our fetch takes paths that are relative to a folder
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     ).stdout
     rows = []
     for line in output.splitlines():

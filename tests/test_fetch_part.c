@@ -92,6 +92,8 @@ static void a_run_and_rows_of_every_shape_arrive(void **state)
 		{.offset = 20001, .row_bytes = 880, .stride_bytes = 4000, .row_count = 700, .last_row_first = true},
 		{.offset = 30000, .row_bytes = 3, .stride_bytes = 7, .row_count = 1000, .last_row_first = true},
 		{.offset = 30000, .row_bytes = 5000, .stride_bytes = 100000, .row_count = 29},
+		{.offset = 30000, .row_bytes = 900, .stride_bytes = 5000, .row_count = 500, .last_row_first = true},
+		{.offset = 30000, .row_bytes = 70000, .stride_bytes = 70001, .row_count = 40},
 		{.offset = FILE_BYTES - 2 * 4001, .row_bytes = 4000, .stride_bytes = 4002, .row_count = 2},
 	};
 	struct fetch *fetch = open_with_parts(state, LIMIT_BYTES);

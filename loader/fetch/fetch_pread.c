@@ -1,5 +1,5 @@
 /*
- * Stage 2 of 5, fetch: files read by a pool of threads with openat, preadv and close.
+ * Stage 2 of 5, fetch: files read by a pool of threads with openat, pread and close.
  *
  * Threads come as they are needed, up to one per file in flight and 16; a thread that is stuck in a hung file system is replaced,
  * FETCH_STUCK_SPARE times at most.  All are detached: whoever of them and of the owner leaves last frees what they share.
@@ -73,7 +73,7 @@ static enum fetch_step read_on(struct fetch_pread *pool, struct fetch_slot *slot
 	ssize_t got_bytes;
 
 	fetch_slot_plan_read(slot);
-	got_bytes = preadv(slot->fd, slot->read.places, (int)slot->read.place_count, (off_t)slot->read.offset);
+	got_bytes = pread(slot->fd, slot->read.data, slot->read.byte_count, (off_t)slot->read.offset);
 	return fetch_slot_took(slot, got_bytes < 0 ? -errno : got_bytes, &pool->rules);
 }
 

@@ -15,7 +15,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 #include "loader/fetch/buffers.h"
 #include "loader/fetch/fetch.h"
@@ -43,13 +42,11 @@ enum fetch_step {
 /* What a file cannot go on without, and only the collector can give. */
 enum fetch_need { FETCH_NEEDS_NOTHING, FETCH_NEEDS_CHOICE, FETCH_NEEDS_MEMORY };
 
-/* From this offset of the file to these places, one after the other. */
-enum { FETCH_SLOT_PLACES_MAX = 128 };
-
+/* From this offset of the file to this address. */
 struct fetch_slot_read {
+	uint8_t *data;
+	uint32_t byte_count;
 	uint64_t offset;
-	uint32_t place_count;
-	struct iovec places[FETCH_SLOT_PLACES_MAX];
 };
 
 struct fetch_slot {
@@ -73,6 +70,7 @@ struct fetch_slot {
 	uint64_t part_done_bytes;    /* from its first byte on, what lies between the rows included */
 	struct fetch_slot_read read; /* the one under way */
 	bool chosen;                 /* nothing is to be asked any more */
+	bool skips;                  /* what lies between two rows is not read: it is in the cache, and there is much of it */
 	bool always_waits;           /* the kernel cannot say whether a read would have to wait */
 
 	/* fetch.c */

@@ -85,13 +85,8 @@ static void queue_open(struct fetch_uring *uring, struct fetch_slot *slot)
 static void queue_read(struct fetch_uring *uring, struct fetch_slot *slot)
 {
 	struct io_uring_sqe *entry = new_entry(uring);
-	const struct fetch_slot_read *read = &slot->read;
-
 	fetch_slot_plan_read(slot);
-	if (read->place_count == 1)
-		io_uring_prep_read(entry, slot->fd, read->places->iov_base, (unsigned)read->places->iov_len, read->offset);
-	else
-		io_uring_prep_readv(entry, slot->fd, read->places, read->place_count, read->offset);
+	io_uring_prep_read(entry, slot->fd, slot->read.data, slot->read.byte_count, slot->read.offset);
 	if (slot->always_waits)
 		io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
 	set_owner(entry, slot, ENTRY_READ);

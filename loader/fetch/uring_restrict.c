@@ -12,10 +12,13 @@ int uring_restrict_and_enable(struct io_uring *ring, bool *restricted, struct er
 {
 	/* Registering is not in the list, so that no entry can be added to it. */
 	struct io_uring_restriction allowed[] = {
-		OPERATION(IORING_OP_OPENAT2),  OPERATION(IORING_OP_READ),
-		OPERATION(IORING_OP_READV),    OPERATION(IORING_OP_CLOSE),
-		OPERATION(IORING_OP_POLL_ADD), OPERATION(IORING_OP_ASYNC_CANCEL),
-		OPERATION(IORING_OP_NOP),      {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_ASYNC},
+		OPERATION(IORING_OP_OPENAT2),
+		OPERATION(IORING_OP_READ),
+		OPERATION(IORING_OP_CLOSE),
+		OPERATION(IORING_OP_POLL_ADD),
+		OPERATION(IORING_OP_ASYNC_CANCEL),
+		OPERATION(IORING_OP_NOP),
+		{.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_ASYNC},
 	};
 	int error;
 
