@@ -169,6 +169,7 @@ static void rows_beyond_the_end_are_not_read_and_a_run_is_as_far_as_it_goes(void
 		{.offset = 20000, .row_bytes = UINT64_MAX, .stride_bytes = UINT64_MAX, .row_count = 2},
 		{.offset = 20000, .row_bytes = 1, .stride_bytes = UINT64_MAX, .row_count = 2},
 		{.offset = 20000, .row_bytes = 1, .stride_bytes = (uint64_t)1 << 63, .row_count = 3},
+		{.offset = 20000, .row_bytes = 4000000, .stride_bytes = 4000000, .row_count = 2},
 		{.offset = UINT64_MAX, .row_bytes = UINT64_MAX, .stride_bytes = 0, .row_count = 1},
 		{.offset = FILE_BYTES, .row_bytes = 1, .stride_bytes = 0, .row_count = 1},
 	};
@@ -179,11 +180,15 @@ static void rows_beyond_the_end_are_not_read_and_a_run_is_as_far_as_it_goes(void
 	for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
 		result = read_with(fetch, "large", true, beyond[i]);
 		assert_int_equal(result.buffer->part.row_count, beyond[i].row_count);
+		assert_true(result.buffer->capacity_bytes < 1000000); /* nor is memory spent on them */
 		rig_expect_content(fetch, result, 1, FETCH_HEAD_BYTES);
 	}
 	result = read_with(fetch, "large", true,
 	                   (struct file_part){.offset = FILE_BYTES - 1000, .row_bytes = UINT64_MAX, .row_count = 1});
 	expect_rows(fetch, result, (struct file_part){.offset = FILE_BYTES - 1000, .row_bytes = 1000, .row_count = 1});
+	result = read_with(fetch, "large", true, (struct file_part){.offset = 20000, .row_bytes = UINT64_MAX - 5, .row_count = 1});
+	assert_true(result.buffer->capacity_bytes < 4000000);
+	expect_rows(fetch, result, (struct file_part){.offset = 20000, .row_bytes = FILE_BYTES - 20000, .row_count = 1});
 	fetch_close(fetch);
 }
 
