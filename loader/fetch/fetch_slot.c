@@ -133,7 +133,6 @@ enum fetch_step fetch_slot_get_memory(struct fetch_slot *slot, enum buffers_rank
 	int error = buffers_acquire(rules->buffers, slot->room_bytes, rank, &slot->buffer);
 
 	slot->need = FETCH_NEEDS_NOTHING;
-	slot->part_done_bytes = 0;
 	if (error == -EAGAIN)
 		return halt(slot, FETCH_NEEDS_MEMORY);
 	return error ? fail(slot, ITEM_UNREADABLE, -error) : FETCH_READ;
