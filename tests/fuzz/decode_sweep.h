@@ -211,7 +211,7 @@ static inline void sweep_decode_part(const struct file_bytes *file, const struct
 	want = sweep_want(&info, choice, limits);
 	if (!decode_part(&head, &info, &want, &part))
 		return;
-	sweep_must(part.row_count == 0 || part.offset >= head.byte_count, "a part that lies in the head");
+	sweep_must(part.row_count != 1 || part.offset >= head.byte_count, "a part that lies in the head");
 	sweep_must(part.row_count <= (uint32_t)want.region.height, "a part of more rows than the region");
 	sweep_must(part.row_count <= 1 || part.row_bytes <= part.stride_bytes, "rows that overlap");
 	if (part.row_count == 1 && part.row_bytes > 1 << 20) /* whole rows of a huge picture: fetch has a limit for that */
