@@ -6,9 +6,6 @@
 
 #include "loader/shape/axis_plan.h"
 
-/* From so many taps on all columns work for one output: the sums at its end cost less than lanes that idle (measured). */
-enum { MANY_TAPS = 28 };
-
 /* One column on its way through its output's taps. */
 struct column {
 	const int32_t *weights;
@@ -76,7 +73,7 @@ int axis_steps_make(struct axis_steps *steps, const struct axis_plan *plan, uint
 	uint32_t *first_step, step = 0;
 
 	steps->columns = form->lanes / channels;
-	steps->outputs_per_group = plan->weights_per_px < MANY_TAPS ? steps->columns : 1;
+	steps->outputs_per_group = plan->weights_per_px < form->many_taps ? steps->columns : 1;
 	steps->group_count = (plan->axis.out_px - 1) / steps->outputs_per_group + 1;
 	steps->row_bytes = (size_t)(plan->end - plan->begin) * channels;
 	if (scratch_reserve(&steps->first_step_memory, (size_t)steps->group_count + 1, sizeof *first_step))

@@ -25,6 +25,7 @@ struct axis_take {
 /* How the vectors of a level want it. */
 struct axis_steps_form {
 	uint32_t lanes, window_bytes;
+	uint32_t many_taps; /* from so many on, adding up columns costs less than lanes that idle */
 	size_t record_bytes;
 	void (*write)(struct axis_take *takes, uint32_t columns, uint32_t channels, void *record); /* may use up takes */
 };
