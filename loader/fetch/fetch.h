@@ -41,8 +41,8 @@ struct fetch_config {
 
 	/*
 	 * Is a part of this file enough?  Asked once at most, in fetch_collect(), for a file of more than FETCH_PART_MIN_BYTES;
-	 * `head` is how it begins.  True: nothing but the head and *part, which begins after it, will be read; *part may be
-	 * nonsense from a hostile file.  NULL: files are read whole.
+	 * `head` is how it begins.  True: nothing but the head and *part will be read: one run of bytes behind the head, or rows
+	 * wherever they begin; nonsense from a hostile file does no harm.  NULL: files are read whole.
 	 */
 	bool (*choose_part)(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part);
 	void *context;

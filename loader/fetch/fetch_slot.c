@@ -375,10 +375,12 @@ enum fetch_step fetch_slot_read_cached(struct fetch_slot *slot, const struct fet
 	return step;
 }
 
-/* False: no such rows can be asked for. */
+/* False: no such part can be asked for.  Rows may begin in the head, and are then read again. */
 static bool makes_sense(const struct file_part *part, uint64_t head_bytes)
 {
-	return part->offset >= head_bytes && part->row_bytes > 0 && (part->row_count == 1 || part->stride_bytes >= part->row_bytes);
+	if (part->row_bytes == 0)
+		return false;
+	return part->row_count == 1 ? part->offset >= head_bytes : part->stride_bytes >= part->row_bytes;
 }
 
 /* Rows beyond the end of the file are not read, not even those before it; a run of bytes is, as far as it goes. */
