@@ -14,6 +14,12 @@ enum jpeg_scans {
 	JPEG_SCANS_PER_COEFFICIENT, /* progressive, one for each coefficient of each component */
 };
 
+enum jpeg_motif {
+	JPEG_MOTIF_PHOTO,
+	JPEG_MOTIF_RAMP,    /* blocks from black on the left to white on the right */
+	JPEG_MOTIF_STRIPES, /* rows of blocks, dark and light in turns */
+};
+
 struct jpeg_recipe {
 	uint32_t width_px, height_px;
 	J_COLOR_SPACE stored;               /* JCS_GRAYSCALE, JCS_YCbCr, JCS_RGB, JCS_CMYK, JCS_YCCK; JCS_UNKNOWN: two components */
@@ -21,6 +27,9 @@ struct jpeg_recipe {
 	int other_across[3], other_down[3]; /* of the others */
 	enum jpeg_scans scans;
 	bool arithmetic, without_tables, wide_quantizers; /* wide: of 16 bits */
+	enum jpeg_motif motif;
+	bool optimized; /* Huffman tables of just the symbols that occur */
+	int quality;    /* 0: 80 */
 	unsigned restart_mcus;
 	uint8_t orientation; /* 0: no EXIF */
 };
@@ -91,6 +100,17 @@ static inline void jpeg_write_exif(struct jpeg_compress_struct *codec, uint8_t o
 	jpeg_write_marker(codec, JPEG_APP0 + 1, exif, sizeof exif);
 }
 
+static inline void jpeg_paint(enum jpeg_motif motif, struct picture *picture)
+{
+	for (size_t i = 0; motif != JPEG_MOTIF_PHOTO && i < (size_t)picture->width_px * picture->height_px * picture->channels; i++) {
+		uint32_t x = (uint32_t)(i / picture->channels % picture->width_px);
+		uint32_t y = (uint32_t)(i / picture->channels / picture->width_px);
+		uint32_t level = motif == JPEG_MOTIF_RAMP ? x / 16 * 16 * 240 / picture->width_px : 70 + y / 8 % 2 * 100;
+
+		picture->data[i] = (uint8_t)(level + check_below(16));
+	}
+}
+
 static inline struct file jpeg_encode(const struct jpeg_recipe *recipe)
 {
 	struct jpeg_compress_struct codec;
@@ -101,6 +121,7 @@ static inline struct file jpeg_encode(const struct jpeg_recipe *recipe)
 	unsigned long encoded_bytes = 0;
 	struct file file;
 
+	jpeg_paint(recipe->motif, &photo);
 	codec.err = jpeg_std_error(&errors);
 	errors.trace_level = -1; /* it warns of wide quantizers */
 	jpeg_create_compress(&codec);
@@ -112,7 +133,7 @@ static inline struct file jpeg_encode(const struct jpeg_recipe *recipe)
 	jpeg_set_defaults(&codec);
 	if (recipe->stored != JCS_UNKNOWN)
 		jpeg_set_colorspace(&codec, recipe->stored);
-	jpeg_set_quality(&codec, recipe->wide_quantizers ? 1 : 80, !recipe->wide_quantizers);
+	jpeg_set_quality(&codec, recipe->wide_quantizers ? 1 : recipe->quality ? recipe->quality : 80, !recipe->wide_quantizers);
 	for (int c = 0; c < codec.num_components; c++) {
 		int across = c == 0 ? recipe->across : recipe->other_across[c - 1];
 		int down = c == 0 ? recipe->down : recipe->other_down[c - 1];
@@ -122,6 +143,7 @@ static inline struct file jpeg_encode(const struct jpeg_recipe *recipe)
 	}
 	jpeg_add_scans(&codec, recipe->scans);
 	codec.arith_code = recipe->arithmetic;
+	codec.optimize_coding = recipe->optimized;
 	codec.restart_interval = recipe->restart_mcus;
 	if (recipe->without_tables)
 		jpeg_suppress_tables(&codec, TRUE);
