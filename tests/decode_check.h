@@ -188,25 +188,31 @@ static inline enum item_status decode_whole(struct decoder *decoder, struct file
 	return decode(decoder, file, info, &want, &out);
 }
 
-/* The region's pixels are those of `full`. */
+/* A region's pixels are those of `full`. */
+static inline void check_pixels(const struct pixels *out, const struct decode_want *want, const struct picture *full)
+{
+	const struct box *region = &want->region;
+
+	assert_int_equal(full->channels, want->channels);
+	for (uint32_t y = 0; y < out->height_px; y++) {
+		size_t at = ((size_t)((uint32_t)region->y + y) * full->width_px + (uint32_t)region->x) * full->channels;
+
+		if (memcmp(out->data + y * out->stride_bytes, full->data + at, (size_t)out->width_px * full->channels) != 0)
+			fail_msg("%ux%u pixels, %u channels at %u/8, region %dx%d at %d,%d: row %u differs", full->width_px,
+			         full->height_px, full->channels, want->scale_eighths, region->width, region->height, region->x,
+			         region->y, y);
+	}
+}
+
 static inline void check_region(struct decoder *decoder, struct file file, const struct image_info *info,
                                 const struct decode_want *want, const struct picture *full)
 {
-	const struct box *region = &want->region;
 	struct pixels out;
 	enum item_status status = decode(decoder, file, info, want, &out);
 
 	if (status != ITEM_OK)
 		fail_msg("region: status %d, %s", status, decoder_reason(decoder));
-	assert_int_equal(full->channels, want->channels);
-	for (uint32_t y = 0; y < out.height_px; y++) {
-		size_t at = ((size_t)((uint32_t)region->y + y) * full->width_px + (uint32_t)region->x) * full->channels;
-
-		if (memcmp(out.data + y * out.stride_bytes, full->data + at, (size_t)out.width_px * full->channels) != 0)
-			fail_msg("%ux%u pixels, %u channels at %u/8, region %dx%d at %d,%d: row %u differs", full->width_px,
-			         full->height_px, full->channels, want->scale_eighths, region->width, region->height, region->x,
-			         region->y, y);
-	}
+	check_pixels(&out, want, full);
 }
 
 /* The whole picture, its last pixel and `count` random boxes. */

@@ -21,6 +21,7 @@ struct decoder *decoder_open(const struct decode_limits *limits)
 		decoder->workspace.max_pixels = limits->max_pixels;
 		decoder->workspace.timeout_ms = limits->timeout_ms;
 		decoder->workspace.simd = simd_best();
+		decoder->workspace.jpeg_indexes = limits->jpeg_indexes;
 	}
 	return decoder;
 }
@@ -32,6 +33,7 @@ void decoder_close(struct decoder *decoder)
 	free(decoder->workspace.pixels.data);
 	free(decoder->workspace.rows.data);
 	free(decoder->workspace.inflate.data);
+	free(decoder->workspace.splice.data);
 	free(decoder);
 }
 

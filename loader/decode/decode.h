@@ -20,6 +20,7 @@ enum image_format { IMAGE_UNKNOWN, IMAGE_JPEG, IMAGE_PNG, IMAGE_BMP, IMAGE_OTHER
 struct decode_limits {
 	uint64_t max_pixels; /* width * height of the whole image */
 	uint32_t timeout_ms; /* CPU time of the thread for one region, the last resort; not looked at for BMP; 0: none */
+	struct jpeg_index_store *jpeg_indexes; /* shared by all decoders; NULL: regions of JPEGs are not spliced (jpeg_splice.h) */
 };
 
 /* What the header tells, before any pixel is decoded. */

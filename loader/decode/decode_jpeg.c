@@ -19,6 +19,7 @@
 #include "loader/decode/jpeg_cmyk.h"
 #include "loader/decode/jpeg_limits.h"
 #include "loader/decode/jpeg_source.h"
+#include "loader/decode/jpeg_splice.h"
 
 /*
  * libjpeg-turbo's SIMD writes a row that is aligned to 16 or 32 bytes past the cache, and the next stage reads it back at once:
@@ -324,7 +325,7 @@ enum item_status decode_jpeg_probe(struct workspace *workspace, const struct fil
 	return attempt(&jpeg, probe);
 }
 
-enum item_status decode_jpeg_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+static enum item_status decode_file(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
                                     const struct decode_want *want, struct pixels *out)
 {
 	struct decode_jpeg jpeg = {.bytes = file->data,
@@ -335,4 +336,20 @@ enum item_status decode_jpeg_region(struct workspace *workspace, const struct fi
 	                           .out = out};
 
 	return attempt(&jpeg, read_region);
+}
+
+enum item_status decode_jpeg_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                    const struct decode_want *want, struct pixels *out)
+{
+	struct jpeg_splice splice;
+
+	if (jpeg_splice(workspace, file, info, want, &splice)) {
+		enum item_status status = decode_file(workspace, &splice.file, &splice.info, &splice.want, out);
+
+		/* What is wrong with a file is told of the whole file. */
+		if (status == ITEM_OK || status == ITEM_TIMEOUT)
+			return status;
+		workspace->reason[0] = '\0';
+	}
+	return decode_file(workspace, file, info, want, out);
 }

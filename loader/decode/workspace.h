@@ -27,9 +27,11 @@ struct workspace {
 	uint32_t timeout_ms;
 	uint64_t deadline_ns; /* PNG: the thread's CPU time at which its region is given up; 0: none */
 	enum simd_level simd;
+	struct jpeg_index_store *jpeg_indexes; /* NULL: none */
 	struct scratch pixels;  /* the region that is handed out */
 	struct scratch inflate; /* PNG: igzip's state */
 	struct scratch rows;    /* whole rows as the codec gives them, before the region's columns are taken out */
+	struct scratch splice;  /* JPEG: a file made of parts of the file */
 	char reason[256];
 };
 
