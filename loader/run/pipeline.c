@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "loader/decode/jpeg_index.h"
 #include "loader/run/log.h"
 #include "loader/run/pipeline_internal.h"
 #include "loader/run/stats.h"
@@ -170,6 +171,7 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 		(struct order){.sample_count = dataset_sample_count(dataset), .seed = options->seed, .shuffle = options->shuffle};
 	pipeline_schedule(options, dataset_sample_count(dataset), &pipeline->schedule);
 	render_spec_init(&pipeline->render, options);
+	pipeline->render.jpeg_indexes = jpeg_index_store_open(JPEG_INDEX_BUDGET_BYTES, JPEG_LEAST_GAIN_BYTES); /* NULL does too */
 	pthread_mutex_init(&pipeline->state_lock, NULL);
 	queue_open(&pipeline->to_fetch);
 	queue_open(&pipeline->to_decode);
@@ -257,6 +259,7 @@ void pipeline_stop(struct pipeline *pipeline)
 	free(pipeline->batches);
 	free(pipeline->threads);
 	crashed_list_close(&pipeline->crashed);
+	jpeg_index_store_close(pipeline->render.jpeg_indexes);
 	queue_destroy(&pipeline->to_fetch);
 	queue_destroy(&pipeline->to_decode);
 	sem_destroy(&pipeline->decoding);

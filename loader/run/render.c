@@ -73,7 +73,8 @@ struct renderer *renderer_open(const struct render_spec *spec)
 		return NULL;
 	renderer->spec = spec;
 	renderer->reason = "";
-	renderer->decoder = decoder_open(&(struct decode_limits){.max_pixels = spec->max_pixels, .timeout_ms = spec->item_timeout_ms});
+	renderer->decoder = decoder_open(&(struct decode_limits){
+		.max_pixels = spec->max_pixels, .timeout_ms = spec->item_timeout_ms, .jpeg_indexes = spec->jpeg_indexes});
 	renderer->resampler = resampler_open(simd_best());
 	renderer->resampled = malloc((size_t)out->width_px * out->height_px * out->channels);
 	if (renderer->decoder && renderer->resampler && renderer->resampled)

@@ -21,6 +21,7 @@ struct render_spec {
 	struct converter converter;
 	size_t image_bytes; /* of one row of `images` */
 	uint64_t max_pixels;
+	struct jpeg_index_store *jpeg_indexes; /* or NULL; of whoever made the spec */
 	uint32_t item_timeout_ms;
 };
 
