@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import shutil
 import sys
@@ -37,6 +38,26 @@ def exif_blocks() -> dict[str, bytes]:
     }
 
 
+def long_photos() -> dict[str, bytes]:
+    """JPEGs of which a part can be spliced out: rows above it that need not be decoded."""
+    photo = Image.open(ROOT / "tests/data/photos" / PHOTOS[0]).convert("RGB")
+    ways = {
+        "gray": ("L", (16, 176), {"optimize": True}),
+        "wide": ("L", (416, 40), {"quality": 40}),
+        "420": ("RGB", (32, 256), {"subsampling": 2}),
+        "444": ("RGB", (16, 144), {"subsampling": 0, "optimize": True}),
+        "cmyk": ("CMYK", (16, 128), {}),
+        "restarts_in_rows": ("RGB", (64, 128), {"subsampling": 0, "restart_marker_blocks": 4}),
+        "restarts_at_rows": ("L", (24, 160), {"restart_marker_rows": 2}),
+    }
+    files = {}
+    for name, (mode, size, how) in ways.items():
+        out = io.BytesIO()
+        photo.resize(size).convert(mode).save(out, "JPEG", **how)
+        files[name] = out.getvalue()
+    return files
+
+
 def main() -> None:
     rng = random.Random(1)
     shutil.rmtree(SEEDS, ignore_errors=True)
@@ -45,6 +66,10 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         plain = "".join(letter if letter.isalnum() else "_" for letter in name.split(" ", 1)[1]).replace("__", "_")
         (folder / f"{plain.lower()}").write_bytes(make(small_photo(rng), rng))
+    for name, content in long_photos().items():
+        path = SEEDS / "jpeg_long" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
     for name, block in exif_blocks().items():
         path = SEEDS / "exif" / name
         path.parent.mkdir(exist_ok=True)
