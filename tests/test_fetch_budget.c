@@ -64,7 +64,7 @@ static void files_larger_than_the_budget_go_one_by_one_among_small_ones(void **s
 
 static void waiting_for_memory_makes_no_file_late(void **state)
 {
-	struct fetch *fetch = open_with_budget(state, 4, 4 << 20, 150);
+	struct fetch *fetch = open_with_budget(state, 4, 4 << 20, 500);
 	struct fetch_result first, result;
 
 	rig_write("large", 1, FILE_BYTES);
@@ -72,7 +72,7 @@ static void waiting_for_memory_makes_no_file_late(void **state)
 	first = rig_collect(fetch);
 	assert_int_equal(rig_submit(fetch, "large", 2), 0);
 	assert_int_equal(rig_submit(fetch, "large", 3), 0);
-	assert_int_equal(fetch_collect(fetch, 400, &result), -ETIMEDOUT);
+	assert_int_equal(fetch_collect(fetch, 800, &result), -ETIMEDOUT);
 	rig_expect_content(fetch, first, 1, FILE_BYTES);
 	rig_expect_content(fetch, rig_collect(fetch), 1, FILE_BYTES);
 	rig_expect_content(fetch, rig_collect(fetch), 1, FILE_BYTES);
