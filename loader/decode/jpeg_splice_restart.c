@@ -2,8 +2,8 @@
  * Stage 3 of 5, decode: a JPEG with restart markers in, one of only the restart intervals that a region needs out.
  *
  * At a restart marker the data begins anew at a whole byte, with predictors of 0 (ITU T.81, F.1.1.5.1): what lies between two
- * markers is copied as it is.  The markers are found anew each time, at 20 GB/s: to check that a list of them still fits would
- * take as long.
+ * markers is copied as it is.  The markers are found anew each time, at 8 GB/s where one stands every 400 bytes: a list of them that
+ * was kept would have to be checked against the file, which takes a third of that.
  */
 #include <string.h>
 
@@ -37,8 +37,8 @@ static const uint8_t *find_marker(const uint8_t *at, const uint8_t *end, const u
 {
 	for (; end - at > STEP_BYTES && !step_has_marker(at); at += STEP_BYTES)
 		;
-	for (; end - at >= 2; at++) {
-		if (at[0] != 0xff || at[1] == 0)
+	for (; (at = memchr(at, 0xff, (size_t)(end - at))) != NULL && end - at >= 2; at++) {
+		if (at[1] == 0)
 			continue;
 		for (*marker = at + 1; *marker < end && **marker == 0xff; (*marker)++)
 			; /* fill bytes */
