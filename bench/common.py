@@ -6,6 +6,7 @@ import csv
 import multiprocessing
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
+PROGRAMS = HERE.parent / "build" / "bench"  # where build() puts them
 SECONDS_PER_TICK = 1 / os.sysconf("SC_CLK_TCK")
 Result = TypeVar("Result")
 
@@ -56,6 +58,15 @@ class Side:
     name: str
     measure: Callable[..., Measurement]
     arguments: dict[str, Any]
+
+
+def build(program: Path) -> None:
+    """Build one of PROGRAMS, a target of CMakeLists.txt, from the tree as it is."""
+    cmake = shutil.which("cmake", path=f"/usr/bin:{os.environ['PATH']}") or "cmake"
+    for words in (["-S", HERE.parent, "-B", PROGRAMS, "-DCROPRING_TESTS=OFF"], ["--build", PROGRAMS, "--target", program.name]):
+        done = subprocess.run([cmake, *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{program.name} cannot be built; bench/README.md names the packages it takes\n{done.stdout}{done.stderr}")
 
 
 def process_cpu_seconds(pid: int) -> float:
@@ -151,6 +162,15 @@ def write_csv(name: str, rows: Sequence[Any], facts: dict[str, str]) -> None:
         writer.writeheader()
         writer.writerows(map(asdict, rows))
     print(f"every measurement: {path.relative_to(HERE.parent)}", file=sys.stderr)
+
+
+def in_a_line(error: BaseException, *paths: Path) -> str:
+    """What a peer says that cannot be measured: the last line, which in nested errors is the cause, without this machine's folders."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[-1] if len(lines) > 1 else f"{type(error).__name__}: {error}"
+    for path in (*paths, HERE.parent):
+        text = text.replace(str(path), path.name)
+    return text if len(text) <= 240 else f"{text[:239]}…"
 
 
 def print_table(rows: Sequence[Row], *, item: str, base: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -17,15 +16,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import cropring
 
 import common
 
-ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "bench"
-PRODUCER = BUILD / "blank_producer"
+PRODUCER = common.PROGRAMS / "blank_producer"
 KIB, MIB = 1024, 1024 * 1024
 BUDGET_US = 20.0
 
@@ -41,12 +37,6 @@ class Bell:
     commits: int
     commit_us: float  # CPU time of the publishing thread in one commit, bells included
     delivery_us: float  # CPU time of the readers per batch that one of them was handed, superfluous wakings included
-
-
-def build_producer() -> None:
-    cmake = shutil.which("cmake", path=f"/usr/bin:{os.environ['PATH']}") or "cmake"
-    for words in (["-S", ROOT, "-B", BUILD, "-DCROPRING_TESTS=OFF"], ["--build", BUILD, "--target", "blank_producer"]):
-        subprocess.run([cmake, *words], check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager
@@ -180,7 +170,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("python", "bells"))
     options = parser.parse_args()
 
-    build_producer()
+    common.build(PRODUCER)
     facts = common.machine_facts(("cropring", "numpy"))
     if options.only != "bells":
         rows = common.alternate("handover", python_sides(), options.repetitions)
