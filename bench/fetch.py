@@ -10,19 +10,15 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import shutil
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import common
 
-ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "bench"
-LOOP = BUILD / "fetch_loop"
+LOOP = common.PROGRAMS / "fetch_loop"
 DATA = common.HERE / "data"
 FILES, FOLDERS, BMPS, BMP_BYTES = 1000, 50, 12, 16_001_078  # a gray BMP of 4000x4000
 WARM = ("plain", "uring", "pread")
@@ -39,12 +35,6 @@ class Round:
     bytes: int  # that reached the caller
     wall_s: float
     cpu_s: float
-
-
-def build_loop() -> None:
-    cmake = shutil.which("cmake", path=f"/usr/bin:{os.environ['PATH']}") or "cmake"
-    for words in (["-S", ROOT, "-B", BUILD, "-DCROPRING_TESTS=OFF"], ["--build", BUILD, "--target", "fetch_loop"]):
-        subprocess.run([cmake, *words], check=True, stdout=subprocess.DEVNULL)
 
 
 def make_files() -> list[str]:
@@ -107,7 +97,7 @@ def main() -> None:
     parser.add_argument("--cold-rounds", type=int, default=7, help="0: none")
     options = parser.parse_args()
 
-    build_loop()
+    common.build(LOOP)
     files, bmps = make_files(), make_bmps()
     facts = common.machine_facts(())
     measured = [run("warm", WARM, files, options.rounds), run("bmp warm", PARTS, bmps, options.rounds)]

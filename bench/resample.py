@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import random
-import shutil
 import statistics
 import subprocess
 import sys
@@ -26,9 +24,7 @@ import common
 import ours
 from make_set import DEFAULT_FOLDER, SOURCES, cut, open_source
 
-ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "bench"
-TIMER = BUILD / "resample_timer"
+TIMER = common.PROGRAMS / "resample_timer"
 PILLOW = "Pillow"
 LEVELS = ("plain C", "AVX2", "AVX-512")  # enum simd_level
 DTYPES = ("uint8", "float32", "float16")  # enum convert_dtype
@@ -92,12 +88,6 @@ class Timer:
     def results(self) -> np.ndarray:
         width, height = self.case.size
         return np.fromfile(self.out, np.uint8).reshape(len(self.case.pictures), height, width, -1)
-
-
-def build_timer() -> None:
-    cmake = shutil.which("cmake", path=f"/usr/bin:{os.environ['PATH']}") or "cmake"
-    for words in (["-S", ROOT, "-B", BUILD, "-DCROPRING_TESTS=OFF"], ["--build", BUILD, "--target", "resample_timer"]):
-        subprocess.run([cmake, *words], check=True, stdout=subprocess.DEVNULL)
 
 
 # ---------------------------------------------------------------- pictures
@@ -210,7 +200,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=7)
     options = parser.parse_args()
 
-    build_timer()
+    common.build(TIMER)
     compared = 0
     rows: list[Timing] = []
     for case in make_cases(options.folder):
