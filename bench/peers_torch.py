@@ -6,7 +6,7 @@ of from random numbers, which spares this side some time and makes both sides' p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,30 +17,37 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from common import Measurement, measure_epochs
 from plan import Plan
 
+Make = Callable[[str, Sequence[int], bool, int], np.ndarray]  # path, box, mirrored, side of the output -> (side, side, 3) uint8
+
+
+def pillow(path: str, box: Sequence[int], flipped: bool, size: int) -> np.ndarray:
+    with open(path, "rb") as file:
+        picture = Image.open(file).convert("RGB")
+    x, y, width, height = box
+    picture = picture.crop((x, y, x + width, y + height)).resize((size, size), Image.Resampling.BILINEAR)
+    if flipped:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.array(picture)
+
 
 class PlannedCrops(Dataset[tuple[np.ndarray, int]]):
     """Item = place in the plan, all epochs one after the other -> pixels (size, size, 3) uint8, and the class number."""
 
-    def __init__(self, plan: Plan, size: int) -> None:
+    def __init__(self, plan: Plan, size: int, make: Make = pillow) -> None:
         self.paths: list[str] = plan.paths.tolist()
         self.labels: list[int] = plan.labels.tolist()
         self.index: list[int] = plan.index.ravel().tolist()
         self.box: list[list[int]] = plan.box.reshape(-1, 4).tolist()
-        self.flipped: list[int] = plan.flipped.ravel().tolist()
+        self.flipped: list[bool] = plan.flipped.ravel().astype(bool).tolist()
         self.size = size
+        self.make = make
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, place: int) -> tuple[np.ndarray, int]:
         sample = self.index[place]
-        with open(self.paths[sample], "rb") as file:
-            picture = Image.open(file).convert("RGB")
-        x, y, width, height = self.box[place]
-        picture = picture.crop((x, y, x + width, y + height)).resize((self.size, self.size), Image.Resampling.BILINEAR)
-        if self.flipped[place]:
-            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return np.array(picture), self.labels[sample]
+        return self.make(self.paths[sample], self.box[place], self.flipped[place], self.size), self.labels[sample]
 
 
 class PlannedOrder(Sampler[int]):
@@ -62,12 +69,14 @@ class PlannedOrder(Sampler[int]):
 class PlannedLoader:
     """A DataLoader that goes through a plan; `images_per_loop` takes only the beginning of each epoch."""
 
-    def __init__(self, plan: Plan, *, workers: int, batch_size: int, size: int, images_per_loop: int | None = None) -> None:
+    def __init__(
+        self, plan: Plan, *, workers: int, batch_size: int, size: int, images_per_loop: int | None = None, make: Make = pillow
+    ) -> None:
         images_per_epoch = plan.index.shape[1]
         self.order = PlannedOrder(images_per_epoch, images_per_loop or images_per_epoch)
         # The default collation writes a batch straight into shared memory. "fork" is what a Linux user gets with Python 3.11.
         self.loader = DataLoader(
-            PlannedCrops(plan, size),
+            PlannedCrops(plan, size, make),
             batch_size=batch_size,
             sampler=self.order,
             num_workers=workers,
