@@ -52,7 +52,7 @@ bool jpeg_index_fits(const struct jpeg_index *index, const struct file_bytes *fi
  */
 struct jpeg_index_store;
 
-/* 170 gray pictures of 4000x4000, or 900 of 1920x1080. */
+/* The indexes of 170 gray pictures of 4000x4000, or of 1300 of 1920x1080 at 4:4:4. */
 #define JPEG_INDEX_BUDGET_BYTES ((size_t)32 << 20)
 
 /* Below this, what a splice costs by itself is no less than what it spares. */
