@@ -555,6 +555,60 @@ static void a_resampler_outlives_a_shortage_of_memory(void **state)
 	free(enough_memory.data);
 }
 
+/* ---- bands ---- */
+
+/* Hands out rows [0, height) of `source` in bands of 1 to most_rows, and spoils each when it has been taken. */
+static void take_in_bands(struct resampler *resampler, const struct pixels *source, uint32_t height_px, uint32_t most_rows)
+{
+	for (uint32_t row = 0, rows; row < height_px; row += rows) {
+		struct pixels band;
+
+		rows = random_between(1, most_rows);
+		rows = rows < height_px - row ? rows : height_px - row;
+		band = make_pixels(source->width_px, rows, source->channels);
+		memcpy(band.data, source->data + row * source->stride_bytes, rows * source->stride_bytes);
+		resampler_take(resampler, &band, 0, row);
+		memset(band.data, 0xa5, rows * band.stride_bytes);
+		free(band.data);
+	}
+}
+
+static void bands_give_the_bytes_of_a_whole_source_however_they_are_cut(void **state)
+{
+	for (int round = 0; round < 3000; round++) {
+		uint32_t most_px = round % 10 ? 150 : 1000;
+		enum resample_filter filter = (enum resample_filter)random_between(0, FILTERS - 1);
+		struct pixels noise = make_noise(random_between(1, most_px), random_between(1, most_px), round & 1 ? 3 : 1);
+		struct resample_axis x = random_axis(noise.width_px), y = random_axis(noise.height_px);
+		bool mirrored = random_between(0, 1);
+		struct pixels expected = make_pixels(x.out_px, y.out_px, noise.channels);
+		struct pixels got = make_pixels(x.out_px, y.out_px, noise.channels);
+
+		assert_int_equal(
+			resampler_run(*state, filter, &x, &y, &noise, 0, 0, mirrored, expected.data, expected.stride_bytes), 0);
+		assert_int_equal(resampler_begin(*state, filter, &x, &y, noise.channels, mirrored, got.data, got.stride_bytes), 0);
+		if (round % 3 == 0) /* breaks off, and comes once more */
+			take_in_bands(*state, &noise, random_between(1, noise.height_px), 20);
+		memset(got.data, 0xa5, got.stride_bytes * got.height_px);
+		take_in_bands(*state, &noise, noise.height_px, round % 4 ? 20 : 200);
+		assert_same_pixels(&expected, &got);
+		free(noise.data);
+		free(expected.data);
+		free(got.data);
+	}
+}
+
+/* 1500 x 200000 to 1 x 1 reads 300 MB at once; to 1 x 8 a fourth of it, in bands. */
+static void a_resize_that_would_keep_a_huge_picture_is_refused(void **state)
+{
+	struct resample_axis x = whole_axis(1500, 1), y = whole_axis(200000, 1);
+	uint8_t out[8];
+
+	assert_int_equal(resampler_begin(*state, RESAMPLE_BILINEAR, &x, &y, 1, false, out, 1), -ENOMEM);
+	y = whole_axis(200000, 8);
+	assert_int_equal(resampler_begin(*state, RESAMPLE_BILINEAR, &x, &y, 1, false, out, 1), 0);
+}
+
 int main(void)
 {
 	static const char *const level_names[] = {"plain", "AVX2", "AVX-512"};
@@ -573,6 +627,8 @@ int main(void)
 		cmocka_unit_test(a_plain_surface_stays_plain),
 		cmocka_unit_test(overshoot_is_clamped_to_black_and_white),
 		cmocka_unit_test(an_earlier_call_does_not_show_in_a_later_one),
+		cmocka_unit_test(bands_give_the_bytes_of_a_whole_source_however_they_are_cut),
+		cmocka_unit_test(a_resize_that_would_keep_a_huge_picture_is_refused),
 		cmocka_unit_test(sizes_that_overflow_are_refused),
 		cmocka_unit_test(a_resampler_outlives_a_shortage_of_memory),
 	};

@@ -18,25 +18,38 @@
  */
 enum { PLANS = 8 };
 
+/* Rows that later output rows read, but that their band takes away with it; see resampler_begin(). */
+#define CARRY_MAX_BYTES  ((size_t)192 << 20)
+#define CARRY_KEPT_BYTES ((size_t)16 << 20) /* for the next picture */
+
+/* Rows of the y extent: from `first` to `end`, counted from the extent's first one; data: where row `first` lies. */
+struct band {
+	const uint8_t *data;
+	size_t stride_bytes;
+	uint32_t first, end;
+};
+
 struct resampler {
 	const struct resample_kernels *kernels;
 	struct axis_plan x_plans[PLANS],
 		y_plans[PLANS]; /* the latest; apart, because across() and down() prepare them differently */
 	uint64_t use_count;
-	struct axis_plan *x, *y; /* of this run */
-	struct scratch middle;   /* rows between the passes: as many as the second one needs at a time */
-	struct scratch taps;     /* where the rows of one output row lie */
-};
+	struct scratch middle; /* rows between the passes: as many as the second one needs at a time */
+	struct scratch carry;  /* a ring of source rows from earlier bands */
+	struct scratch taps;   /* where the rows of one output row lie */
 
-/* Rows of pixels somewhere; out rows are the whole output. */
-struct source_rows {
-	const uint8_t *data;
-	size_t stride_bytes;
-};
-
-struct target_rows {
-	uint8_t *data;
-	size_t stride_bytes;
+	/* The resize that has begun. */
+	void (*take)(struct resampler *resampler, const struct band *band);
+	struct axis_plan *x, *y;
+	uint32_t channels;
+	bool mirrored;
+	uint8_t *out;
+	size_t out_stride_bytes;
+	size_t row_bytes;                 /* of a row in `carry` or `middle` */
+	uint32_t carry_rows, middle_rows; /* rings, of so many rows */
+	uint32_t taken;                   /* rows of the y extent */
+	uint32_t made;                    /* rows that went across into `middle` */
+	uint32_t done;                    /* output rows */
 };
 
 void resample_extent(enum resample_filter filter, const struct resample_axis *axis, uint32_t *begin, uint32_t *end)
@@ -49,43 +62,70 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-static size_t round_up(size_t count, size_t to)
+static uint32_t most(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint32_t round_up(uint32_t count, uint32_t to)
 {
 	return (count + to - 1) / to * to;
 }
 
-static void copy_row(const uint8_t *in, uint32_t width_px, uint32_t channels, bool mirrored, uint8_t *out)
+static uint8_t *out_row(const struct resampler *resampler, uint32_t output)
 {
-	if (mirrored)
-		mirror_row(in, width_px, channels, out);
-	else
-		memcpy(out, in, (size_t)width_px * channels);
+	return resampler->out + output * resampler->out_stride_bytes;
 }
 
-static void pick_nearest(const struct resampler *resampler, struct source_rows in, uint32_t channels, bool mirrored,
-                         struct target_rows out)
+static const uint8_t *band_row(const struct band *band, uint32_t row)
 {
-	const struct axis_span *columns = resampler->x->spans, *rows = resampler->y->spans;
-	uint32_t width_px = resampler->x->axis.out_px, in_width_px = resampler->x->end - resampler->x->begin;
+	return band->data + (size_t)(row - band->first) * band->stride_bytes;
+}
 
-	for (uint32_t i = 0; i < resampler->y->axis.out_px; i++, out.data += out.stride_bytes) {
-		const uint8_t *row = in.data + rows[i].first * in.stride_bytes;
-		const struct axis_span *column = mirrored ? columns + width_px - 1 : columns;
-		ptrdiff_t step = mirrored ? -1 : 1;
+static void take_copied(struct resampler *resampler, const struct band *band)
+{
+	uint32_t width_px = resampler->x->axis.out_px, channels = resampler->channels;
 
-		if (i > 0 && rows[i].first == rows[i - 1].first) {
-			memcpy(out.data, out.data - out.stride_bytes, (size_t)width_px * channels);
-		} else if (channels == 1) {
-			for (uint32_t x = 0; x < width_px; x++, column += step)
-				out.data[x] = row[column->first];
-		} else {
-			for (uint32_t x = 0; x < width_px; x++, column += step) {
-				/* four bytes are quicker than three, but for the last pixel of either row */
-				bool room = x + 1 < width_px && column->first + 1 < in_width_px;
+	for (uint32_t row = band->first; row < band->end; row++) {
+		if (resampler->mirrored)
+			mirror_row(band_row(band, row), width_px, channels, out_row(resampler, row));
+		else
+			memcpy(out_row(resampler, row), band_row(band, row), (size_t)width_px * channels);
+	}
+}
 
-				memcpy(out.data + (size_t)x * 3, row + (size_t)column->first * 3, room ? 4 : 3);
-			}
-		}
+static void pick_columns(const struct resampler *resampler, const uint8_t *row, uint8_t *out)
+{
+	const struct axis_plan *plan = resampler->x;
+	uint32_t width_px = plan->axis.out_px, in_width_px = plan->end - plan->begin;
+	const struct axis_span *column = resampler->mirrored ? plan->spans + width_px - 1 : plan->spans;
+	ptrdiff_t step = resampler->mirrored ? -1 : 1;
+
+	if (resampler->channels == 1) {
+		for (uint32_t x = 0; x < width_px; x++, column += step)
+			out[x] = row[column->first];
+		return;
+	}
+	for (uint32_t x = 0; x < width_px; x++, column += step) {
+		/* four bytes are quicker than three, but for the last pixel of either row */
+		bool room = x + 1 < width_px && column->first + 1 < in_width_px;
+
+		memcpy(out + (size_t)x * 3, row + (size_t)column->first * 3, room ? 4 : 3);
+	}
+}
+
+static void take_nearest(struct resampler *resampler, const struct band *band)
+{
+	const struct axis_plan *y = resampler->y;
+
+	for (; resampler->done < y->axis.out_px && y->spans[resampler->done].first < band->end; resampler->done++) {
+		uint32_t i = resampler->done, row = y->spans[i].first;
+
+		if (i > 0 && row == y->spans[i - 1].first)
+			memcpy(out_row(resampler, i), out_row(resampler, i - 1),
+			       (size_t)resampler->x->axis.out_px * resampler->channels);
+		else
+			pick_columns(resampler, band_row(band, row), out_row(resampler, i));
 	}
 }
 
@@ -102,99 +142,117 @@ static bool vertical_goes_first(const struct resample_axis *x, const struct resa
 }
 
 /* One output row from the rows that resampler->taps names. */
-static void down(const struct resampler *resampler, uint32_t output, size_t row_bytes, uint8_t *out)
+static void down(const struct resampler *resampler, uint32_t output, uint8_t *out)
 {
 	const struct axis_plan *y = resampler->y;
 
 	resampler->kernels->down(resampler->taps.data, y->weights + (size_t)output * y->weights_per_px, y->spans[output].count,
-	                         row_bytes, out);
+	                         resampler->row_bytes, out);
 }
 
-static void name_taps(const struct resampler *resampler, uint32_t output, struct source_rows in)
+static void across(const struct resampler *resampler, const uint8_t *in, size_t in_stride_bytes, uint32_t row_count, uint8_t *out,
+                   size_t out_stride_bytes)
 {
-	const struct axis_span *span = &resampler->y->spans[output];
+	resampler->kernels->across(resampler->x, resampler->channels, resampler->mirrored, in, in_stride_bytes, row_count, out,
+	                           out_stride_bytes);
+}
+
+static uint8_t *ring_row(const struct resampler *resampler, const struct scratch *ring, uint32_t ring_rows, uint32_t row)
+{
+	return (uint8_t *)ring->data + row % ring_rows * resampler->row_bytes;
+}
+
+static void name_taps(const struct resampler *resampler, const struct band *band, const struct axis_span *span)
+{
 	const uint8_t **taps = resampler->taps.data;
 
-	for (uint32_t tap = 0; tap < span->count; tap++)
-		taps[tap] = in.data + ((size_t)span->first + tap) * in.stride_bytes;
+	for (uint32_t row = span->first; row < span->first + span->count; row++)
+		*taps++ = row < band->first ? ring_row(resampler, &resampler->carry, resampler->carry_rows, row)
+		                            : band_row(band, row);
 }
 
-static int only_across(struct resampler *resampler, struct source_rows in, uint32_t channels, bool mirrored, struct target_rows out)
-{
-	uint32_t band = resampler->kernels->band_rows, rows = resampler->y->axis.out_px;
-
-	for (uint32_t row = 0; row < rows; row += band)
-		resampler->kernels->across(resampler->x, channels, mirrored, in.data + row * in.stride_bytes, in.stride_bytes,
-		                           least(band, rows - row), out.data + row * out.stride_bytes, out.stride_bytes);
-	return 0;
-}
-
-static int only_down(struct resampler *resampler, struct source_rows in, uint32_t channels, bool mirrored, struct target_rows out)
-{
-	uint32_t width_px = resampler->x->axis.out_px;
-	size_t row_bytes = (size_t)width_px * channels;
-
-	if (scratch_reserve(&resampler->middle, row_bytes, 1))
-		return -ENOMEM;
-	for (uint32_t i = 0; i < resampler->y->axis.out_px; i++) {
-		name_taps(resampler, i, in);
-		down(resampler, i, row_bytes, mirrored ? resampler->middle.data : out.data + i * out.stride_bytes);
-		if (mirrored)
-			mirror_row(resampler->middle.data, width_px, channels, out.data + i * out.stride_bytes);
-	}
-	return 0;
-}
-
-/* A band of rows at a time goes down and then across. */
-static int down_then_across(struct resampler *resampler, struct source_rows in, uint32_t channels, bool mirrored,
-                            struct target_rows out)
-{
-	uint32_t band = resampler->kernels->band_rows, rows = resampler->y->axis.out_px;
-	size_t in_row_bytes = (size_t)(resampler->x->end - resampler->x->begin) * channels;
-	uint8_t *middle;
-
-	if (scratch_reserve(&resampler->middle, band, in_row_bytes))
-		return -ENOMEM;
-	middle = resampler->middle.data;
-	for (uint32_t row = 0; row < rows; row += band) {
-		uint32_t band_rows = least(band, rows - row);
-
-		for (uint32_t i = 0; i < band_rows; i++) {
-			name_taps(resampler, row + i, in);
-			down(resampler, row + i, in_row_bytes, middle + i * in_row_bytes);
-		}
-		resampler->kernels->across(resampler->x, channels, mirrored, middle, in_row_bytes, band_rows,
-		                           out.data + row * out.stride_bytes, out.stride_bytes);
-	}
-	return 0;
-}
-
-/* A band of rows at a time goes across, into a ring of as many rows as an output row sees. */
-static int across_then_down(struct resampler *resampler, struct source_rows in, uint32_t channels, bool mirrored,
-                            struct target_rows out)
+/* The next output row's column of taps, if the band completes it. */
+static bool find_taps(const struct resampler *resampler, const struct band *band)
 {
 	const struct axis_plan *y = resampler->y;
-	uint32_t band = resampler->kernels->band_rows, rows = y->end - y->begin, made = 0;
-	size_t row_bytes = (size_t)resampler->x->axis.out_px * channels;
-	size_t ring_rows = round_up(least(y->weights_per_px + band, rows), band);
-	const uint8_t **taps = resampler->taps.data;
-	uint8_t *middle;
+	const struct axis_span *span = &y->spans[resampler->done];
 
-	if (scratch_reserve(&resampler->middle, ring_rows, row_bytes))
-		return -ENOMEM;
-	middle = resampler->middle.data;
-	for (uint32_t i = 0; i < y->axis.out_px; i++) {
-		struct axis_span span = y->spans[i];
+	if (resampler->done == y->axis.out_px || span->first + span->count > band->end)
+		return false;
+	name_taps(resampler, band, span);
+	return true;
+}
 
-		for (; made < span.first + span.count; made += band)
-			resampler->kernels->across(resampler->x, channels, mirrored, in.data + made * in.stride_bytes,
-			                           in.stride_bytes, least(band, rows - made), middle + made % ring_rows * row_bytes,
-			                           row_bytes);
-		for (uint32_t tap = 0; tap < span.count; tap++)
-			taps[tap] = middle + (span.first + tap) % ring_rows * row_bytes;
-		down(resampler, i, row_bytes, out.data + i * out.stride_bytes);
+/* Keeps what the output rows that are not done yet read of the band: fewer rows than one of them reads. */
+static void carry_on(struct resampler *resampler, const struct band *band)
+{
+	const struct axis_plan *y = resampler->y;
+
+	if (resampler->done == y->axis.out_px)
+		return;
+	for (uint32_t row = most(band->first, y->spans[resampler->done].first); row < band->end; row++)
+		memcpy(ring_row(resampler, &resampler->carry, resampler->carry_rows, row), band_row(band, row),
+		       resampler->row_bytes);
+}
+
+static void take_across(struct resampler *resampler, const struct band *band)
+{
+	uint32_t row_count = resampler->kernels->band_rows;
+
+	for (uint32_t row = band->first; row < band->end; row += row_count)
+		across(resampler, band_row(band, row), band->stride_bytes, least(row_count, band->end - row),
+		       out_row(resampler, row), resampler->out_stride_bytes);
+}
+
+static void take_down(struct resampler *resampler, const struct band *band)
+{
+	for (; find_taps(resampler, band); resampler->done++) {
+		uint8_t *out = out_row(resampler, resampler->done);
+
+		down(resampler, resampler->done, resampler->mirrored ? resampler->middle.data : out);
+		if (resampler->mirrored)
+			mirror_row(resampler->middle.data, resampler->x->axis.out_px, resampler->channels, out);
 	}
-	return 0;
+	carry_on(resampler, band);
+}
+
+/* As many rows as across() likes go down, and then across. */
+static void take_down_then_across(struct resampler *resampler, const struct band *band)
+{
+	while (find_taps(resampler, band)) {
+		uint32_t i = resampler->done++, in_middle = i % resampler->middle_rows;
+
+		down(resampler, i, ring_row(resampler, &resampler->middle, resampler->middle_rows, i));
+		if (in_middle + 1 == resampler->middle_rows || resampler->done == resampler->y->axis.out_px)
+			across(resampler, resampler->middle.data, resampler->row_bytes, in_middle + 1,
+			       out_row(resampler, i - in_middle), resampler->out_stride_bytes);
+	}
+	carry_on(resampler, band);
+}
+
+/* Rows go across, into a ring of as many as an output row reads, as soon as one needs them, and at the latest before they are gone. */
+static void take_across_then_down(struct resampler *resampler, const struct band *band)
+{
+	const struct axis_plan *y = resampler->y;
+	const uint8_t **taps = resampler->taps.data;
+
+	for (; resampler->done < y->axis.out_px; resampler->done++) {
+		struct axis_span span = y->spans[resampler->done];
+		uint32_t end = least(span.first + span.count, band->end), row_count;
+
+		for (; resampler->made < end; resampler->made += row_count) {
+			row_count = least(resampler->kernels->band_rows, band->end - resampler->made);
+			row_count = least(row_count, resampler->middle_rows - resampler->made % resampler->middle_rows);
+			across(resampler, band_row(band, resampler->made), band->stride_bytes, row_count,
+			       ring_row(resampler, &resampler->middle, resampler->middle_rows, resampler->made),
+			       resampler->row_bytes);
+		}
+		if (span.first + span.count > band->end)
+			return;
+		for (uint32_t tap = 0; tap < span.count; tap++)
+			taps[tap] = ring_row(resampler, &resampler->middle, resampler->middle_rows, span.first + tap);
+		down(resampler, resampler->done, out_row(resampler, resampler->done));
+	}
 }
 
 /* The plan of this axis, made in place of the one that was used least recently if there is none.  NULL: no memory. */
@@ -238,38 +296,100 @@ static int find_plans(struct resampler *resampler, enum resample_filter filter, 
 	return scratch_reserve(&resampler->taps, y->weights_per_px, sizeof(uint8_t *));
 }
 
-int resampler_run(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x,
-                  const struct resample_axis *y, const struct pixels *source, uint32_t source_x, uint32_t source_y, bool mirrored,
-                  uint8_t *out_data, size_t out_stride_bytes)
+static int reserve_carry(struct resampler *resampler, size_t row_bytes)
 {
-	struct target_rows out = {.data = out_data, .stride_bytes = out_stride_bytes};
-	struct source_rows in = {.stride_bytes = source->stride_bytes};
-	uint32_t channels = source->channels;
+	const struct axis_plan *y = resampler->y;
+	uint32_t row_count = least(y->weights_per_px, y->end - y->begin);
 
+	resampler->row_bytes = row_bytes;
+	resampler->carry_rows = row_count;
+	if (row_bytes > CARRY_MAX_BYTES / row_count)
+		return -ENOMEM;
+	return scratch_reserve(&resampler->carry, row_count, row_bytes);
+}
+
+static int reserve_middle(struct resampler *resampler, uint32_t row_count, size_t row_bytes)
+{
+	resampler->row_bytes = row_bytes;
+	resampler->middle_rows = row_count;
+	return scratch_reserve(&resampler->middle, row_count, row_bytes);
+}
+
+/* Chooses the passes. */
+static int choose_take(struct resampler *resampler)
+{
+	const struct axis_plan *x = resampler->x, *y = resampler->y;
+	uint32_t band_rows = resampler->kernels->band_rows, rows = y->end - y->begin;
+	size_t in_row_bytes = (size_t)(x->end - x->begin) * resampler->channels;
+	size_t out_row_bytes = (size_t)x->axis.out_px * resampler->channels;
+
+	if (x->is_shift && y->is_shift) {
+		resampler->take = take_copied;
+		return 0;
+	}
+	if (x->filter == RESAMPLE_NEAREST) {
+		resampler->take = take_nearest;
+		return 0;
+	}
+	if (y->is_shift) {
+		resampler->take = take_across;
+		return 0;
+	}
+	if (x->is_shift) {
+		resampler->take = take_down;
+		return reserve_carry(resampler, out_row_bytes) ? -ENOMEM : reserve_middle(resampler, 1, out_row_bytes);
+	}
+	if (vertical_goes_first(&x->axis, &y->axis)) {
+		resampler->take = take_down_then_across;
+		return reserve_carry(resampler, in_row_bytes) ? -ENOMEM : reserve_middle(resampler, band_rows, in_row_bytes);
+	}
+	resampler->take = take_across_then_down;
+	return reserve_middle(resampler, round_up(least(y->weights_per_px + band_rows, rows), band_rows), out_row_bytes);
+}
+
+int resampler_begin(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x,
+                    const struct resample_axis *y, uint32_t channels, bool mirrored, uint8_t *out, size_t out_stride_bytes)
+{
 	assert(channels == 1 || channels == 3);
+	if (resampler->carry.capacity_bytes > CARRY_KEPT_BYTES)
+		scratch_free(&resampler->carry);
 	if (find_plans(resampler, filter, x, y, channels))
 		return -ENOMEM;
-	assert(source_x <= resampler->x->begin && resampler->x->end - source_x <= source->width_px);
-	assert(source_y <= resampler->y->begin && resampler->y->end - source_y <= source->height_px);
-	in.data = source->data + (resampler->y->begin - source_y) * in.stride_bytes +
-	          (size_t)(resampler->x->begin - source_x) * channels;
+	resampler->channels = channels;
+	resampler->mirrored = mirrored;
+	resampler->out = out;
+	resampler->out_stride_bytes = out_stride_bytes;
+	return choose_take(resampler);
+}
 
-	if (resampler->x->is_shift && resampler->y->is_shift) {
-		for (uint32_t row = 0; row < y->out_px; row++)
-			copy_row(in.data + row * in.stride_bytes, x->out_px, channels, mirrored, out.data + row * out.stride_bytes);
-		return 0;
-	}
-	if (filter == RESAMPLE_NEAREST) {
-		pick_nearest(resampler, in, channels, mirrored, out);
-		return 0;
-	}
-	if (resampler->x->is_shift)
-		return only_down(resampler, in, channels, mirrored, out);
-	if (resampler->y->is_shift)
-		return only_across(resampler, in, channels, mirrored, out);
-	if (vertical_goes_first(x, y))
-		return down_then_across(resampler, in, channels, mirrored, out);
-	return across_then_down(resampler, in, channels, mirrored, out);
+void resampler_take(struct resampler *resampler, const struct pixels *rows, uint32_t source_x, uint32_t source_y)
+{
+	const struct axis_plan *x = resampler->x, *y = resampler->y;
+	uint32_t first = most(source_y, y->begin), end = least(source_y + rows->height_px, y->end);
+
+	assert(rows->channels == resampler->channels);
+	assert(source_x <= x->begin && x->end - source_x <= rows->width_px);
+	if (first >= end)
+		return;
+	if (first == y->begin)
+		resampler->taken = resampler->made = resampler->done = 0;
+	assert(first == y->begin + resampler->taken);
+	resampler->taken = end - y->begin;
+	resampler->take(resampler, &(struct band){.data = rows->data + (size_t)(first - source_y) * rows->stride_bytes +
+	                                                  (size_t)(x->begin - source_x) * rows->channels,
+	                                          .stride_bytes = rows->stride_bytes,
+	                                          .first = first - y->begin,
+	                                          .end = end - y->begin});
+}
+
+int resampler_run(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x,
+                  const struct resample_axis *y, const struct pixels *source, uint32_t source_x, uint32_t source_y, bool mirrored,
+                  uint8_t *out, size_t out_stride_bytes)
+{
+	if (resampler_begin(resampler, filter, x, y, source->channels, mirrored, out, out_stride_bytes))
+		return -ENOMEM;
+	resampler_take(resampler, source, source_x, source_y);
+	return 0;
 }
 
 struct resampler *resampler_open(enum simd_level level)
@@ -299,6 +419,7 @@ void resampler_close(struct resampler *resampler)
 		axis_plan_free(&resampler->y_plans[i]);
 	}
 	scratch_free(&resampler->middle);
+	scratch_free(&resampler->carry);
 	scratch_free(&resampler->taps);
 	free(resampler);
 }

@@ -48,11 +48,21 @@ struct resampler *resampler_open(enum simd_level level);
 void resampler_close(struct resampler *resampler);
 
 /*
- * Resizes.  `source` holds at least the extents of both axes; its pixel (0, 0) is source pixel (source_x, source_y) of the
- * axes' coordinates.  Writes y->out_px rows of x->out_px * source->channels bytes, out_stride_bytes apart; mirrored: each row from
- * right to left.
- * 0 or -ENOMEM.
+ * A resize whose source comes in bands: what resampler_take() makes of them are y->out_px rows of x->out_px * channels bytes in
+ * `out`, out_stride_bytes apart; mirrored: each row from right to left.  Spends all the memory that is needed.
+ * 0 or -ENOMEM, also when rows would have to be kept for more than 192 MB: nearly all of a huge picture, for a few output rows.
  */
+int resampler_begin(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x,
+                    const struct resample_axis *y, uint32_t channels, bool mirrored, uint8_t *out, size_t out_stride_bytes);
+
+/*
+ * The next rows, from the top down; together the bands hold at least the extents of both axes, and however they are cut, the same
+ * bytes come out.  Pixel (0, 0) of `rows` is source pixel (source_x, source_y) of the axes' coordinates.  The extent's first row
+ * begins anew, so a source may break off and come once more.  Nothing of `rows` is looked at later.
+ */
+void resampler_take(struct resampler *resampler, const struct pixels *rows, uint32_t source_x, uint32_t source_y);
+
+/* Both, for a source that is there as a whole. */
 int resampler_run(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x,
                   const struct resample_axis *y, const struct pixels *source, uint32_t source_x, uint32_t source_y, bool mirrored,
                   uint8_t *out, size_t out_stride_bytes);
