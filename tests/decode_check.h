@@ -158,6 +158,50 @@ static inline void check_probe_fails(struct decoder *decoder, struct file file, 
 	assert_true(decoder_reason(decoder)[0] != '\0');
 }
 
+/* A sink that keeps a region, and checks that each row comes once, in its turn. */
+struct kept {
+	struct decode_sink sink;
+	struct pixels region;
+	uint32_t row_count, band_count; /* that came, since it last began anew */
+	size_t largest_band_bytes;
+};
+
+static inline void kept_take(void *context, uint32_t first_row, const struct pixels *rows)
+{
+	struct kept *kept = context;
+	size_t band_bytes = rows->height_px * rows->stride_bytes;
+
+	if (first_row == 0)
+		kept->row_count = kept->band_count = 0;
+	assert_int_equal(first_row, kept->row_count);
+	assert_true(rows->height_px > 0 && rows->height_px <= kept->region.height_px - first_row);
+	assert_int_equal(rows->width_px, kept->region.width_px);
+	assert_int_equal(rows->channels, kept->region.channels);
+	for (uint32_t y = 0; y < rows->height_px; y++)
+		memcpy(kept->region.data + (first_row + y) * kept->region.stride_bytes, rows->data + y * rows->stride_bytes,
+		       kept->region.stride_bytes);
+	kept->row_count += rows->height_px;
+	kept->band_count++;
+	if (band_bytes > kept->largest_band_bytes)
+		kept->largest_band_bytes = band_bytes;
+}
+
+static inline void kept_open(struct kept *kept, const struct decode_want *want)
+{
+	*kept = (struct kept){.sink = {.take = kept_take, .context = kept},
+	                      .region = {.stride_bytes = (size_t)want->region.width * want->channels,
+	                                 .width_px = (uint32_t)want->region.width,
+	                                 .height_px = (uint32_t)want->region.height,
+	                                 .channels = want->channels}};
+	kept->region.data = calloc(kept->region.height_px, kept->region.stride_bytes);
+	assert_non_null(kept->region.data);
+}
+
+static inline void kept_close(struct kept *kept)
+{
+	free(kept->region.data);
+}
+
 /* Decodes a region; after a failure there is a reason and nothing of the picture before. */
 static inline enum item_status decode(struct decoder *decoder, struct file file, const struct image_info *info,
                                       const struct decode_want *want, struct pixels *out)

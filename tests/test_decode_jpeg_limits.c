@@ -47,12 +47,12 @@ static void a_progressive_picture_has_a_largest_size(void **state)
 	struct file file = jpeg_encode(&progressive);
 
 	(void)state;
-	jpeg_write_size(file, 0xc2, 4912, 4912); /* 24.1 megapixels of 9 bytes are begun; but the first scan ends too early */
+	jpeg_write_size(file, 0xc2, 6016, 6016); /* 36.2 megapixels of 6 bytes are begun; but the first scan ends too early */
 	assert_int_equal(decode_corner(decoder, file), ITEM_CORRUPT);
-	jpeg_write_size(file, 0xc2, 4936, 4936);
+	jpeg_write_size(file, 0xc2, 6040, 6040);
 	assert_int_equal(decode_corner(decoder, file), ITEM_TOO_LARGE);
 	assert_string_equal(decoder_reason(decoder),
-	                    "4936x4936 pixels in several scans (progressive), which takes over 208 MB; save it as baseline JPEG");
+	                    "6040x6040 pixels in several scans (progressive), which takes over 208 MB; save it as baseline JPEG");
 	jpeg_write_size(file, 0xc2, 65500, 65500);
 	assert_int_equal(decode_corner(decoder, file), ITEM_TOO_LARGE);
 	free(file.bytes);

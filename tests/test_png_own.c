@@ -30,7 +30,7 @@ static struct paths *open_paths(void)
 
 static void free_workspace(struct workspace *workspace)
 {
-	free(workspace->pixels.data);
+	free(workspace->band.data);
 	free(workspace->rows.data);
 	free(workspace->inflate.data);
 }
@@ -76,17 +76,21 @@ static void check_paths(struct paths *paths, const struct png_recipe *recipe, st
 	struct file_bytes bytes = file_whole(file);
 	struct image_info info = probe(&paths->libpng, file);
 	struct png_header header;
-	struct pixels out;
+	struct kept out;
 
+	kept_open(&out, want);
 	assert_true(png_chunks_header(file.bytes, file.byte_count, &header));
 	for (int i = 0; i < paths->levels; i++) {
-		if (!png_own_region(&paths->own[i], &bytes, &header, want, &out))
+		if (!png_own_rows(&paths->own[i], &bytes, &header, want, &out.sink))
 			fail_msg("not read: colour %d, filter %d, zlib level %d strategy %d window %d, layout %d", recipe->color,
 			         recipe->filter, recipe->level, recipe->strategy, recipe->window_bits, recipe->layout);
-		check_equal(names[i], recipe, &out, want, full);
+		assert_int_equal(out.row_count, want->region.height);
+		check_equal(names[i], recipe, &out.region, want, full);
 	}
-	assert_int_equal(png_fallback_region(&paths->libpng, &bytes, &info, want, &out), ITEM_OK);
-	check_equal("libpng", recipe, &out, want, full);
+	assert_int_equal(png_fallback_rows(&paths->libpng, &bytes, &info, want, &out.sink), ITEM_OK);
+	assert_int_equal(out.row_count, want->region.height);
+	check_equal("libpng", recipe, &out.region, want, full);
+	kept_close(&out);
 }
 
 /* The whole picture and random boxes of it, as RGB and luma. */
@@ -191,16 +195,20 @@ static enum item_status check_verdict(struct paths *paths, struct file file, con
 {
 	struct workspace *own = &paths->own[paths->levels - 1], *libpng = &paths->libpng;
 	struct file_bytes bytes = file_whole(file);
-	struct pixels out, expected;
+	struct kept out, expected;
 
+	kept_open(&out, want);
+	kept_open(&expected, want);
 	own->reason[0] = libpng->reason[0] = '\0';
 
-	enum item_status status = decode_png_region(own, &bytes, info, want, &out);
-	enum item_status judged = png_fallback_region(libpng, &bytes, info, want, &expected);
+	enum item_status status = decode_png_rows(own, &bytes, info, want, &out.sink);
+	enum item_status judged = png_fallback_rows(libpng, &bytes, info, want, &expected.sink);
 
 	assert_int_equal(status, judged);
 	assert_string_equal(own->reason, libpng->reason);
-	assert_true(status != ITEM_OK || equals(&out, &expected));
+	assert_true(status != ITEM_OK || equals(&out.region, &expected.region));
+	kept_close(&out);
+	kept_close(&expected);
 	return status;
 }
 
@@ -379,9 +387,10 @@ static void a_stream_of_empty_blocks_ends_in_time(void **state)
 	struct workspace *own = &paths->own[0];
 	struct file stream = {malloc(STREAM_BYTES), STREAM_BYTES};
 	struct decode_want want = {{0, 0, 100, 60}, 1, 8};
-	struct pixels out;
+	struct kept out;
 
 	(void)state;
+	kept_open(&out, &want);
 	assert_non_null(stream.bytes);
 	memcpy(stream.bytes, "\x78\x9c", 2);
 	for (size_t i = 2; i < STREAM_BYTES; i++)
@@ -391,10 +400,11 @@ static void a_stream_of_empty_blocks_ends_in_time(void **state)
 	struct file_bytes bytes = file_whole(file);
 	struct image_info info = probe(own, file);
 
-	assert_int_equal(decode_png_region(own, &bytes, &info, &want, &out), ITEM_TRUNCATED);
+	assert_int_equal(decode_png_rows(own, &bytes, &info, &want, &out.sink), ITEM_TRUNCATED);
 	own->timeout_ms = 1;
-	assert_int_equal(decode_png_region(own, &bytes, &info, &want, &out), ITEM_TIMEOUT);
+	assert_int_equal(decode_png_rows(own, &bytes, &info, &want, &out.sink), ITEM_TIMEOUT);
 	assert_string_equal(own->reason, "not decoded within 1 ms of CPU time");
+	kept_close(&out);
 	free(file.bytes);
 	free(stream.bytes);
 	close_paths(paths);
@@ -412,8 +422,9 @@ static void other_kinds_are_left_to_libpng(void **state)
 		struct file file = {NULL, 0};
 		struct decode_want want = {{0, 0, 8, 4}, 3, 8};
 		struct png_header header;
-		struct pixels out;
+		struct kept out;
 
+		kept_open(&out, &want);
 		file_append(&file, "\x89PNG\r\n\x1a\n", 8);
 		png_append_chunk(&file, "IHDR", ihdr, sizeof ihdr);
 		png_append_chunk(&file, "IDAT", stream.bytes, stream.byte_count);
@@ -422,8 +433,9 @@ static void other_kinds_are_left_to_libpng(void **state)
 		struct image_info info = probe(&paths->libpng, file);
 
 		assert_true(png_chunks_header(file.bytes, file.byte_count, &header));
-		assert_false(png_own_region(&paths->own[0], &bytes, &header, &want, &out));
-		assert_int_equal(decode_png_region(&paths->own[0], &bytes, &info, &want, &out), ITEM_OK);
+		assert_false(png_own_rows(&paths->own[0], &bytes, &header, &want, &out.sink));
+		assert_int_equal(decode_png_rows(&paths->own[0], &bytes, &info, &want, &out.sink), ITEM_OK);
+		kept_close(&out);
 		free(file.bytes);
 	}
 	free(stream.bytes);

@@ -1,5 +1,5 @@
 /*
- * Stage 3 of 5, decode: the runs of an RLE4 or RLE8 BMP in, the pixels of a region out.  Any thread.
+ * Stage 3 of 5, decode: the runs of an RLE4 or RLE8 BMP in, the indices of a region's pixels out.  Any thread.
  *
  * Source of the format: Microsoft, "Bitmap Compression".  Two bytes a code:
  *
@@ -20,32 +20,23 @@ enum { CODE_END_OF_ROW = 0, CODE_END_OF_PICTURE = 1, CODE_MOVE = 2, MAX_RUN_PX =
 
 /* Positions count pixels in the order of the file. */
 struct bmp_rle {
-	struct unpack unpack; /* of indices */
 	uint64_t width_px;
 	uint64_t region_begin, region_end; /* whole rows */
-	uint64_t left_px;
-	bool top_row_first;
-	uint8_t *indices; /* the region's columns of the row that ends at row_end */
-	const struct pixels *out;
+	uint64_t left_px, columns;         /* of the region */
+	uint8_t *indices;                  /* the region's columns of the row that ends at row_end */
+	ptrdiff_t next_row_bytes;          /* from there to the row that comes next in the file */
 
 	uint64_t position;
 	uint64_t x;       /* pixels of this row; more than there is room for when they went on into the next one */
 	uint64_t row_end; /* of the region's row that is being filled */
-	uint32_t rows_done;
 };
 
-/* Goes on to `position`; the region's rows that are now complete are unpacked. */
+/* Goes on to `position`, past the region's rows that are now complete. */
 static void move_to(struct bmp_rle *rle, uint64_t position)
 {
-	const struct pixels *out = rle->out;
-
 	rle->position = position;
-	while (rle->row_end <= position && rle->row_end <= rle->region_end) {
-		uint32_t line = rle->top_row_first ? rle->rows_done : out->height_px - 1 - rle->rows_done;
-
-		unpack_row(&rle->unpack, rle->indices, 0, out->width_px, out->channels, out->data + line * out->stride_bytes);
-		memset(rle->indices, 0, out->width_px);
-		rle->rows_done++;
+	while (rle->row_end <= position && rle->row_end < rle->region_end) {
+		rle->indices += rle->next_row_bytes;
 		rle->row_end += rle->width_px;
 	}
 }
@@ -59,7 +50,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 static void fill_columns(struct bmp_rle *rle, uint64_t begin, uint64_t count, const uint8_t *pixels)
 {
 	uint64_t from = begin > rle->left_px ? begin : rle->left_px;
-	uint64_t to = smaller(begin + count, rle->left_px + rle->out->width_px);
+	uint64_t to = smaller(begin + count, rle->left_px + rle->columns);
 
 	if (from < to)
 		memcpy(rle->indices + (from - rle->left_px), pixels + (from - begin), to - from);
@@ -147,27 +138,26 @@ static void walk(struct bmp_rle *rle, bool halves, const uint8_t *bytes, uint64_
 }
 
 enum item_status bmp_rle_region(const struct bmp_header *header, const struct file_bytes *file, const struct box *region,
-                                uint8_t *indices, const struct pixels *out, struct workspace *workspace)
+                                uint8_t *indices, struct workspace *workspace)
 {
 	uint32_t top = (uint32_t)region->y, bottom = top + (uint32_t)region->height - 1;
 	uint32_t first = bmp_header_stored_row(header, header->top_row_first ? top : bottom);
+	size_t row_bytes = (size_t)region->width, last_row_at = ((size_t)region->height - 1) * row_bytes;
 	struct bmp_rle rle = {
-		.unpack = header->unpack,
 		.width_px = header->width_px,
 		.region_begin = (uint64_t)first * header->width_px,
 		.region_end = ((uint64_t)first + (uint32_t)region->height) * header->width_px,
 		.left_px = (uint32_t)region->x,
-		.top_row_first = header->top_row_first,
-		.indices = indices,
-		.out = out,
+		.columns = row_bytes,
+		.indices = indices + (header->top_row_first ? 0 : last_row_at),
+		.next_row_bytes = header->top_row_first ? (ptrdiff_t)row_bytes : -(ptrdiff_t)row_bytes,
 	};
 
-	rle.unpack.pixel_bits = 8;
 	rle.row_end = rle.region_begin + rle.width_px;
-	memset(indices, 0, out->width_px);
+	memset(indices, 0, last_row_at + row_bytes);
 	if (header->pixels_at <= file->gap_at)
 		walk(&rle, header->compression == BMP_RLE4, file->data, header->pixels_at, file->gap_at);
-	if (rle.rows_done < out->height_px)
+	if (rle.position < rle.region_end)
 		return workspace_fail(workspace, ITEM_TRUNCATED, "the BMP's runs end in row %llu of %u",
 		                      (unsigned long long)(rle.position / rle.width_px), header->height_px);
 	return ITEM_OK;

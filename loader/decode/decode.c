@@ -1,6 +1,7 @@
 /* Stage 3 of 5, decode: compressed bytes and a wanted region in, the region's pixels out.  One decoder per thread. */
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "loader/decode/decode.h"
 #include "loader/decode/decode_bmp.h"
@@ -9,8 +10,12 @@
 #include "loader/decode/sniff.h"
 #include "loader/decode/workspace.h"
 
+/* What a scratch may keep for the next image: one huge picture must not hold its memory for the rest of the run. */
+#define SCRATCH_KEPT_BYTES ((size_t)16 << 20)
+
 struct decoder {
 	struct workspace workspace;
+	struct scratch region; /* decode_region()'s */
 };
 
 struct decoder *decoder_open(const struct decode_limits *limits)
@@ -30,7 +35,8 @@ void decoder_close(struct decoder *decoder)
 {
 	if (!decoder)
 		return;
-	free(decoder->workspace.pixels.data);
+	free(decoder->region.data);
+	free(decoder->workspace.band.data);
 	free(decoder->workspace.rows.data);
 	free(decoder->workspace.inflate.data);
 	free(decoder->workspace.splice.data);
@@ -100,34 +106,72 @@ static enum item_status check_want(struct workspace *workspace, const struct ima
 	return ITEM_OK;
 }
 
-enum item_status decode_region(struct decoder *decoder, const struct file_bytes *file, const struct image_info *info,
-                               const struct decode_want *want, struct pixels *out)
+static void trim(struct scratch *scratch)
+{
+	if (scratch->capacity_bytes <= SCRATCH_KEPT_BYTES)
+		return;
+	free(scratch->data);
+	*scratch = (struct scratch){0};
+}
+
+enum item_status decode_rows(struct decoder *decoder, const struct file_bytes *file, const struct image_info *info,
+                             const struct decode_want *want, const struct decode_sink *sink)
 {
 	struct workspace *workspace = &decoder->workspace;
 	enum item_status status;
 
-	*out = (struct pixels){0};
 	workspace->reason[0] = '\0';
+	trim(&workspace->band);
+	trim(&workspace->rows);
+	trim(&workspace->splice);
 	status = check_want(workspace, info, want);
 	if (status != ITEM_OK)
 		return status;
 
 	switch (info->format) {
 	case IMAGE_JPEG:
-		status = decode_jpeg_region(workspace, file, info, want, out);
-		break;
+		return decode_jpeg_rows(workspace, file, info, want, sink);
 	case IMAGE_PNG:
-		status = decode_png_region(workspace, file, info, want, out);
-		break;
+		return decode_png_rows(workspace, file, info, want, sink);
 	case IMAGE_BMP:
-		status = decode_bmp_region(workspace, file, info, want, out);
-		break;
+		return decode_bmp_rows(workspace, file, info, want, sink);
 	default:
 		return workspace_fail(workspace, ITEM_NOT_AN_IMAGE, "was not probed");
 	}
-	/* What lies in the workspace after a failure is no picture. */
+}
+
+/* The sink of decode_region(): context is its *out. */
+static void keep_rows(void *context, uint32_t first_row, const struct pixels *rows)
+{
+	const struct pixels *out = context;
+
+	for (uint32_t y = 0; y < rows->height_px; y++)
+		memcpy(out->data + (first_row + y) * out->stride_bytes, rows->data + y * rows->stride_bytes, out->stride_bytes);
+}
+
+enum item_status decode_region(struct decoder *decoder, const struct file_bytes *file, const struct image_info *info,
+                               const struct decode_want *want, struct pixels *out)
+{
+	struct pixels region = {.stride_bytes = (size_t)want->region.width * want->channels,
+	                        .width_px = (uint32_t)want->region.width,
+	                        .height_px = (uint32_t)want->region.height,
+	                        .channels = want->channels};
+	enum item_status status;
+
+	*out = (struct pixels){0};
+	decoder->workspace.reason[0] = '\0';
+	trim(&decoder->region);
+	status = check_want(&decoder->workspace, info, want);
+	if (status == ITEM_OK)
+		status = workspace_reserve(&decoder->workspace, &decoder->region, region.height_px, region.stride_bytes);
 	if (status != ITEM_OK)
-		*out = (struct pixels){0};
+		return status;
+	region.data = decoder->region.data;
+	status = decode_rows(
+		decoder, file, info, want,
+		&(struct decode_sink){.take = keep_rows, .context = &region, .kept_bytes = region.stride_bytes * region.height_px});
+	if (status == ITEM_OK)
+		*out = region;
 	return status;
 }
 

@@ -36,6 +36,23 @@ struct decode_want {
 	uint32_t scale_eighths; /* 8: full size; 1 to 7: DCT-domain reduction, JPEG only */
 };
 
+/*
+ * Where a region's rows go as they are decoded: from the top down in bands, each of the region's whole width and valid during the
+ * call only.  first_row counts from the region's top; at 0 it begins anew, which happens when a quick way through the file fails
+ * and another one is tried.  take() cannot fail, and what it has been given is no picture until decode_rows() says so.
+ */
+struct decode_sink {
+	void (*take)(void *context, uint32_t first_row, const struct pixels *rows);
+	void *context;
+	size_t kept_bytes; /* what it spends on keeping the region, if it does: counts towards DECODE_MAX_BYTES */
+};
+
+/*
+ * What one file may take where its format gives no row before all of it is decoded: interlaced PNG, run-length encoded BMP, JPEG of
+ * several scans.  All others are decoded in a few MB.
+ */
+#define DECODE_MAX_BYTES ((size_t)208 << 20)
+
 struct decoder;
 
 /* NULL when memory is short. */
@@ -46,15 +63,21 @@ void decoder_close(struct decoder *decoder);
 enum item_status decode_probe(struct decoder *decoder, const struct file_bytes *file, struct image_info *info);
 
 /*
- * Decodes want->region of the image that decode_probe() described.  On ITEM_OK *out is exactly the region's size, to be
- * read only, and valid until the decoder's next call: it lies in the decoder's own memory, or in the file's bytes when rows
- * are stored as they are wanted.  Pixels equal those of a full decode by Pillow, converted to "RGB" or "L", then cropped.
+ * Decodes want->region of the image that decode_probe() described, into the sink.  Pixels equal those of a full decode by Pillow,
+ * converted to "RGB" or "L", then cropped.
+ */
+enum item_status decode_rows(struct decoder *decoder, const struct file_bytes *file, const struct image_info *info,
+                             const struct decode_want *want, const struct decode_sink *sink);
+
+/*
+ * The same for who wants the region as a whole.  On ITEM_OK *out is exactly its size, to be read only, and valid until the decoder's
+ * next call.
  */
 enum item_status decode_region(struct decoder *decoder, const struct file_bytes *file, const struct image_info *info,
                                const struct decode_want *want, struct pixels *out);
 
 /*
- * What of a file must be there for decode_region() beyond its first bytes, which are at hand.  False: the whole file, because
+ * What of a file must be there for decode_rows() beyond its first bytes, which are at hand.  False: the whole file, because
  * its format has no rows to pick, the head is too short or faulty, or nothing would be saved.  True: *part, which is one run
  * of bytes from the head's end on or later, or rows, the first of which may lie in the head; row_count 0: the head is enough.
  * Both need no decoder and spend no memory; any thread.

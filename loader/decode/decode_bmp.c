@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "loader/decode/bands.h"
 #include "loader/decode/bmp_header.h"
 #include "loader/decode/bmp_rle.h"
 #include "loader/decode/decode_bmp.h"
@@ -85,7 +86,7 @@ bool decode_bmp_part(const struct file_bytes *head, const struct image_info *inf
  * between.
  */
 static bool point_at_rows(const struct bmp_header *header, const struct span *span, const struct file_bytes *file,
-                          const struct decode_want *want, struct pixels *out)
+                          const struct decode_want *want, struct pixels *rows)
 {
 	const struct box *region = &want->region;
 	uint64_t row_bytes = span->end_bytes - span->begin_bytes;
@@ -98,55 +99,73 @@ static bool point_at_rows(const struct bmp_header *header, const struct span *sp
 	if (!first || !second || !last || second < first || last < first ||
 	    (uint64_t)(second - first) * (row_count - 1) != (uint64_t)(last - first))
 		return false;
-	*out = (struct pixels){.data = (uint8_t *)first,
-	                       .stride_bytes = (size_t)(second - first),
-	                       .width_px = (uint32_t)region->width,
-	                       .height_px = row_count,
-	                       .channels = want->channels};
+	*rows = (struct pixels){.data = (uint8_t *)first,
+	                        .stride_bytes = (size_t)(second - first),
+	                        .width_px = (uint32_t)region->width,
+	                        .height_px = row_count,
+	                        .channels = want->channels};
 	return true;
 }
 
+/* Runs begin with the last row, as a rule, so all of the region's are kept: as indices, a byte each. */
 static enum item_status read_runs(const struct bmp_header *header, struct workspace *workspace, const struct file_bytes *file,
-                                  const struct decode_want *want, struct pixels *out)
+                                  const struct decode_want *want, const struct decode_sink *sink)
 {
-	enum item_status status = workspace_reserve_region(workspace, want, out);
+	const struct box *region = &want->region;
+	struct unpack unpack = header->unpack;
+	struct bands bands;
+	enum item_status status = workspace_reserve_whole(workspace, sink, &workspace->rows, (size_t)region->height,
+	                                                  (size_t)region->width, "save the BMP without run-length encoding");
 
 	if (status == ITEM_OK)
-		status = workspace_reserve(workspace, &workspace->rows, 1, out->width_px);
-	return status == ITEM_OK ? bmp_rle_region(header, file, &want->region, workspace->rows.data, out, workspace) : status;
+		status = bmp_rle_region(header, file, region, workspace->rows.data, workspace);
+	if (status == ITEM_OK)
+		status = bands_open(&bands, workspace, want, sink);
+	if (status != ITEM_OK)
+		return status;
+	unpack.pixel_bits = 8;
+	for (int32_t line = 0; line < region->height; line++)
+		unpack_row(&unpack, workspace->rows.data + (size_t)line * (uint32_t)region->width, 0, (uint32_t)region->width,
+		           want->channels, bands_next_row(&bands));
+	bands_close(&bands);
+	return ITEM_OK;
 }
 
 static enum item_status read_rows(const struct bmp_header *header, struct workspace *workspace, const struct file_bytes *file,
-                                  const struct decode_want *want, struct pixels *out)
+                                  const struct decode_want *want, const struct decode_sink *sink)
 {
 	const struct box *region = &want->region;
 	struct span span = region_span(header, region);
 	uint64_t row_bytes = span.end_bytes - span.begin_bytes;
 	uint32_t last_in_file = (uint32_t)(header->top_row_first ? region->y + (region->height - 1) : region->y);
 	enum item_status status;
+	struct pixels rows;
+	struct bands bands;
 
 	/* Before memory is spent. */
 	if (!file_bytes_at(file, row_at(header, last_in_file) + span.begin_bytes, row_bytes))
 		return workspace_fail(workspace, ITEM_TRUNCATED, "the BMP ends before its pixels do");
-	if (unpack_is_copy(&header->unpack, want->channels) && point_at_rows(header, &span, file, want, out))
+	if (unpack_is_copy(&header->unpack, want->channels) && point_at_rows(header, &span, file, want, &rows)) {
+		sink->take(sink->context, 0, &rows);
 		return ITEM_OK;
-	status = workspace_reserve_region(workspace, want, out);
+	}
+	status = bands_open(&bands, workspace, want, sink);
 	if (status != ITEM_OK)
 		return status;
-	for (uint32_t line = 0; line < out->height_px; line++) {
-		uint64_t at = row_at(header, (uint32_t)region->y + line) + span.begin_bytes;
+	for (int32_t line = 0; line < region->height; line++) {
+		uint64_t at = row_at(header, (uint32_t)(region->y + line)) + span.begin_bytes;
 		const uint8_t *row = file_bytes_at(file, at, row_bytes);
 
 		if (!row)
 			return workspace_fail(workspace, ITEM_TRUNCATED, "rows of the BMP are missing");
-		unpack_row(&header->unpack, row, span.skipped_px, out->width_px, out->channels,
-		           out->data + line * out->stride_bytes);
+		unpack_row(&header->unpack, row, span.skipped_px, (uint32_t)region->width, want->channels, bands_next_row(&bands));
 	}
+	bands_close(&bands);
 	return ITEM_OK;
 }
 
-enum item_status decode_bmp_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
-                                   const struct decode_want *want, struct pixels *out)
+enum item_status decode_bmp_rows(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                 const struct decode_want *want, const struct decode_sink *sink)
 {
 	struct bmp_header header;
 	enum item_status status = bmp_header_parse(&header, file, workspace);
@@ -157,6 +176,6 @@ enum item_status decode_bmp_region(struct workspace *workspace, const struct fil
 		return status;
 	if (header.unpack.kind == UNPACK_INDEX)
 		bmp_header_read_palette(&header, file);
-	return bmp_header_has_runs(&header) ? read_runs(&header, workspace, file, want, out)
-	                                    : read_rows(&header, workspace, file, want, out);
+	return bmp_header_has_runs(&header) ? read_runs(&header, workspace, file, want, sink)
+	                                    : read_rows(&header, workspace, file, want, sink);
 }

@@ -14,6 +14,7 @@
 
 #include <jerror.h>
 
+#include "loader/decode/bands.h"
 #include "loader/decode/decode_jpeg.h"
 #include "loader/decode/exif.h"
 #include "loader/decode/jpeg_cmyk.h"
@@ -48,7 +49,7 @@ struct decode_jpeg {
 	struct image_info *found;        /* probe only */
 	const struct image_info *probed; /* region only, as the next two */
 	const struct decode_want *want;
-	struct pixels *out;
+	const struct decode_sink *sink;
 };
 
 _Static_assert(sizeof((struct workspace *)0)->reason >= JMSG_LENGTH_MAX, "libjpeg's messages fit");
@@ -225,25 +226,27 @@ static size_t row_stride_bytes(size_t row_bytes)
 	return (row_bytes + ROW_MISALIGNMENT_BYTES + 31) / 32 * 32;
 }
 
-/* Rows go straight to where they stay, the columns beside the region with them. */
+/* Rows are handed out where libjpeg writes them, between the columns beside the region. */
 static enum item_status read_pixels(struct decode_jpeg *jpeg, const struct columns *columns)
 {
 	struct workspace *workspace = jpeg->workspace;
 	const struct box *region = &jpeg->want->region;
-	uint32_t channels = jpeg->want->channels;
-	size_t stride_bytes = row_stride_bytes((size_t)columns->count * channels);
-	enum item_status status = workspace_reserve(workspace, &workspace->pixels, (size_t)region->height, stride_bytes);
-	uint8_t *rows;
+	uint32_t channels = jpeg->want->channels, row_count = (uint32_t)region->height, band_rows;
+	struct pixels rows = {.stride_bytes = row_stride_bytes((size_t)columns->count * channels),
+	                      .width_px = (uint32_t)region->width,
+	                      .channels = channels};
+	enum item_status status = workspace_reserve_band(workspace, region, rows.stride_bytes, &band_rows);
+	uint8_t *first;
 
 	if (status != ITEM_OK)
 		return status;
-	rows = workspace->pixels.data + ROW_MISALIGNMENT_BYTES;
-	read_rows(&jpeg->codec, rows, stride_bytes, (JDIMENSION)region->height);
-	*jpeg->out = (struct pixels){.data = rows + (size_t)((JDIMENSION)region->x - columns->first) * channels,
-	                             .stride_bytes = stride_bytes,
-	                             .width_px = (uint32_t)region->width,
-	                             .height_px = (uint32_t)region->height,
-	                             .channels = channels};
+	first = workspace->band.data + ROW_MISALIGNMENT_BYTES;
+	rows.data = first + (size_t)((JDIMENSION)region->x - columns->first) * channels;
+	for (uint32_t y = 0; y < row_count; y += rows.height_px) {
+		rows.height_px = row_count - y < band_rows ? row_count - y : band_rows;
+		read_rows(&jpeg->codec, first, rows.stride_bytes, rows.height_px);
+		jpeg->sink->take(jpeg->sink->context, y, &rows);
+	}
 	return ITEM_OK;
 }
 
@@ -251,7 +254,8 @@ static enum item_status read_cmyk(struct decode_jpeg *jpeg, const struct columns
 {
 	struct workspace *workspace = jpeg->workspace;
 	const struct box *region = &jpeg->want->region;
-	enum item_status status = workspace_reserve_region(workspace, jpeg->want, jpeg->out);
+	struct bands bands;
+	enum item_status status = bands_open(&bands, workspace, jpeg->want, jpeg->sink);
 	uint8_t *row;
 
 	if (status == ITEM_OK)
@@ -259,11 +263,12 @@ static enum item_status read_cmyk(struct decode_jpeg *jpeg, const struct columns
 	if (status != ITEM_OK)
 		return status;
 	row = workspace->rows.data + ROW_MISALIGNMENT_BYTES;
-	for (uint32_t y = 0; y < jpeg->out->height_px; y++) {
+	for (int32_t line = 0; line < region->height; line++) {
 		read_rows(&jpeg->codec, row, 0, 1);
-		jpeg_cmyk_convert(row + ((size_t)(JDIMENSION)region->x - columns->first) * 4, jpeg->out->width_px,
-		                  jpeg->out->channels, jpeg->out->data + y * jpeg->out->stride_bytes);
+		jpeg_cmyk_convert(row + ((size_t)(JDIMENSION)region->x - columns->first) * 4, (uint32_t)region->width,
+		                  jpeg->want->channels, bands_next_row(&bands));
 	}
+	bands_close(&bands);
 	return ITEM_OK;
 }
 
@@ -284,7 +289,7 @@ static enum item_status read_region(struct decode_jpeg *jpeg)
 	codec->out_color_space = is_cmyk ? JCS_CMYK : want->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
 	codec->scale_num = want->scale_eighths;
 	codec->scale_denom = 8;
-	jpeg_limits_bound_memory(codec);
+	jpeg_limits_bound_memory(codec, jpeg->sink->kept_bytes);
 	jpeg->pixels_begun = true;
 	(void)jpeg_start_decompress(codec);
 	on_progress((j_common_ptr)codec); /* which reports nothing while it skips rows */
@@ -326,30 +331,30 @@ enum item_status decode_jpeg_probe(struct workspace *workspace, const struct fil
 }
 
 static enum item_status decode_file(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
-                                    const struct decode_want *want, struct pixels *out)
+                                    const struct decode_want *want, const struct decode_sink *sink)
 {
 	struct decode_jpeg jpeg = {.bytes = file->data,
 	                           .byte_count = bytes_before_gap(file),
 	                           .workspace = workspace,
 	                           .probed = info,
 	                           .want = want,
-	                           .out = out};
+	                           .sink = sink};
 
 	return attempt(&jpeg, read_region);
 }
 
-enum item_status decode_jpeg_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
-                                    const struct decode_want *want, struct pixels *out)
+enum item_status decode_jpeg_rows(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                  const struct decode_want *want, const struct decode_sink *sink)
 {
 	struct jpeg_splice splice;
 
 	if (jpeg_splice(workspace, file, info, want, &splice)) {
-		enum item_status status = decode_file(workspace, &splice.file, &splice.info, &splice.want, out);
+		enum item_status status = decode_file(workspace, &splice.file, &splice.info, &splice.want, sink);
 
 		/* What is wrong with a file is told of the whole file. */
 		if (status == ITEM_OK || status == ITEM_TIMEOUT)
 			return status;
 		workspace->reason[0] = '\0';
 	}
-	return decode_file(workspace, file, info, want, out);
+	return decode_file(workspace, file, info, want, sink);
 }

@@ -37,8 +37,8 @@ enum item_status decode_png_probe(struct workspace *workspace, const struct file
 	return workspace_check_size(workspace, info->width_px, info->height_px);
 }
 
-enum item_status decode_png_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
-                                   const struct decode_want *want, struct pixels *out)
+enum item_status decode_png_rows(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                 const struct decode_want *want, const struct decode_sink *sink)
 {
 	struct png_header header;
 
@@ -50,9 +50,9 @@ enum item_status decode_png_region(struct workspace *workspace, const struct fil
 
 		if (status != ITEM_OK)
 			return status;
-		if (png_own_region(workspace, file, &header, want, out))
+		if (png_own_rows(workspace, file, &header, want, sink))
 			return ITEM_OK;
 		workspace->reason[0] = '\0';
 	}
-	return png_fallback_region(workspace, file, info, want, out);
+	return png_fallback_rows(workspace, file, info, want, sink);
 }

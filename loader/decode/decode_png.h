@@ -9,9 +9,9 @@
 
 #include "loader/decode/workspace.h"
 
-/* As decode_probe() and decode_region(); on success *out describes memory of the workspace. */
+/* As decode_probe() and decode_rows(). */
 enum item_status decode_png_probe(struct workspace *workspace, const struct file_bytes *file, struct image_info *info);
-enum item_status decode_png_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
-                                   const struct decode_want *want, struct pixels *out);
+enum item_status decode_png_rows(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                 const struct decode_want *want, const struct decode_sink *sink);
 
 #endif

@@ -3,14 +3,6 @@
 
 #include "base/clock.h"
 
-/*
- * What a file of several scans (nearly always: a progressive one) may take: libjpeg keeps its coefficients, 2 bytes a sample, until
- * the last scan, and the region's pixels come on top.  The region is taken as the whole picture, so that no file is read with one box
- * and refused with another.  Refused are 4:4:4 over 24.2 megapixels, 4:2:2 over 31, 4:2:0 over 36 and gray over 43; saved as
- * baseline they are read.
- */
-#define MEMORY_MB 208
-
 /* Encoders write about ten; each costs at least the building of its tables. */
 #define MAX_SCANS 100
 
@@ -33,18 +25,21 @@ void jpeg_limits_begin(struct jpeg_limits *limits, struct workspace *workspace, 
 		limits->deadline_ns = clock_thread_cpu_ns() + workspace->timeout_ms * UINT64_C(1000000);
 }
 
-void jpeg_limits_bound_memory(struct jpeg_decompress_struct *codec)
+/*
+ * Of a file of several scans (nearly always: a progressive one) libjpeg keeps the coefficients, 2 bytes a sample, until the last scan.
+ * Refused are 4:4:4 over 36 megapixels, 4:2:2 over 54, 4:2:0 over 72 and gray over 109; saved as baseline they are read.
+ */
+void jpeg_limits_bound_memory(struct jpeg_decompress_struct *codec, size_t kept_bytes)
 {
-	int64_t left_bytes = ((int64_t)MEMORY_MB << 20) - (int64_t)codec->image_width * codec->image_height * 3;
-
-	codec->mem->max_memory_to_use = left_bytes > 0 ? (long)left_bytes : 1; /* 0 would be no limit */
+	codec->mem->max_memory_to_use =
+		kept_bytes < DECODE_MAX_BYTES ? (long)(DECODE_MAX_BYTES - kept_bytes) : 1; /* 0 would be no limit */
 }
 
 enum item_status jpeg_limits_fail_memory(struct jpeg_limits *limits, const struct jpeg_decompress_struct *codec)
 {
 	return workspace_fail(limits->workspace, ITEM_TOO_LARGE,
-	                      "%ux%u pixels in several scans (progressive), which takes over %d MB; save it as baseline JPEG",
-	                      codec->image_width, codec->image_height, MEMORY_MB);
+	                      "%ux%u pixels in several scans (progressive), which takes over %zu MB; save it as baseline JPEG",
+	                      codec->image_width, codec->image_height, DECODE_MAX_BYTES >> 20);
 }
 
 /* What a block of the present scan may cost while it takes a bit or less. */

@@ -1,7 +1,8 @@
 /*
  * jpeg_limits.h - stage 3 of 5, decode: what one JPEG may cost in memory, scans, work and, as a last resort, time.
  *
- * All but the time depend on the file alone: the same files give the same batches on every machine, whatever boxes are cut.
+ * All but the time depend on the file alone, and the memory on whether EXIF turns its region: the same files give the same batches on
+ * every machine.
  */
 #ifndef CROPRING_JPEG_LIMITS_H
 #define CROPRING_JPEG_LIMITS_H
@@ -26,7 +27,7 @@ struct jpeg_limits {
 void jpeg_limits_begin(struct jpeg_limits *limits, struct workspace *workspace, size_t file_bytes);
 
 /* After the header, before jpeg_start_decompress(): how much memory that may take for the picture's coefficients. */
-void jpeg_limits_bound_memory(struct jpeg_decompress_struct *codec);
+void jpeg_limits_bound_memory(struct jpeg_decompress_struct *codec, size_t kept_bytes);
 
 /* It would take more than that. */
 enum item_status jpeg_limits_fail_memory(struct jpeg_limits *limits, const struct jpeg_decompress_struct *codec);

@@ -9,7 +9,7 @@
 #include "loader/decode/jpeg_index.h"
 #include "loader/decode/workspace.h"
 
-/* The smaller JPEG, in the workspace's memory, and what to ask of it: decode_jpeg_region()'s arguments. */
+/* The smaller JPEG, in the workspace's memory, and what to ask of it: decode_jpeg_rows()'s arguments. */
 struct jpeg_splice {
 	struct file_bytes file;
 	struct image_info info;

@@ -11,6 +11,7 @@
 #include <png.h>
 
 #include "base/clock.h"
+#include "loader/decode/bands.h"
 #include "loader/decode/png_fallback.h"
 #include "loader/decode/unpack.h"
 
@@ -26,7 +27,7 @@ struct png_fallback {
 	struct image_info *found;        /* probe only */
 	const struct image_info *probed; /* region only, as the next two */
 	const struct decode_want *want;
-	struct pixels *out;
+	const struct decode_sink *sink;
 };
 
 static _Noreturn void escape(struct png_fallback *png, enum item_status status)
@@ -153,67 +154,83 @@ static void describe_pixels(const struct png_fallback *png, struct unpack *unpac
 	}
 }
 
-/* Rows of one pass; those outside of the region are decoded, since later ones build upon them, and dropped. */
-static void read_rows(struct png_fallback *png, uint32_t end_row, uint8_t *rows, size_t row_bytes, const struct unpack *unpack)
+/* Rows [0, end_row) of one pass; those outside of the region are decoded, since others build upon them, and dropped. */
+static void mix_in_pass(struct png_fallback *png, uint32_t end_row, size_t row_bytes)
 {
-	const struct box *region = &png->want->region;
-	uint32_t first_row = (uint32_t)region->y;
+	uint32_t first_row = (uint32_t)png->want->region.y, row_count = (uint32_t)png->want->region.height;
 
 	for (uint32_t y = 0; y < end_row; y++) {
-		if (y < first_row || y - first_row >= png->out->height_px) {
-			png_read_row(png->codec, NULL, NULL);
-			continue;
-		}
+		bool wanted = y >= first_row && y - first_row < row_count;
 
-		uint32_t line = y - first_row;
-
-		if (unpack) {
-			png_read_row(png->codec, rows, NULL);
-			unpack_row(unpack, rows, (uint32_t)region->x, png->out->width_px, png->out->channels,
-			           png->out->data + line * png->out->stride_bytes);
-		} else {
-			png_read_row(png->codec, rows + line * row_bytes, NULL);
-		}
+		png_read_row(png->codec, wanted ? png->workspace->rows.data + (y - first_row) * row_bytes : NULL, NULL);
 	}
+}
+
+/* Each pass of an interlaced picture mixes its pixels into the rows, so all of the region's are kept until the last. */
+static enum item_status mix_passes(struct png_fallback *png, int pass_count, size_t row_bytes)
+{
+	const struct box *region = &png->want->region;
+	enum item_status status = workspace_reserve_whole(png->workspace, png->sink, &png->workspace->rows, (size_t)region->height,
+	                                                  row_bytes, "save the PNG without interlacing");
+
+	if (status != ITEM_OK)
+		return status;
+	memset(png->workspace->rows.data, 0, (size_t)region->height * row_bytes);
+	for (int pass = 1; pass < pass_count; pass++)
+		mix_in_pass(png, png->probed->height_px, row_bytes);
+	mix_in_pass(png, (uint32_t)(region->y + region->height), row_bytes);
+	return ITEM_OK;
+}
+
+/* Unpacks the region's rows, each read just before unless all are there. */
+static enum item_status hand_out(struct png_fallback *png, bool all_there, size_t row_bytes, const struct unpack *unpack)
+{
+	const struct box *region = &png->want->region;
+	uint8_t *row = png->workspace->rows.data;
+	struct bands bands;
+	enum item_status status = bands_open(&bands, png->workspace, png->want, png->sink);
+
+	if (status != ITEM_OK)
+		return status;
+	for (int32_t line = 0; line < region->height; line++) {
+		if (!all_there)
+			png_read_row(png->codec, row, NULL);
+		unpack_row(unpack, row, (uint32_t)region->x, (uint32_t)region->width, png->want->channels, bands_next_row(&bands));
+		if (all_there)
+			row += row_bytes;
+	}
+	bands_close(&bands);
+	return ITEM_OK;
 }
 
 static enum item_status read_region(struct png_fallback *png)
 {
-	const struct box *region = &png->want->region;
 	struct unpack unpack = {0};
 	enum item_status status;
 
 	open_codec(png, png->probed->width_px, png->probed->height_px);
 	status = workspace_check_same(png->workspace, png->probed, png_get_image_width(png->codec, png->header),
 	                              png_get_image_height(png->codec, png->header));
-	if (status == ITEM_OK)
-		status = workspace_reserve_region(png->workspace, png->want, png->out);
 	if (status != ITEM_OK)
 		return status;
 	describe_pixels(png, &unpack);
 
 	int pass_count = png_set_interlace_handling(png->codec);
 	bool interlaced = pass_count > 1;
-	uint32_t end_row = (uint32_t)(region->y + region->height);
 
 	png_start_read_image(png->codec);
 
 	size_t row_bytes = png_get_rowbytes(png->codec, png->header);
 
-	/* Each pass of an interlaced picture mixes its pixels into the rows, so all of the region's are kept until the last. */
-	status = workspace_reserve(png->workspace, &png->workspace->rows, interlaced ? png->out->height_px : 1, row_bytes);
+	if (interlaced)
+		status = mix_passes(png, pass_count, row_bytes);
+	else
+		status = workspace_reserve(png->workspace, &png->workspace->rows, 1, row_bytes);
 	if (status != ITEM_OK)
 		return status;
-	if (interlaced)
-		memset(png->workspace->rows.data, 0, png->out->height_px * row_bytes);
-	for (int pass = 1; pass < pass_count; pass++)
-		read_rows(png, png->probed->height_px, png->workspace->rows.data, row_bytes, NULL);
-	read_rows(png, end_row, png->workspace->rows.data, row_bytes, interlaced ? NULL : &unpack);
-
-	for (uint32_t line = 0; interlaced && line < png->out->height_px; line++)
-		unpack_row(&unpack, png->workspace->rows.data + line * row_bytes, (uint32_t)region->x, png->out->width_px,
-		           png->out->channels, png->out->data + line * png->out->stride_bytes);
-	return ITEM_OK;
+	for (int32_t y = 0; !interlaced && y < png->want->region.y; y++)
+		png_read_row(png->codec, NULL, NULL);
+	return hand_out(png, interlaced, row_bytes, &unpack);
 }
 
 /* Runs a body in the one place that libpng's errors come back to, and frees the codec either way. */
@@ -236,15 +253,15 @@ enum item_status png_fallback_probe(struct workspace *workspace, const struct fi
 	return attempt(&png, probe);
 }
 
-enum item_status png_fallback_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
-                                     const struct decode_want *want, struct pixels *out)
+enum item_status png_fallback_rows(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                   const struct decode_want *want, const struct decode_sink *sink)
 {
 	struct png_fallback png = {.next = file->data,
 	                           .left_bytes = file->byte_count,
 	                           .workspace = workspace,
 	                           .probed = info,
 	                           .want = want,
-	                           .out = out};
+	                           .sink = sink};
 
 	return attempt(&png, read_region);
 }

@@ -12,8 +12,8 @@
 /* Sets the size alone, of any width and height. */
 enum item_status png_fallback_probe(struct workspace *workspace, const struct file_bytes *file, struct image_info *info);
 
-/* As decode_region(); on success *out describes memory of the workspace. */
-enum item_status png_fallback_region(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
-                                     const struct decode_want *want, struct pixels *out);
+/* As decode_rows(). */
+enum item_status png_fallback_rows(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                   const struct decode_want *want, const struct decode_sink *sink);
 
 #endif

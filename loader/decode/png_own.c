@@ -67,19 +67,43 @@ static void describe_pixels(const struct png_header *header, struct unpack *unpa
 	}
 }
 
-static bool read_rows(struct workspace *workspace, struct png_inflate *inflate, const struct png_header *header,
-                      const struct decode_want *want, const struct pixels *out)
+/* Hands out the region's columns of a piece: where they lie, or unpacked. */
+static void hand_out(struct workspace *workspace, const struct unpack *unpack, const uint8_t *piece, size_t row_bytes,
+                     uint32_t row_count, uint32_t first_row, const struct decode_want *want, const struct decode_sink *sink)
 {
-	uint32_t first_row = (uint32_t)want->region.y, end_row = first_row + out->height_px;
 	uint32_t x = (uint32_t)want->region.x;
+	struct pixels rows = {.stride_bytes = row_bytes,
+	                      .width_px = (uint32_t)want->region.width,
+	                      .height_px = row_count,
+	                      .channels = want->channels};
+
+	if (unpack_is_copy(unpack, want->channels)) {
+		rows.data = (uint8_t *)(uintptr_t)piece + 1 + (size_t)x * want->channels;
+	} else {
+		rows.data = workspace->band.data;
+		rows.stride_bytes = (size_t)rows.width_px * want->channels;
+		for (uint32_t i = 0; i < row_count; i++)
+			unpack_row(unpack, piece + i * row_bytes + 1, x, rows.width_px, rows.channels,
+			           rows.data + i * rows.stride_bytes);
+	}
+	sink->take(sink->context, first_row, &rows);
+}
+
+static bool read_rows(struct workspace *workspace, struct png_inflate *inflate, const struct png_header *header,
+                      const struct decode_want *want, const struct decode_sink *sink)
+{
+	uint32_t first_row = (uint32_t)want->region.y, end_row = first_row + (uint32_t)want->region.height;
 	size_t row_bytes = 1 + (size_t)header->width_px * header->samples_per_px;
 	uint32_t piece_rows = rows_of_piece(row_bytes, end_row);
 	size_t piece_bytes = 2 * PNG_UNFILTER_MARGIN_BYTES + (piece_rows + 1) * row_bytes;
 	struct unpack unpack = {0};
 
+	describe_pixels(header, &unpack);
 	if (workspace_reserve(workspace, &workspace->rows, 1, piece_bytes) != ITEM_OK)
 		return false;
-	describe_pixels(header, &unpack);
+	if (!unpack_is_copy(&unpack, want->channels) &&
+	    workspace_reserve(workspace, &workspace->band, piece_rows, (size_t)want->region.width * want->channels) != ITEM_OK)
+		return false;
 
 	uint8_t *above = workspace->rows.data + PNG_UNFILTER_MARGIN_BYTES, *piece = above + row_bytes;
 
@@ -88,24 +112,24 @@ static bool read_rows(struct workspace *workspace, struct png_inflate *inflate, 
 		struct png_rows rows = {.data = piece,
 		                        .row_bytes = row_bytes,
 		                        .row_count = end_row - y < piece_rows ? end_row - y : piece_rows,
-		                        .width_px = x + out->width_px,
+		                        .width_px = (uint32_t)want->region.x + (uint32_t)want->region.width,
 		                        .px_bytes = header->samples_per_px};
-		uint32_t row_count = rows.row_count;
+		uint32_t row_count = rows.row_count, unwanted = y < first_row ? first_row - y : 0;
 
 		if (!png_inflate_read(inflate, piece, (uint32_t)(row_count * row_bytes)) || !filters_are_known(&rows))
 			return false;
-		leave_out_rows(&rows, y < first_row ? first_row - y : 0);
+		leave_out_rows(&rows, unwanted);
 		png_unfilter(&rows, workspace->simd);
-		for (uint32_t i = y < first_row ? first_row - y : 0; i < row_count; i++)
-			unpack_row(&unpack, piece + i * row_bytes + 1, x, out->width_px, out->channels,
-			           out->data + (y + i - first_row) * out->stride_bytes);
+		if (unwanted < row_count)
+			hand_out(workspace, &unpack, piece + unwanted * row_bytes, row_bytes, row_count - unwanted,
+			         y + unwanted - first_row, want, sink);
 		memcpy(above, piece + (row_count - 1) * row_bytes, row_bytes);
 	}
 	return true;
 }
 
-bool png_own_region(struct workspace *workspace, const struct file_bytes *file, const struct png_header *header,
-                    const struct decode_want *want, struct pixels *out)
+bool png_own_rows(struct workspace *workspace, const struct file_bytes *file, const struct png_header *header,
+                  const struct decode_want *want, const struct decode_sink *sink)
 {
 	bool to_the_end = (uint32_t)want->region.y + (uint32_t)want->region.height == header->height_px;
 	struct png_inflate *inflate;
@@ -113,11 +137,10 @@ bool png_own_region(struct workspace *workspace, const struct file_bytes *file, 
 
 	if (header->sample_bits != 8 || header->interlaced)
 		return false;
-	if (workspace_reserve(workspace, &workspace->inflate, 1, sizeof *inflate) != ITEM_OK ||
-	    workspace_reserve_region(workspace, want, out) != ITEM_OK)
+	if (workspace_reserve(workspace, &workspace->inflate, 1, sizeof *inflate) != ITEM_OK)
 		return false;
 	inflate = (struct png_inflate *)(void *)workspace->inflate.data;
 	png_idat_open(&idat, file->data, file->byte_count, header);
 	return png_inflate_open(inflate, &idat, to_the_end, workspace->deadline_ns) &&
-	       read_rows(workspace, inflate, header, want, out) && (!to_the_end || png_inflate_finish(inflate));
+	       read_rows(workspace, inflate, header, want, sink) && (!to_the_end || png_inflate_finish(inflate));
 }

@@ -14,8 +14,11 @@
 #include "base/simd.h"
 #include "loader/decode/decode.h"
 
-/* What a scratch may keep for the next image; one huge picture must not hold its memory for the rest of the run. */
-#define SCRATCH_KEPT_BYTES ((size_t)16 << 20)
+/*
+ * What is handed out at a time: so that it is still in the cache when it is read
+ */
+#define BAND_BYTES ((size_t)256 << 10)
+#define BAND_ROWS  16u /* of rows so wide that fewer fit */
 
 struct scratch {
 	uint8_t *data;
@@ -28,9 +31,9 @@ struct workspace {
 	uint64_t deadline_ns; /* PNG: the thread's CPU time at which its region is given up; 0: none */
 	enum simd_level simd;
 	struct jpeg_index_store *jpeg_indexes; /* NULL: none */
-	struct scratch pixels;  /* the region that is handed out */
+	struct scratch band;    /* the rows that are handed out */
 	struct scratch inflate; /* PNG: igzip's state */
-	struct scratch rows;    /* whole rows as the codec gives them, before the region's columns are taken out */
+	struct scratch rows;    /* rows as the codec gives them, before the region's columns are taken out */
 	struct scratch splice;  /* JPEG: a file made of parts of the file */
 	char reason[256];
 };
@@ -76,7 +79,7 @@ static inline enum item_status workspace_reserve(struct workspace *workspace, st
 
 	if (__builtin_mul_overflow(row_count, row_bytes, &bytes))
 		bytes = SIZE_MAX;
-	if (bytes <= scratch->capacity_bytes && scratch->capacity_bytes <= SCRATCH_KEPT_BYTES)
+	if (bytes <= scratch->capacity_bytes)
 		return ITEM_OK;
 	free(scratch->data);
 	scratch->data = malloc(bytes);
@@ -84,22 +87,28 @@ static inline enum item_status workspace_reserve(struct workspace *workspace, st
 	return scratch->data ? ITEM_OK : workspace_fail(workspace, ITEM_TOO_LARGE, "no memory for %zu bytes of pixels", bytes);
 }
 
-/* Reserves the region's pixels and describes them in *out. */
-static inline enum item_status workspace_reserve_region(struct workspace *workspace, const struct decode_want *want,
-                                                        struct pixels *out)
+/* The same for memory that grows with the region; advice: how to save the file so that it does not. */
+static inline enum item_status workspace_reserve_whole(struct workspace *workspace, const struct decode_sink *sink,
+                                                       struct scratch *scratch, size_t row_count, size_t row_bytes,
+                                                       const char *advice)
 {
-	size_t stride_bytes = (size_t)want->region.width * want->channels;
-	enum item_status status = workspace_reserve(workspace, &workspace->pixels, (size_t)want->region.height, stride_bytes);
+	size_t bytes;
 
-	if (status == ITEM_OK)
-		*out = (struct pixels){
-			.data = workspace->pixels.data,
-			.stride_bytes = stride_bytes,
-			.width_px = (uint32_t)want->region.width,
-			.height_px = (uint32_t)want->region.height,
-			.channels = want->channels,
-		};
-	return status;
+	if (__builtin_mul_overflow(row_count, row_bytes, &bytes) || __builtin_add_overflow(bytes, sink->kept_bytes, &bytes) ||
+	    bytes > DECODE_MAX_BYTES)
+		return workspace_fail(workspace, ITEM_TOO_LARGE, "%zu rows of %zu bytes are kept, over %zu MB in all; %s",
+		                      row_count, row_bytes, DECODE_MAX_BYTES >> 20, advice);
+	return workspace_reserve(workspace, scratch, row_count, row_bytes);
+}
+
+/* Memory for some of the region's rows, how many: *row_count. */
+static inline enum item_status workspace_reserve_band(struct workspace *workspace, const struct box *region, size_t stride_bytes,
+                                                      uint32_t *row_count)
+{
+	size_t rows = BAND_BYTES / stride_bytes > BAND_ROWS ? BAND_BYTES / stride_bytes : BAND_ROWS;
+
+	*row_count = rows < (uint32_t)region->height ? (uint32_t)rows : (uint32_t)region->height;
+	return workspace_reserve(workspace, &workspace->band, *row_count, stride_bytes);
 }
 
 #endif

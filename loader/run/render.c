@@ -6,16 +6,19 @@
 
 #include "base/clock.h"
 #include "loader/shape/orient.h"
+#include "loader/shape/scratch.h"
 
 struct renderer {
 	const struct render_spec *spec;
 	struct decoder *decoder;
 	struct resampler *resampler;
 	uint8_t *resampled; /* before conversion */
-	uint8_t *upright;   /* a region turned by its EXIF orientation */
-	size_t upright_capacity_bytes;
+	struct scratch upright;
 	const char *reason; /* ours; "" when the decoder has it */
 };
+
+/* One huge picture that is turned must not hold its memory for the rest of the run. */
+#define UPRIGHT_KEPT_BYTES ((size_t)16 << 20)
 
 /* A picture as the crop rule sees it, and the region of it that the output needs. */
 struct cut {
@@ -27,6 +30,14 @@ struct cut {
 	struct resample_axis x, y;
 	uint32_t origin_x, origin_y; /* where the axes' pixel 0 lies in the upright (scaled) picture */
 	struct box region;           /* upright, in the pixels of the (scaled) picture */
+};
+
+/* A picture between decode and shape: where its rows go. */
+struct passage {
+	struct renderer *renderer;
+	const struct cut *cut;
+	struct pixels upright; /* the region, if EXIF turns it: no output row is known before all of it is decoded */
+	uint64_t shape_ns;
 };
 
 void render_spec_init(struct render_spec *spec, const struct options *options)
@@ -92,7 +103,7 @@ void renderer_close(struct renderer *renderer)
 	if (renderer->resampler)
 		resampler_close(renderer->resampler);
 	free(renderer->resampled);
-	free(renderer->upright);
+	scratch_free(&renderer->upright);
 	free(renderer);
 }
 
@@ -171,31 +182,6 @@ static void choose_cut(const struct render_spec *spec, uint32_t epoch, uint64_t 
 	                           .height = (int32_t)(bottom - top)};
 }
 
-static enum item_status turn_upright(struct renderer *renderer, const struct cut *cut, struct pixels *region)
-{
-	struct pixels upright = {.width_px = (uint32_t)cut->region.width,
-	                         .height_px = (uint32_t)cut->region.height,
-	                         .channels = region->channels,
-	                         .stride_bytes = (size_t)cut->region.width * region->channels};
-	size_t need_bytes = upright.stride_bytes * upright.height_px;
-
-	if (cut->orientation == 1)
-		return ITEM_OK;
-	if (need_bytes > renderer->upright_capacity_bytes) {
-		free(renderer->upright);
-		renderer->upright = malloc(need_bytes);
-		renderer->upright_capacity_bytes = renderer->upright ? need_bytes : 0;
-		if (!renderer->upright) {
-			renderer->reason = "out of memory";
-			return ITEM_TOO_LARGE;
-		}
-	}
-	upright.data = renderer->upright;
-	orient_pixels(cut->orientation, region, &upright);
-	*region = upright;
-	return ITEM_OK;
-}
-
 /* The cut in the pixels of the stored picture. */
 static struct decode_want stored_want(const struct render_spec *spec, const struct cut *cut)
 {
@@ -208,59 +194,136 @@ static struct decode_want stored_want(const struct render_spec *spec, const stru
 	};
 }
 
-static enum item_status decode_cut(struct renderer *renderer, const struct cut *cut, const struct file_bytes *file,
-                                   struct pixels *region)
+static void resample_rows(struct renderer *renderer, const struct cut *cut, uint32_t first_row, const struct pixels *rows)
 {
-	struct decode_want want = stored_want(renderer->spec, cut);
-	enum item_status status = decode_region(renderer->decoder, file, &cut->info, &want, region);
-
-	return status == ITEM_OK ? turn_upright(renderer, cut, region) : status;
+	resampler_take(renderer->resampler, rows, (uint32_t)cut->region.x - cut->origin_x,
+	               (uint32_t)cut->region.y - cut->origin_y + first_row);
 }
 
-static enum item_status shape_cut(struct renderer *renderer, const struct cut *cut, const struct pixels *region, uint8_t *image)
+/* Rows of the stored region, turned to where they belong. */
+static void turn_rows(struct passage *passage, uint32_t first_row, const struct pixels *rows)
 {
-	const struct render_spec *spec = renderer->spec;
-	const struct convert_spec *out = &spec->converter.spec;
-	bool straight = converter_is_identity(&spec->converter);
+	const struct cut *cut = passage->cut;
+	const struct pixels *upright = &passage->upright;
+	struct box band = orient_box_to_upright(
+		cut->orientation, (struct box){0, (int32_t)first_row, (int32_t)rows->width_px, (int32_t)rows->height_px},
+		upright->width_px, upright->height_px);
+	struct pixels turned = {.data = upright->data + (size_t)band.y * upright->stride_bytes + (size_t)band.x * upright->channels,
+	                        .stride_bytes = upright->stride_bytes,
+	                        .width_px = (uint32_t)band.width,
+	                        .height_px = (uint32_t)band.height,
+	                        .channels = upright->channels};
 
-	if (resampler_run(renderer->resampler, spec->filter, &cut->x, &cut->y, region, (uint32_t)cut->region.x - cut->origin_x,
-	                  (uint32_t)cut->region.y - cut->origin_y, cut->view.flipped, straight ? image : renderer->resampled,
-	                  (size_t)out->width_px * out->channels) < 0) {
-		renderer->reason = "out of memory";
-		return ITEM_TOO_LARGE;
-	}
-	if (!straight)
-		converter_run(&spec->converter, renderer->resampled, image);
+	orient_pixels(cut->orientation, rows, &turned);
+}
+
+/* The decoder's sink. */
+static void take_rows(void *context, uint32_t first_row, const struct pixels *rows)
+{
+	struct passage *passage = context;
+	uint64_t begin_ns = clock_now_ns();
+
+	if (passage->upright.data)
+		turn_rows(passage, first_row, rows);
+	else
+		resample_rows(passage->renderer, passage->cut, first_row, rows);
+	passage->shape_ns += clock_now_ns() - begin_ns;
+}
+
+static enum item_status fail(struct renderer *renderer, const char *reason)
+{
+	renderer->reason = reason;
+	return ITEM_TOO_LARGE;
+}
+
+/* Spends the memory that shaping needs. */
+static enum item_status begin_passage(struct passage *passage, struct renderer *renderer, const struct cut *cut, uint8_t *image)
+{
+	const struct convert_spec *out = &renderer->spec->converter.spec;
+	struct pixels *upright = &passage->upright;
+
+	*passage = (struct passage){.renderer = renderer, .cut = cut};
+	if (resampler_begin(renderer->resampler, renderer->spec->filter, &cut->x, &cut->y, out->channels, cut->view.flipped,
+	                    converter_is_identity(&renderer->spec->converter) ? image : renderer->resampled,
+	                    (size_t)out->width_px * out->channels))
+		return fail(renderer, "no memory to resize it");
+	if (cut->orientation == 1)
+		return ITEM_OK;
+	*upright = (struct pixels){.stride_bytes = (size_t)cut->region.width * out->channels,
+	                           .width_px = (uint32_t)cut->region.width,
+	                           .height_px = (uint32_t)cut->region.height,
+	                           .channels = out->channels};
+	if (upright->height_px > DECODE_MAX_BYTES / upright->stride_bytes)
+		return fail(renderer, "over 208 MB to turn it by its EXIF orientation; store it upright");
+	if (scratch_reserve(&renderer->upright, upright->height_px, upright->stride_bytes))
+		return fail(renderer, "no memory to turn it");
+	upright->data = renderer->upright.data;
 	return ITEM_OK;
+}
+
+static enum item_status decode_cut(struct passage *passage, const struct file_bytes *file)
+{
+	struct decode_want want = stored_want(passage->renderer->spec, passage->cut);
+	struct decode_sink sink = {.take = take_rows, .context = passage};
+
+	if (passage->upright.data)
+		sink.kept_bytes = passage->upright.stride_bytes * passage->upright.height_px;
+	return decode_rows(passage->renderer->decoder, file, &passage->cut->info, &want, &sink);
+}
+
+/* What is left to do when all rows are there. */
+static void end_passage(struct passage *passage, uint8_t *image)
+{
+	const struct converter *converter = &passage->renderer->spec->converter;
+
+	if (passage->upright.data)
+		resample_rows(passage->renderer, passage->cut, 0, &passage->upright);
+	if (!converter_is_identity(converter))
+		converter_run(converter, passage->renderer->resampled, image);
+}
+
+static enum item_status render_cut(struct renderer *renderer, const struct cut *cut, const struct file_bytes *file, uint8_t *image,
+                                   uint64_t *shape_ns)
+{
+	uint64_t begin_ns = clock_now_ns(), end_ns;
+	struct passage passage;
+	enum item_status status = begin_passage(&passage, renderer, cut, image);
+
+	passage.shape_ns = clock_now_ns() - begin_ns;
+	if (status == ITEM_OK)
+		status = decode_cut(&passage, file);
+	end_ns = clock_now_ns();
+	if (status == ITEM_OK)
+		end_passage(&passage, image);
+	if (renderer->upright.capacity_bytes > UPRIGHT_KEPT_BYTES)
+		scratch_free(&renderer->upright);
+	*shape_ns = passage.shape_ns + (clock_now_ns() - end_ns);
+	return status;
 }
 
 enum item_status renderer_run(struct renderer *renderer, const struct file_bytes *file, uint32_t epoch, uint64_t sample,
                               const struct render_row *row, struct render_times *times)
 {
-	uint64_t begin_ns = clock_now_ns(), decoded_ns;
+	uint64_t begin_ns = clock_now_ns();
 	enum item_status status;
-	struct pixels region;
 	struct cut cut;
 
 	renderer->reason = "";
+	times->shape_ns = 0;
 	status = decode_probe(renderer->decoder, file, &cut.info);
 	if (status == ITEM_OK) {
 		choose_cut(renderer->spec, epoch, sample, &cut);
-		status = decode_cut(renderer, &cut, file, &region);
+		status = render_cut(renderer, &cut, file, row->image, &times->shape_ns);
 	}
-	decoded_ns = clock_now_ns();
-	times->decode_ns = decoded_ns - begin_ns;
-	times->shape_ns = 0;
+	times->decode_ns = clock_now_ns() - begin_ns - times->shape_ns;
 	if (status != ITEM_OK)
 		return status;
-	status = shape_cut(renderer, &cut, &region, row->image);
-	times->shape_ns = clock_now_ns() - decoded_ns;
 
 	memcpy(row->box, &cut.view.box, sizeof cut.view.box);
 	row->source_size[0] = (int32_t)cut.height_px;
 	row->source_size[1] = (int32_t)cut.width_px;
 	*row->flipped = cut.view.flipped;
-	return status;
+	return ITEM_OK;
 }
 
 bool render_part(const struct render_spec *spec, uint32_t epoch, uint64_t sample, const uint8_t *head, size_t head_bytes,

@@ -35,7 +35,7 @@ struct render_row {
 	uint8_t *flipped;
 };
 
-/* Nanoseconds that a row took, by stage. */
+/* Nanoseconds that a row took, by stage, though they take turns. */
 struct render_times {
 	uint64_t decode_ns, shape_ns;
 };

@@ -57,6 +57,21 @@ struct box orient_box_to_stored(uint8_t orientation, struct box upright, uint32_
 	return stored;
 }
 
+struct box orient_box_to_upright(uint8_t orientation, struct box stored, uint32_t upright_width_px, uint32_t upright_height_px)
+{
+	struct turn turn = turn_of(orientation);
+	uint32_t stored_width_px = turn.swap_axes ? upright_height_px : upright_width_px;
+	uint32_t stored_height_px = turn.swap_axes ? upright_width_px : upright_height_px;
+
+	if (turn.mirror_x)
+		stored.x = (int32_t)stored_width_px - stored.x - stored.width;
+	if (turn.mirror_y)
+		stored.y = (int32_t)stored_height_px - stored.y - stored.height;
+	if (!turn.swap_axes)
+		return stored;
+	return (struct box){.x = stored.y, .y = stored.x, .width = stored.height, .height = stored.width};
+}
+
 /* What out's pixel (0, 0) is copied from, and by how much the source moves with a step right or down in out. */
 struct walk {
 	const uint8_t *first;

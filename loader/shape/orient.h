@@ -20,6 +20,9 @@ void orient_mirrors(uint8_t orientation, bool *x_mirrored, bool *y_mirrored);
 /* A box of the upright picture, in the coordinates of the stored one (stored_width_px x stored_height_px). */
 struct box orient_box_to_stored(uint8_t orientation, struct box upright, uint32_t stored_width_px, uint32_t stored_height_px);
 
+/* The other way round: a box of the stored picture in the coordinates of the upright one, whose size is given. */
+struct box orient_box_to_upright(uint8_t orientation, struct box stored, uint32_t upright_width_px, uint32_t upright_height_px);
+
 /* Turns `stored` upright into `out->data` (out has the swapped size for 5 to 8; its memory is the caller's). */
 void orient_pixels(uint8_t orientation, const struct pixels *stored, struct pixels *out);
 
