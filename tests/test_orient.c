@@ -163,6 +163,53 @@ static void a_box_finds_its_pixels_in_the_stored_picture(void **state)
 	}
 }
 
+static void boxes_come_back_from_the_stored_picture(void **state)
+{
+	struct box box = {3, 11, 20, 30};
+
+	(void)state;
+	for (uint8_t orientation = 0; orientation <= 8; orientation++) {
+		bool swap = orient_swaps_axes(orientation);
+		struct box stored = orient_box_to_stored(orientation, box, swap ? 60 : 50, swap ? 50 : 60);
+		struct box back = orient_box_to_upright(orientation, stored, 50, 60);
+
+		assert_memory_equal(&back, &box, sizeof box);
+	}
+}
+
+/* As a decoder hands out the stored rows. */
+static void a_picture_that_is_turned_band_by_band_is_the_one_that_is_turned_at_once(void **state)
+{
+	(void)state;
+	for (uint8_t orientation = 0; orientation <= 8; orientation++) {
+		bool swap = orient_swaps_axes(orientation);
+		struct pixels stored = make_pixels(70, 50, 3, 0);
+		struct pixels whole = make_pixels(swap ? 50 : 70, swap ? 70 : 50, 3, 0);
+		struct pixels banded = make_pixels(swap ? 50 : 70, swap ? 70 : 50, 3, 0);
+
+		for (size_t i = 0; i < 70 * 50 * 3; i++)
+			stored.data[i] = (uint8_t)(i * 41 >> 3);
+		orient_pixels(orientation, &stored, &whole);
+		for (uint32_t y = 0; y < 50; y += 17) {
+			struct pixels rows = stored, part = banded;
+			struct box box;
+
+			rows.data += y * rows.stride_bytes;
+			rows.height_px = 50 - y < 17 ? 50 - y : 17;
+			box = orient_box_to_upright(orientation, (struct box){0, (int32_t)y, 70, (int32_t)rows.height_px},
+			                            banded.width_px, banded.height_px);
+			part.data += (size_t)box.y * part.stride_bytes + (size_t)box.x * 3;
+			part.width_px = (uint32_t)box.width;
+			part.height_px = (uint32_t)box.height;
+			orient_pixels(orientation, &rows, &part);
+		}
+		assert_memory_equal(banded.data, whole.data, 70 * 50 * 3);
+		free(stored.data);
+		free(whole.data);
+		free(banded.data);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +217,8 @@ int main(void)
 		cmocka_unit_test(a_phone_held_upright_is_turned_clockwise),
 		cmocka_unit_test(only_5_to_8_swap_the_axes),
 		cmocka_unit_test(a_box_finds_its_pixels_in_the_stored_picture),
+		cmocka_unit_test(boxes_come_back_from_the_stored_picture),
+		cmocka_unit_test(a_picture_that_is_turned_band_by_band_is_the_one_that_is_turned_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

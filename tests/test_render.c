@@ -1,4 +1,4 @@
-/* test_render.c - one file's bytes become one row: box, pixels, mirror, dtype; a bad file changes nothing but its status. */
+/* test_render.c - one file's bytes become one row: box, pixels, mirror, dtype; a bad file has a status, and its row is blanked. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -209,7 +209,7 @@ static void the_part_that_a_sample_needs_gives_the_row_of_the_whole_file(void **
 	assert_true(part_count > 50);
 }
 
-static void bad_files_have_a_status_and_touch_no_pixel(void **state)
+static void bad_files_have_a_status_and_their_header_touches_no_pixel(void **state)
 {
 	struct options options = small_options();
 	uint8_t bytes[FILE_BYTES], untouched[sizeof((struct result *)NULL)->image];
@@ -228,6 +228,24 @@ static void bad_files_have_a_status_and_touch_no_pixel(void **state)
 	render(&options, bytes, sizeof bytes, &result);
 	assert_int_equal(result.status, ITEM_TOO_LARGE);
 	assert_non_null(strstr(result.reason, "8x6"));
+}
+
+/* Whose weights would take gigabytes: before any is spent. */
+static void a_side_of_over_a_million_pixels_is_refused(void **state)
+{
+	struct options options = small_options();
+	uint8_t bytes[FILE_BYTES];
+	struct result result;
+
+	(void)state;
+	options.max_pixels = UINT64_MAX;
+	make_bmp(bytes);
+	put_u32(bytes + 18, 1000001);
+	render(&options, bytes, sizeof bytes, &result);
+	assert_int_equal(result.status, ITEM_TOO_LARGE);
+	put_u32(bytes + 18, 1000000);
+	render(&options, bytes, sizeof bytes, &result);
+	assert_int_equal(result.status, ITEM_TRUNCATED);
 }
 
 static void a_row_that_takes_too_long_is_a_timeout(void **state)
@@ -275,7 +293,8 @@ int main(void)
 		cmocka_unit_test(float_values_are_normalised),
 		cmocka_unit_test(a_random_box_equals_the_same_box_of_the_whole),
 		cmocka_unit_test(the_part_that_a_sample_needs_gives_the_row_of_the_whole_file),
-		cmocka_unit_test(bad_files_have_a_status_and_touch_no_pixel),
+		cmocka_unit_test(bad_files_have_a_status_and_their_header_touches_no_pixel),
+		cmocka_unit_test(a_side_of_over_a_million_pixels_is_refused),
 		cmocka_unit_test(a_row_that_takes_too_long_is_a_timeout),
 		cmocka_unit_test(a_blank_row_is_zeros),
 	};

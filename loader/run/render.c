@@ -20,6 +20,9 @@ struct renderer {
 /* One huge picture that is turned must not hold its memory for the rest of the run. */
 #define UPRIGHT_KEPT_BYTES ((size_t)16 << 20)
 
+/* The weights of a resize grow with the side, to gigabytes for one of --max-pixels.  Only BMPs have such sides. */
+#define MAX_SIDE_PX 1000000u
+
 /* A picture as the crop rule sees it, and the region of it that the output needs. */
 struct cut {
 	struct image_info info;
@@ -311,6 +314,8 @@ enum item_status renderer_run(struct renderer *renderer, const struct file_bytes
 	renderer->reason = "";
 	times->shape_ns = 0;
 	status = decode_probe(renderer->decoder, file, &cut.info);
+	if (status == ITEM_OK && (cut.info.width_px > MAX_SIDE_PX || cut.info.height_px > MAX_SIDE_PX))
+		status = fail(renderer, "over 1000000 pixels on one side");
 	if (status == ITEM_OK) {
 		choose_cut(renderer->spec, epoch, sample, &cut);
 		status = render_cut(renderer, &cut, file, row->image, &times->shape_ns);
