@@ -8,7 +8,7 @@
 
 #include <png.h>
 
-enum { WIDTH_PX = 700, HEIGHT_PX = 900, REFERENCE_ROWS = 10 };
+enum { WIDTH_PX = 500, HEIGHT_PX = 700, REFERENCE_ROWS = 10 };
 
 #define LARGEST_BAND_BYTES ((size_t)600 << 10)
 
@@ -64,7 +64,7 @@ static void jpegs_come_in_bands(void **state)
 			check_bands(progressive ? "progressive JPEG" : "JPEG", jpeg_encode(&recipe), 8);
 		}
 	}
-	recipe.width_px = recipe.height_px = 1600;
+	recipe.width_px = recipe.height_px = 1200;
 	recipe.stored = JCS_YCbCr;
 	recipe.scans = JPEG_SCANS_ONE;
 	check_bands("JPEG", jpeg_encode(&recipe), 4);

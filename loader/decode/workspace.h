@@ -15,7 +15,8 @@
 #include "loader/decode/decode.h"
 
 /*
- * What is handed out at a time: so that it is still in the cache when it is read
+ * What is handed out at a time, so that it is in the cache when it is read.  Against whole regions that saves 4 to 10 % of the time of
+ * large PNGs and BMPs, and 1 % of that of large JPEGs; from 64 KB to 1 MB there is no difference.
  */
 #define BAND_BYTES ((size_t)256 << 10)
 #define BAND_ROWS  16u /* of rows so wide that fewer fit */
