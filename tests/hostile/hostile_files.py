@@ -84,6 +84,7 @@ def jpegs() -> Cases:
     ycc = ((1, 0x22, 0), (2, 0x11, 0), (3, 0x11, 0))
     arithmetic = kinds.encode_jpeg(Image.new("L", (64, 64), 90), "gray", arithmetic=1)
     flat = b"\0" * 1_000_000
+    turned = kinds.segment(0xE1, kinds.exif(6))
 
     def of_size(file: bytes, width: int, height: int) -> bytes:
         at = next(i for i in range(len(file)) if file[i] == 0xFF and file[i + 1] in (0xC0, 0xC2, 0xC9, 0xCA))
@@ -101,6 +102,8 @@ def jpegs() -> Cases:
         "height_0.jpg": (of_size(plain, 320, 0), "unsupported corrupt"),
         "width_0.jpg": (of_size(plain, 0, 200), "unsupported corrupt"),
         "flat_16000x16000.jpg": (SOI + TABLES + frame(16000, 16000) + scan(flat) + EOI, "ok"),
+        "turned_flat_16000x16000.jpg": (SOI + turned + TABLES + frame(16000, 16000) + scan(flat) + EOI, "too_large"),
+        "turned_flat_7000x7000.jpg": (SOI + turned + TABLES + frame(7000, 7000) + scan(flat) + EOI, "ok"),
         "arithmetic_8000x8000.jpg": (of_size(arithmetic, 8000, 8000), ANY),
         "arithmetic_16000x16000.jpg": (of_size(arithmetic, 16000, 16000), ANY),
         "12_bits.jpg": (plain[: frame_at + 4] + b"\x0c" + plain[frame_at + 5 :], "unsupported corrupt"),

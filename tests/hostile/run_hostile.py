@@ -26,7 +26,7 @@ MOST_CPU_MS = 300.0
 MOST_MB = 256.0
 TIMEOUT_S = 120
 # The whole picture, so that nothing of a file can be left out.
-FLAGS = {"crop": "resize", "size": 64, "hflip": 0, "max_file_bytes": 64 << 20}
+FLAGS = {"crop": "resize", "size": 64, "hflip": 0, "orientation": "exif", "max_file_bytes": 64 << 20}
 PHOTOS_AMONG_THEM = 20
 
 
