@@ -410,6 +410,48 @@ static void a_stream_of_empty_blocks_ends_in_time(void **state)
 	close_paths(paths);
 }
 
+/* It would have to be inflated to its end, which is 300 MB for 300 KB. */
+static void much_data_after_the_last_row_is_corrupt(void **state)
+{
+	enum { ROWS_BYTES = 8 * 101 }; /* more than 8 rows of 8 pixels of each kind have */
+	static const uint8_t kinds[][3] = {
+		{8, PNG_RGB, 0}, {16, PNG_RGB, 0}, {1, PNG_GRAY, 0}, {8, PNG_GRAY, 1}, {16, PNG_RGBA, 1}};
+	const size_t surplus_bytes[] = {40000, 90000};
+	struct png_recipe recipe = {.window_bits = 15}; /* stored as it is */
+	struct paths *paths = open_paths();
+	struct workspace *own = &paths->own[paths->levels - 1];
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof kinds / sizeof kinds[0]; i++) {
+		const uint8_t *kind = kinds[i / 2];
+		uint8_t ihdr[13] = {0, 0, 0, 8, 0, 0, 0, 8, kind[0], kind[1], 0, 0, kind[2]};
+		struct file raw = {calloc(1, ROWS_BYTES + surplus_bytes[i % 2]), ROWS_BYTES + surplus_bytes[i % 2]};
+		struct decode_want all = {{0, 0, 8, 8}, 3, 8}, last_row = {{3, 7, 2, 1}, 1, 8}, no_last_row = {{0, 0, 8, 7}, 3, 8};
+		struct file file = {NULL, 0}, stream;
+		struct pixels out;
+
+		assert_non_null(raw.bytes);
+		stream = png_compress(&recipe, raw);
+		file_append(&file, "\x89PNG\r\n\x1a\n", 8);
+		png_append_chunk(&file, "IHDR", ihdr, sizeof ihdr);
+		png_append_chunk(&file, "tEXt", raw.bytes, raw.byte_count); /* is no such data */
+		png_append_chunk(&file, "IDAT", stream.bytes, stream.byte_count);
+
+		struct file_bytes bytes = file_whole(file);
+		struct image_info info = probe(own, file);
+		enum item_status expected = i % 2 ? ITEM_CORRUPT : ITEM_OK;
+
+		assert_int_equal(decode_png_region(own, &bytes, &info, &all, &out), expected);
+		assert_string_equal(own->reason, i % 2 ? "over 65536 bytes of compressed data after the last row" : "");
+		assert_int_equal(decode_png_region(own, &bytes, &info, &last_row, &out), expected);
+		assert_int_equal(decode_png_region(own, &bytes, &info, &no_last_row, &out), ITEM_OK);
+		free(file.bytes);
+		free(stream.bytes);
+		free(raw.bytes);
+	}
+	close_paths(paths);
+}
+
 static void other_kinds_are_left_to_libpng(void **state)
 {
 	static const uint8_t others[][3] = {{16, PNG_RGB, 0}, {4, PNG_GRAY, 0}, {8, PNG_GRAY, 1}}; /* bits, colour, interlaced */
@@ -445,10 +487,15 @@ static void other_kinds_are_left_to_libpng(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(both_paths_read_what_was_written),      cmocka_unit_test(pictures_of_several_pieces_are_read),
-		cmocka_unit_test(rows_wider_than_a_piece_are_read),      cmocka_unit_test(every_window_and_every_strategy_is_read),
-		cmocka_unit_test(a_cut_file_is_judged_as_by_libpng),     cmocka_unit_test(flipped_bits_are_judged_as_by_libpng),
-		cmocka_unit_test(a_stream_of_empty_blocks_ends_in_time), cmocka_unit_test(an_odd_stream_is_judged_as_by_libpng),
+		cmocka_unit_test(both_paths_read_what_was_written),
+		cmocka_unit_test(pictures_of_several_pieces_are_read),
+		cmocka_unit_test(rows_wider_than_a_piece_are_read),
+		cmocka_unit_test(every_window_and_every_strategy_is_read),
+		cmocka_unit_test(a_cut_file_is_judged_as_by_libpng),
+		cmocka_unit_test(flipped_bits_are_judged_as_by_libpng),
+		cmocka_unit_test(a_stream_of_empty_blocks_ends_in_time),
+		cmocka_unit_test(an_odd_stream_is_judged_as_by_libpng),
+		cmocka_unit_test(much_data_after_the_last_row_is_corrupt),
 		cmocka_unit_test(other_kinds_are_left_to_libpng),
 	};
 

@@ -23,6 +23,7 @@ struct png_fallback {
 	const uint8_t *next;      /* what libpng has not read yet */
 	size_t left_bytes;
 	size_t unlooked_bytes; /* read since the last look at the clock */
+	size_t surplus_bytes;  /* read after the last row */
 	struct workspace *workspace;
 	struct image_info *found;        /* probe only */
 	const struct image_info *probed; /* region only, as the next two */
@@ -71,6 +72,23 @@ static void check_clock(struct png_fallback *png, size_t byte_count)
 		escape(png, workspace_fail(workspace, ITEM_TIMEOUT, "not decoded within %u ms of CPU time", workspace->timeout_ms));
 }
 
+/* What the last row leaves to read: an end of block and a checksum.  So many bytes may hold 64 MB, which take 70 ms. */
+#define SURPLUS_MAX_BYTES 65536u
+
+/* With the last row libpng inflates all that is left, as does Pillow, although nothing comes of it. */
+static void check_surplus(struct png_fallback *png, size_t byte_count)
+{
+	bool all_rows_are_there = png->probed && (png_get_current_row_number(png->codec) == png->probed->height_px ||
+	                                          png_get_current_pass_number(png->codec) == PNG_INTERLACE_ADAM7_PASSES);
+
+	if (!all_rows_are_there)
+		return;
+	png->surplus_bytes += byte_count;
+	if (png->surplus_bytes > SURPLUS_MAX_BYTES)
+		escape(png, workspace_fail(png->workspace, ITEM_CORRUPT, "over %u bytes of compressed data after the last row",
+		                           SURPLUS_MAX_BYTES));
+}
+
 static void on_read(png_structp codec, png_bytep to, size_t byte_count)
 {
 	struct png_fallback *png = png_get_io_ptr(codec);
@@ -78,6 +96,7 @@ static void on_read(png_structp codec, png_bytep to, size_t byte_count)
 	if (byte_count > png->left_bytes)
 		escape(png, workspace_fail(png->workspace, ITEM_TRUNCATED, "premature end of PNG file"));
 	check_clock(png, byte_count);
+	check_surplus(png, byte_count);
 	memcpy(to, png->next, byte_count);
 	png->next += byte_count;
 	png->left_bytes -= byte_count;
