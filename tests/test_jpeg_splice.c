@@ -345,6 +345,62 @@ static void an_index_is_not_used_for_a_file_that_changed(void **state)
 	close_rig(&rig);
 }
 
+/*
+ * As if another file had its checksum, which can be arranged: checkpoints anywhere, in any order, in stuffed bytes and markers, with any
+ * predictors.  No splice, or one that stays in its memory.
+ */
+static void an_index_that_lies_does_no_harm(void **state)
+{
+	const struct jpeg_recipe recipe = {
+		.width_px = 600, .height_px = 100, .stored = JCS_YCbCr, .across = 1, .down = 1, .quality = 100};
+	struct rig rig = open_rig();
+	struct file file = jpeg_encode(&recipe);
+	struct image_info info = probe_ok(rig.plain, file);
+	struct jpeg_header header;
+
+	(void)state;
+	assert_true(jpeg_header_read(file.bytes, file.byte_count, &header));
+
+	uint32_t scan_bytes = (uint32_t)(file.byte_count - header.scan_at);
+
+	for (uint32_t at = 0; at + 1 < scan_bytes; at += 1 + check_below(60)) {
+		file.bytes[header.scan_at + at] = 0xff;
+		file.bytes[header.scan_at + at + 1] = (uint8_t)check_below(256);
+	}
+	for (int round = 0; round < 500; round++) {
+		const struct decode_want want = {random_region(600, 100), 3, 8};
+		struct file_bytes bytes = numbered(&rig, file);
+		struct jpeg_index *index = jpeg_index_make(&bytes, &header, header.mcu_rows, NULL);
+		struct jpeg_splice splice;
+		size_t count;
+		uint32_t position = 0;
+
+		assert_non_null(index);
+		count = (size_t)header.mcu_rows * index->checkpoints_per_row + 1;
+		for (size_t i = 0; i < count; i++) {
+			struct jpeg_checkpoint *checkpoint = &index->checkpoints[i];
+
+			if (round % 2) /* in order */
+				position += check_below(2 * (8 * scan_bytes - position) / (uint32_t)(count - i) + 1);
+			else
+				position = check_below(8 * scan_bytes);
+			checkpoint->position = position < 8 * scan_bytes ? position : 8 * scan_bytes - 1;
+			for (int c = 0; c < JPEG_MOST_COMPONENTS; c++)
+				checkpoint->predictors[c] = (int16_t)check_below(65536);
+		}
+		for (uint32_t row = 0; row < header.mcu_rows; row++) {
+			index->row_count = row;
+			if (jpeg_index_row(index, row + 1)->position < jpeg_index_row(index, row)->position)
+				jpeg_index_row(index, row + 1)->position = jpeg_index_row(index, row)->position;
+			jpeg_index_end_row(index, file.bytes);
+		}
+		jpeg_index_release(rig.store, jpeg_index_keep(rig.store, index));
+		(void)jpeg_splice(&rig.workspace, &bytes, &info, &want, &splice);
+	}
+	free(file.bytes);
+	close_rig(&rig);
+}
+
 static void damage_before_the_region_is_not_looked_at_if_there_are_restart_markers(void **state)
 {
 	struct rig rig = open_rig();
@@ -428,6 +484,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(damage_gives_what_it_gives_without_splicing),
 		cmocka_unit_test(a_file_cut_anywhere_gives_what_it_gives_without_splicing),
 		cmocka_unit_test(an_index_is_not_used_for_a_file_that_changed),
+		cmocka_unit_test(an_index_that_lies_does_no_harm),
 		cmocka_unit_test(damage_before_the_region_is_not_looked_at_if_there_are_restart_markers),
 		cmocka_unit_test(restart_markers_that_are_out_of_order_are_left_to_libjpeg),
 		cmocka_unit_test(little_gain_is_no_reason_to_splice),

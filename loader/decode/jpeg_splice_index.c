@@ -70,7 +70,7 @@ static bool put_dc(struct writer *writer, uint32_t table, int32_t difference)
 	return true;
 }
 
-/* One row's MCUs between two checkpoints. */
+/* One row's MCUs between two checkpoints, of which the second is not before the first. */
 static bool put_piece(struct writer *writer, const uint8_t *file_end, const struct jpeg_checkpoint *begin,
                       const struct jpeg_checkpoint *end)
 {
@@ -78,9 +78,11 @@ static bool put_piece(struct writer *writer, const uint8_t *file_end, const stru
 	struct jpeg_bits bits;
 	uint32_t copied_to = begin->position, first_count = 0;
 
-	if (begin->position > end->position || (size_t)(file_end - writer->scan_bytes) < end->position / 8 + 2)
+	if ((size_t)(file_end - writer->scan_bytes) < end->position / 8 + 2)
 		return false;
 	bits = jpeg_bits_at(writer->scan_bytes, file_end, begin->position);
+	if (jpeg_bits_are_overdrawn(&bits))
+		return false; /* it begins in a marker: another file with the same checksum */
 	for (uint32_t i = 0; i < scan->block_count; i++) {
 		const struct jpeg_scan_block *block = &scan->blocks[i];
 		uint32_t filled = 1;
@@ -131,6 +133,8 @@ static bool put_cover(struct workspace *workspace, const struct file_bytes *file
 	for (uint32_t row = 0; row < row_count; row++) {
 		const struct jpeg_checkpoint *begin = &index->checkpoints[begin_at + (size_t)row * index->checkpoints_per_row];
 
+		if (begin[piece_length].position < begin->position)
+			return false;
 		/* As if each byte were FF once its bits have moved. */
 		most_bytes += 2 * ((size_t)(begin[piece_length].position / 8 - begin->position / 8) + 2 +
 		                   JPEG_MOST_COMPONENTS * NEW_DC_MOST_BYTES);
