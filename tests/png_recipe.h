@@ -125,6 +125,9 @@ static inline struct file png_compress(const struct png_recipe *recipe, struct f
 	return to;
 }
 
+/* That many are enough, and each is slow to read. */
+enum { SINGLE_BYTES = 4000 };
+
 static inline void png_append_pixels(struct file *file, struct file stream, enum idat_layout layout)
 {
 	uint8_t *chunks = malloc(25 * stream.byte_count), *end = chunks; /* an empty chunk and one of a byte for each byte */
@@ -136,7 +139,7 @@ static inline void png_append_pixels(struct file *file, struct file stream, enum
 
 		if (layout == IDAT_EMPTY_BETWEEN && check_below(2))
 			end = png_put_chunk(end, "IDAT", "", 0);
-		if (layout != IDAT_SINGLE_BYTES)
+		if (layout != IDAT_SINGLE_BYTES || at >= SINGLE_BYTES)
 			most = check_below(4) ? 1 + check_below(5000) : 1 + check_below(8);
 		if (layout != IDAT_ONE && byte_count > most)
 			byte_count = most;
