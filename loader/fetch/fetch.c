@@ -372,8 +372,11 @@ static struct fetch_slot *next_done(struct fetch *fetch, uint64_t wait_ns)
 		slot = start_fresh_ones(fetch);
 	if (slot)
 		return slot;
+	/* Down to the last: what a back end has ready here must not be found late. */
 	slot = ask_back_ends(fetch, wait_ns);
-	return slot && take_back(fetch, slot) ? slot : NULL;
+	while (slot && !take_back(fetch, slot))
+		slot = ask_back_ends(fetch, 0);
+	return slot;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
