@@ -108,6 +108,14 @@ static void a_run_and_rows_of_every_shape_arrive(void **state)
 	fetch_close(fetch);
 }
 
+/* Head, rows, and the piece from which rows are picked where something lies between them. */
+static uint64_t room_of(struct file_part part)
+{
+	const bool has_gaps = part.row_count > 1 && part.stride_bytes > part.row_bytes;
+
+	return FETCH_HEAD_BYTES + part.row_bytes * part.row_count + (has_gaps ? 65536 : 0);
+}
+
 static void random_rows_arrive(void **state)
 {
 	struct fetch *fetch = open_with_parts(state, LIMIT_BYTES);
@@ -126,7 +134,33 @@ static void random_rows_arrive(void **state)
 			part.offset = FETCH_HEAD_BYTES;
 		if (i % 8 == 0)
 			make_cold("large");
-		expect_rows(fetch, read_with(fetch, "large", true, part), part);
+		if (room_of(part) <= FILE_BYTES)
+			expect_rows(fetch, read_with(fetch, "large", true, part), part);
+		else
+			rig_expect_content(fetch, read_with(fetch, "large", true, part), 1, FILE_BYTES);
+	}
+	fetch_close(fetch);
+}
+
+/* The largest file leaves no room beside it. */
+static void rows_that_take_more_memory_than_the_file_are_not_picked(void **state)
+{
+	enum { LARGEST_BYTES = 200000, ROW_BYTES = 1000, STRIDE_BYTES = 1001 };
+	static const uint32_t row_counts[] = {2, 100, 117, 118, 119, 150, 199};
+	struct fetch *fetch = open_with_parts(state, LARGEST_BYTES);
+
+	rig_write("large", 1, LARGEST_BYTES);
+	for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts; i++) {
+		const struct file_part part = {
+			.offset = 54, .row_bytes = ROW_BYTES, .stride_bytes = STRIDE_BYTES, .row_count = row_counts[i]};
+		struct fetch_result result = read_with(fetch, "large", true, part);
+
+		assert_int_equal(result.status, ITEM_OK);
+		assert_in_range(result.buffer->capacity_bytes, 1, LARGEST_BYTES + 1);
+		if (room_of(part) <= LARGEST_BYTES)
+			expect_rows(fetch, result, part);
+		else
+			rig_expect_content(fetch, result, 1, LARGEST_BYTES);
 	}
 	fetch_close(fetch);
 }
@@ -256,6 +290,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ON_BOTH_AND_PAST_THE_CACHE(a_run_and_rows_of_every_shape_arrive),
 		ON_BOTH_AND_PAST_THE_CACHE(random_rows_arrive),
+		ON_BOTH_AND_PAST_THE_CACHE(rows_that_take_more_memory_than_the_file_are_not_picked),
 		ON_BOTH_AND_PAST_THE_CACHE(the_head_may_be_enough),
 		ON_BOTH_AND_PAST_THE_CACHE(who_wants_no_part_or_a_nonsensical_one_gets_the_whole_file),
 		ON_BOTH_AND_PAST_THE_CACHE(rows_beyond_the_end_are_not_read_and_a_run_is_as_far_as_it_goes),

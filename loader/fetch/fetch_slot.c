@@ -9,9 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define PIECE_BYTES    65536u     /* at a time, of rows of which columns are wanted */
-#define SKIP_MIN_BYTES 4096u      /* from here on a call for each row costs less than what lies between them */
-#define READ_MAX_BYTES (1u << 30) /* io_uring returns an int, and read() never gives more than 2 GB either */
+#include "loader/fetch/fetch_part.h"
 
 void fetch_slot_push(struct fetch_slot_queue *queue, struct fetch_slot *slot)
 {
@@ -208,73 +206,6 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static uint64_t gap_bytes(const struct file_part *part)
-{
-	return part->row_count > 1 ? part->stride_bytes - part->row_bytes : 0;
-}
-
-/* Where a row goes; and the place behind all of them, for pieces of which only columns are wanted. */
-static uint8_t *row_data(const struct fetch_slot *slot, uint64_t row)
-{
-	const struct file_part *part = &slot->part;
-	uint64_t row_in_memory = part->last_row_first && row < part->row_count ? part->row_count - 1 - row : row;
-
-	return slot->buffer->data + slot->head_bytes + row_in_memory * part->row_bytes;
-}
-
-static bool rows_are_copied(const struct fetch_slot *slot)
-{
-	return gap_bytes(&slot->part) > 0 && !slot->skips;
-}
-
-/* The stretch of the file from the part's first byte to its last. */
-static uint64_t hull_bytes(const struct file_part *part)
-{
-	return (part->row_count - 1) * part->stride_bytes + part->row_bytes;
-}
-
-/*
- * 880 rows of 880 of 4000 bytes, from memory that was not used lately: pieces and a copy 455 us, a call for each row 465, all at
- * once and a copy 530, columns and gaps by one preadv() 550.  A call costs as much as 3 KB of gap.
- */
-static void plan_rows(struct fetch_slot *slot)
-{
-	const struct file_part *part = &slot->part;
-	uint64_t row, column;
-
-	slot->read.offset = part->offset + slot->part_done_bytes;
-	if (rows_are_copied(slot)) {
-		slot->read.data = row_data(slot, part->row_count);
-		slot->read.byte_count = (uint32_t)least(hull_bytes(part) - slot->part_done_bytes, PIECE_BYTES);
-		return;
-	}
-	row = slot->part_done_bytes / part->stride_bytes;
-	column = slot->part_done_bytes % part->stride_bytes;
-	slot->read.data = row_data(slot, row) + column;
-	slot->read.byte_count = (uint32_t)least(part->row_bytes - column, READ_MAX_BYTES);
-}
-
-/* Picks the wanted columns from a piece. */
-static void copy_rows(const struct fetch_slot *slot, uint64_t piece_bytes)
-{
-	const struct file_part *part = &slot->part;
-	const uint8_t *piece = row_data(slot, part->row_count);
-	uint64_t at = slot->part_done_bytes, end = at + piece_bytes;
-
-	while (at < end) {
-		uint64_t row = at / part->stride_bytes, column = at % part->stride_bytes, count;
-
-		if (column < part->row_bytes) {
-			count = least(part->row_bytes - column, end - at);
-			memcpy(row_data(slot, row) + column, piece, count);
-		} else {
-			count = least(part->stride_bytes - column, end - at);
-		}
-		piece += count;
-		at += count;
-	}
-}
-
 static bool has_head(const struct fetch_slot *slot)
 {
 	return slot->buffer->byte_count >= slot->head_bytes;
@@ -285,12 +216,13 @@ void fetch_slot_plan_read(struct fetch_slot *slot)
 	const struct fetch_buffer *buffer = slot->buffer;
 
 	if (has_head(slot)) {
-		plan_rows(slot);
+		fetch_part_plan_read(slot);
 		return;
 	}
 	slot->read = (struct fetch_slot_read){
 		.data = buffer->data + buffer->byte_count,
-		.byte_count = (uint32_t)least(least(buffer->capacity_bytes, slot->head_bytes) - buffer->byte_count, READ_MAX_BYTES),
+		.byte_count =
+			(uint32_t)least(least(buffer->capacity_bytes, slot->head_bytes) - buffer->byte_count, FETCH_READ_MAX_BYTES),
 		.offset = buffer->byte_count,
 	};
 }
@@ -303,29 +235,12 @@ static enum fetch_step finish(struct fetch_slot *slot, const struct fetch_rules 
 		return fail(slot, ITEM_EMPTY, 0);
 	buffer->head_bytes = buffer->byte_count;
 	if (slot->chosen && has_head(slot)) {
-		uint64_t done_bytes = slot->part_done_bytes, row_count = slot->part.row_count;
-
 		buffer->head_bytes = (size_t)slot->head_bytes;
 		buffer->part = slot->part;
-		if (row_count == 1)
-			buffer->byte_count += done_bytes;
-		else if (done_bytes > 0 && done_bytes >= hull_bytes(&slot->part)) /* all rows or none */
-			buffer->byte_count += row_count * slot->part.row_bytes;
+		buffer->byte_count += (size_t)fetch_part_got_bytes(slot);
 	}
 	buffers_learn(rules->buffers, buffer);
 	return FETCH_DONE;
-}
-
-static enum fetch_step took_rows(struct fetch_slot *slot, uint64_t byte_count, const struct fetch_rules *rules)
-{
-	if (rows_are_copied(slot))
-		copy_rows(slot, byte_count);
-	slot->part_done_bytes += byte_count;
-	if (slot->part_done_bytes >= hull_bytes(&slot->part))
-		return finish(slot, rules);
-	if (slot->skips && slot->part_done_bytes % slot->part.stride_bytes == slot->part.row_bytes)
-		slot->part_done_bytes += gap_bytes(&slot->part);
-	return FETCH_READ;
 }
 
 enum fetch_step fetch_slot_took(struct fetch_slot *slot, int64_t result, const struct fetch_rules *rules)
@@ -339,7 +254,7 @@ enum fetch_step fetch_slot_took(struct fetch_slot *slot, int64_t result, const s
 	if (result == 0)
 		return finish(slot, rules);
 	if (has_head(slot))
-		return took_rows(slot, (uint64_t)result, rules);
+		return fetch_part_took(slot, (uint64_t)result) ? finish(slot, rules) : FETCH_READ;
 
 	slot->buffer->byte_count += (size_t)result;
 	if (has_head(slot) && !slot->chosen)
@@ -375,47 +290,27 @@ enum fetch_step fetch_slot_read_cached(struct fetch_slot *slot, const struct fet
 	return step;
 }
 
-/* False: no such part can be asked for.  Rows may begin in the head, and are then read again. */
-static bool makes_sense(const struct file_part *part, uint64_t head_bytes)
-{
-	if (part->row_bytes == 0)
-		return false;
-	return part->row_count == 1 ? part->offset >= head_bytes : part->stride_bytes >= part->row_bytes;
-}
-
-/* Rows beyond the end of the file are not read, not even those before it; a run of bytes is, as far as it goes. */
-static bool clip(struct file_part *part, uint64_t file_bytes)
-{
-	uint64_t hull, end;
-
-	if (part->row_count == 1) {
-		if (part->offset >= file_bytes)
-			return false;
-		part->row_bytes = least(part->row_bytes, file_bytes - part->offset);
-		part->stride_bytes = part->row_bytes;
-		return true;
-	}
-	return !__builtin_mul_overflow(part->row_count - 1, part->stride_bytes, &hull) &&
-	       !__builtin_add_overflow(hull, part->row_bytes, &hull) && !__builtin_add_overflow(hull, part->offset, &end) &&
-	       end <= file_bytes;
-}
-
 enum fetch_step fetch_slot_choose(struct fetch_slot *slot, const struct file_part *part, const struct fetch_rules *rules)
 {
-	const uint64_t head_bytes = slot->head_bytes;
+	uint64_t room_bytes = slot->head_bytes;
 
 	slot->need = FETCH_NEEDS_NOTHING;
 	slot->chosen = true;
-	if (!part || (part->row_count > 0 && !makes_sense(part, head_bytes))) {
-		slot->head_bytes = UINT64_MAX;
-		slot->room_bytes = slot->size_bytes + 1;
-		return get_more_memory(slot, rules);
-	}
-	slot->part = *part;
-	if (part->row_count == 0 || !clip(&slot->part, slot->size_bytes))
+	if (part && part->row_count == 0)
 		return finish(slot, rules);
-	slot->skips = gap_bytes(&slot->part) >= SKIP_MIN_BYTES;
-	slot->room_bytes =
-		head_bytes + slot->part.row_count * slot->part.row_bytes + (gap_bytes(&slot->part) > 0 ? PIECE_BYTES : 0);
+	if (part && fetch_part_makes_sense(part, slot->head_bytes)) {
+		slot->part = *part;
+		if (!fetch_part_clip(&slot->part, slot->size_bytes))
+			return finish(slot, rules);
+		room_bytes += fetch_part_room_bytes(&slot->part);
+		if (room_bytes <= slot->size_bytes) {
+			slot->skips = fetch_part_has_wide_gaps(&slot->part);
+			slot->room_bytes = room_bytes;
+			return get_more_memory(slot, rules);
+		}
+	}
+	slot->part = (struct file_part){0};
+	slot->head_bytes = UINT64_MAX;
+	slot->room_bytes = slot->size_bytes + 1;
 	return get_more_memory(slot, rules);
 }

@@ -21,7 +21,8 @@
 
 struct fetch_engine;
 
-#define FETCH_SLOT_RETRY_MS 10 /* between two tries after FETCH_LATER */
+#define FETCH_SLOT_RETRY_MS  10         /* between two tries after FETCH_LATER */
+#define FETCH_READ_MAX_BYTES (1u << 30) /* io_uring returns an int, and read() never gives more than 2 GB either */
 
 /* What holds for all files. */
 struct fetch_rules {
