@@ -19,7 +19,7 @@ enum item_status {
 	ITEM_TRUNCATED = 6,    /* the data ends before the pixels do */
 	ITEM_CORRUPT = 7,      /* the codec met impossible data */
 	ITEM_UNSUPPORTED = 8,  /* a valid file of a kind that is not read here */
-	ITEM_TIMEOUT = 9,      /* not read within --item-timeout-ms */
+	ITEM_TIMEOUT = 9,      /* not read, or not decoded, within --item-timeout-ms */
 	ITEM_CRASHED = 10,     /* not read: it killed the decoder, and with it the worker, before */
 	ITEM_STATUS_COUNT = 11
 };

@@ -94,7 +94,7 @@ FLAG(MAX_PIXELS, "Faults", 0, "max-pixels", QUANTITY, max_pixels, "268435456", B
 FLAG(MAX_FILE_BYTES, "Faults", 0, "max-file-bytes", QUANTITY, max_file_bytes, "268435456", BETWEEN("1", "2G"), "BYTES",
      "longer files are bad files; K, M, G are powers of 1024")
 FLAG(ITEM_TIMEOUT_MS, "Faults", 0, "item-timeout-ms", U32, item_timeout_ms, "30000", BETWEEN("1", "86400000"), "MS",
-     "files that take more milliseconds to read are bad files")
+     "files that take longer to read, or more CPU time to decode, are bad files")
 FLAG(SANDBOX, "Faults", 0, "sandbox", CHOICE, sandbox, "auto", ONE_OF("auto|require|off"), "MODE",
      "after start, be able to read the files of SOURCE and nothing else: as far as the kernel helps, fully or not at all")
 
