@@ -1,6 +1,6 @@
 """Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; and EXIF blocks.
 
-    tests/fuzz/make_seeds.py          # writes tests/fuzz/seeds
+    tests/fuzz/make_seeds.py          # writes tests/fuzz/seeds anew, all of it
 """
 
 from __future__ import annotations
@@ -58,25 +58,30 @@ def long_photos() -> dict[str, bytes]:
     return files
 
 
-def main() -> None:
+def plain_name(kind: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in kind).replace("__", "_").lower()
+
+
+def all_seeds() -> dict[str, bytes]:
+    """By their paths below SEEDS."""
     rng = random.Random(1)
-    shutil.rmtree(SEEDS, ignore_errors=True)
+    seeds = {}
     for name, make in kinds.all_kinds().items():
-        folder = SEEDS / name.split()[0].lower()
-        folder.mkdir(parents=True, exist_ok=True)
-        plain = "".join(letter if letter.isalnum() else "_" for letter in name.split(" ", 1)[1]).replace("__", "_")
-        (folder / f"{plain.lower()}").write_bytes(make(small_photo(rng), rng))
-    for name, content in long_photos().items():
-        path = SEEDS / "jpeg_long" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content)
-    for name, block in exif_blocks().items():
-        path = SEEDS / "exif" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(block)
-    sizes = [path.stat().st_size for path in SEEDS.rglob("*") if path.is_file()]
-    print(len(sizes), "seeds of", sum(sizes), "bytes")
-    assert sum(sizes) < MOST_BYTES
+        format_name, kind = name.split(" ", 1)
+        seeds[f"{format_name.lower()}/{plain_name(kind)}"] = make(small_photo(rng), rng)
+    seeds |= {f"jpeg_long/{name}": content for name, content in long_photos().items()}
+    return seeds | {f"exif/{name}": block for name, block in exif_blocks().items()}
+
+
+def main() -> None:
+    seeds = all_seeds()  # before those that are there are deleted
+    total_bytes = sum(len(content) for content in seeds.values())
+    assert total_bytes < MOST_BYTES
+    shutil.rmtree(SEEDS, ignore_errors=True)
+    for name, content in seeds.items():
+        (SEEDS / name).parent.mkdir(parents=True, exist_ok=True)
+        (SEEDS / name).write_bytes(content)
+    print(len(seeds), "seeds of", total_bytes, "bytes")
 
 
 if __name__ == "__main__":
