@@ -428,9 +428,12 @@ static void much_data_after_the_last_row_is_corrupt(void **state)
 		struct file raw = {calloc(1, ROWS_BYTES + surplus_bytes[i % 2]), ROWS_BYTES + surplus_bytes[i % 2]};
 		struct decode_want all = {{0, 0, 8, 8}, 3, 8}, last_row = {{3, 7, 2, 1}, 1, 8}, no_last_row = {{0, 0, 8, 7}, 3, 8};
 		struct file file = {NULL, 0}, stream;
-		struct pixels out;
+		struct kept out, out_last, out_others;
 
 		assert_non_null(raw.bytes);
+		kept_open(&out, &all);
+		kept_open(&out_last, &last_row);
+		kept_open(&out_others, &no_last_row);
 		stream = png_compress(&recipe, raw);
 		file_append(&file, "\x89PNG\r\n\x1a\n", 8);
 		png_append_chunk(&file, "IHDR", ihdr, sizeof ihdr);
@@ -441,10 +444,13 @@ static void much_data_after_the_last_row_is_corrupt(void **state)
 		struct image_info info = probe(own, file);
 		enum item_status expected = i % 2 ? ITEM_CORRUPT : ITEM_OK;
 
-		assert_int_equal(decode_png_region(own, &bytes, &info, &all, &out), expected);
+		assert_int_equal(decode_png_rows(own, &bytes, &info, &all, &out.sink), expected);
 		assert_string_equal(own->reason, i % 2 ? "over 65536 bytes of compressed data after the last row" : "");
-		assert_int_equal(decode_png_region(own, &bytes, &info, &last_row, &out), expected);
-		assert_int_equal(decode_png_region(own, &bytes, &info, &no_last_row, &out), ITEM_OK);
+		assert_int_equal(decode_png_rows(own, &bytes, &info, &last_row, &out_last.sink), expected);
+		assert_int_equal(decode_png_rows(own, &bytes, &info, &no_last_row, &out_others.sink), ITEM_OK);
+		kept_close(&out);
+		kept_close(&out_last);
+		kept_close(&out_others);
 		free(file.bytes);
 		free(stream.bytes);
 		free(raw.bytes);
