@@ -116,3 +116,8 @@ bool png_inflate_finish(struct png_inflate *inflate)
 	}
 	return inflate->state.avail_out == 1 && png_idat_finish(&inflate->idat);
 }
+
+bool png_inflate_stop(struct png_inflate *inflate)
+{
+	return png_idat_finish(&inflate->idat);
+}

@@ -30,4 +30,10 @@ bool png_inflate_read(struct png_inflate *inflate, uint8_t *to, uint32_t byte_co
 /* After the last row: the stream ends here, Adler-32 is right, and so is the CRC of the chunk that holds it. */
 bool png_inflate_finish(struct png_inflate *inflate);
 
+/*
+ * Before the last row, instead: all chunks that were begun have the right CRC.  What igzip makes of damaged bytes is not told from
+ * rows: unlike zlib it takes Huffman codes that are not complete.
+ */
+bool png_inflate_stop(struct png_inflate *inflate);
+
 #endif

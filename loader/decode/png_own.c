@@ -142,5 +142,6 @@ bool png_own_rows(struct workspace *workspace, const struct file_bytes *file, co
 	inflate = (struct png_inflate *)(void *)workspace->inflate.data;
 	png_idat_open(&idat, file->data, file->byte_count, header);
 	return png_inflate_open(inflate, &idat, to_the_end, workspace->deadline_ns) &&
-	       read_rows(workspace, inflate, header, want, sink) && (!to_the_end || png_inflate_finish(inflate));
+	       read_rows(workspace, inflate, header, want, sink) &&
+	       (to_the_end ? png_inflate_finish(inflate) : png_inflate_stop(inflate));
 }
