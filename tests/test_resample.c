@@ -399,6 +399,27 @@ static void every_level_gives_the_plain_bytes_also_mirrored(void **state)
 	resampler_close(plain);
 }
 
+/* From a dozen taps to all pixels of a row, and rows of every count modulo 16. */
+static void every_level_gives_the_plain_bytes_of_wide_pictures_made_narrow(void **state)
+{
+	struct resampler *plain = resampler_open(SIMD_PLAIN);
+
+	assert_non_null(plain);
+	for (int round = 0; round < 200; round++) {
+		enum resample_filter filter = (enum resample_filter)random_between(0, FILTERS - 1);
+		struct pixels noise = make_noise(random_between(400, 4000), random_between(1, 20), round & 1 ? 3 : 1);
+		struct resample_axis x = whole_axis(noise.width_px, random_between(1, 30));
+		struct resample_axis y = whole_axis(noise.height_px, noise.height_px);
+		struct pixels expected = resize(plain, filter, x, y, &noise), got = resize(*state, filter, x, y, &noise);
+
+		assert_same_pixels(&expected, &got);
+		free(noise.data);
+		free(expected.data);
+		free(got.data);
+	}
+	resampler_close(plain);
+}
+
 /* The largest and the smallest weights that there are, over the largest and the smallest pixels. */
 static void sums_at_the_ends_of_their_range_are_exact(void **state)
 {
@@ -622,6 +643,7 @@ int main(void)
 		cmocka_unit_test(extents_are_as_wide_as_the_filter_reaches),
 		cmocka_unit_test(bytes_between_the_output_rows_are_left_alone),
 		cmocka_unit_test(every_level_gives_the_plain_bytes_also_mirrored),
+		cmocka_unit_test(every_level_gives_the_plain_bytes_of_wide_pictures_made_narrow),
 		cmocka_unit_test(sums_at_the_ends_of_their_range_are_exact),
 		cmocka_unit_test(a_box_of_the_output_size_is_copied),
 		cmocka_unit_test(a_plain_surface_stays_plain),

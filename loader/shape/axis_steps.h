@@ -32,6 +32,7 @@ struct axis_steps_form {
 
 /* All zero is empty. */
 struct axis_steps {
+	bool turned; /* resample_turned.c has made its own: first_step is by output, and records are what it says */
 	uint32_t group_count;
 	uint32_t outputs_per_group; /* fewer in the last group; 1: the columns are to be added up */
 	uint32_t columns;           /* of a vector */

@@ -1,76 +1,25 @@
 /*
  * resample_avx512.c - stage 4 of 5, first half: the passes of a resize with AVX-512, VNNI and VBMI.
  *
- * vpdpbusd multiplies four bytes by four signed bytes in each lane, so a weight is three digits to the base 256.  They reach up to
- * 127 * 0x10101, nearly twice a weight of 1.0; the largest weight is 1.29 (Lanczos, an output half a pixel from a cut-off edge).
+ * Across there are two: windows of four rows, here, for few taps; sixteen rows turned, in resample_turned.c, for many.
  */
 #include "loader/shape/resample_kernels.h"
 
 #if defined(__x86_64__)
 
-#include <assert.h>
 #include <errno.h>
-#include <immintrin.h>
 #include <string.h>
 
-#define AVX512        __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi")))
-#define AVX512_INLINE static inline __attribute__((always_inline)) AVX512
+#include "loader/shape/resample_avx512.h"
 
-enum { LANES = 16, BYTES = 64, DIGITS = 3, BAND_ROWS = 4, TAPS = AXIS_STEPS_TAPS };
-
-/*
- * Four weights give way to their digits: four bytes of ones, of 256s, of 65536s.  Adding 128 to a digit carries into the next one
- * what is over 127; then the 128s are taken off again.
- */
-static inline void split_weights(int32_t *weights)
-{
-	static const int8_t by_digit[] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
-	__m128i offset = _mm_set1_epi32(0x808080), digits = _mm_loadu_si128((const __m128i *)weights);
-
-	digits = _mm_xor_si128(_mm_add_epi32(digits, offset), offset);
-	digits = _mm_shuffle_epi8(digits, _mm_loadu_si128((const __m128i *)by_digit));
-	_mm_storeu_si128((__m128i *)weights, digits);
-	assert(weights[3] == 0);
-}
-
-typedef int32_t lanes __attribute__((vector_size(BYTES))); /* for what stays in registers: gcc 12 copies __m512i about (-15 %) */
-
-/* The sums of a vector's lanes, one per digit. */
-struct sums {
-	lanes digit[DIGITS];
-};
-
-AVX512_INLINE struct sums begin_sums(void)
-{
-	return (struct sums){{(lanes){0} + RESAMPLE_ROUNDING}};
-}
-
-AVX512_INLINE void add_products(struct sums *sums, __m512i pixels, const __m512i *digits)
-{
-#pragma GCC unroll 4
-	for (int digit = 0; digit < DIGITS; digit++)
-		sums->digit[digit] = (lanes)_mm512_dpbusd_epi32((__m512i)sums->digit[digit], pixels, digits[digit]);
-}
-
-AVX512_INLINE __m512i join_sums(const struct sums *sums)
-{
-	return (__m512i)((((sums->digit[2] << 8) + sums->digit[1]) << 8) + sums->digit[0]);
-}
-
-/* Four vectors of sums to bytes: in each quarter of 16 bytes, the quarters of the four one after another. */
-AVX512_INLINE __m512i sums_to_bytes(const __m512i *sums)
-{
-	__m512i values[4];
-
-#pragma GCC unroll 4
-	for (int i = 0; i < 4; i++)
-		values[i] = _mm512_srai_epi32(sums[i], AXIS_PLAN_WEIGHT_BITS);
-	return _mm512_packus_epi16(_mm512_packs_epi32(values[0], values[1]), _mm512_packs_epi32(values[2], values[3]));
-}
+enum { WINDOW_ROWS = 4 };
 
 /* ---- across ---- */
 
-/* To 32 px, 200 rows.  Added up: gray 28 us, RGB 43 from 768 px, 49 from 1024; not added up: 18 and 35, 27 and 66. */
+/*
+ * For rows that are not turned.  To 32 px, 200 rows.  Added up: gray 28 us, RGB 43 from 768 px, 49 from 1024; not added up: 18 and 35, 27
+ * and 66.
+ */
 enum { MANY_TAPS_GRAY = 64, MANY_TAPS_RGB = 56 };
 
 /* from: for each byte of a vector, which byte of the window it is. */
@@ -106,7 +55,9 @@ static int prepare_across(struct axis_plan *x, uint32_t channels)
 	                                     .record_bytes = sizeof(struct record),
 	                                     .write = write_record};
 
-	return axis_steps_make(&x->steps, x, channels, &form);
+	int rc = prepare_turned(x, channels, &x->steps.turned);
+
+	return rc || x->steps.turned ? rc : axis_steps_make(&x->steps, x, channels, &form);
 }
 
 /* How the bytes of sums_to_bytes() become a quarter for each row, its `count` pixels in the order of the output. */
@@ -151,8 +102,8 @@ AVX512_INLINE void across_rows(const struct axis_plan *x, uint32_t channels, boo
 
 	for (uint32_t group = 0; group < steps->group_count; group++) {
 		uint32_t output = group * per_group, count = per_group;
-		struct sums sums[BAND_ROWS] = {begin_sums(), begin_sums(), begin_sums(), begin_sums()};
-		__m512i joined[BAND_ROWS], bytes;
+		struct sums sums[WINDOW_ROWS] = {begin_sums(), begin_sums(), begin_sums(), begin_sums()};
+		__m512i joined[WINDOW_ROWS], bytes;
 		size_t to;
 
 		for (uint32_t step = steps->first_step[group]; step < steps->first_step[group + 1]; step++) {
@@ -163,7 +114,7 @@ AVX512_INLINE void across_rows(const struct axis_plan *x, uint32_t channels, boo
 			for (int digit = 0; digit < DIGITS; digit++)
 				digits[digit] = _mm512_loadu_si512(records[step].digits[digit]);
 #pragma GCC unroll 4
-			for (int row = 0; row < BAND_ROWS; row++) {
+			for (int row = 0; row < WINDOW_ROWS; row++) {
 				__m512i pixels = narrow ? _mm512_maskz_loadu_epi8(in_row, in[row] + window)
 				                        : _mm512_loadu_si512(in[row] + window);
 
@@ -176,11 +127,11 @@ AVX512_INLINE void across_rows(const struct axis_plan *x, uint32_t channels, boo
 			written = (__mmask16)((1u << count * channels) - 1);
 		}
 #pragma GCC unroll 4
-		for (int row = 0; row < BAND_ROWS; row++)
+		for (int row = 0; row < WINDOW_ROWS; row++)
 			joined[row] = join_sums(&sums[row]);
 		if (per_group == 1)
 #pragma GCC unroll 4
-			for (int row = 0; row < BAND_ROWS; row++)
+			for (int row = 0; row < WINDOW_ROWS; row++)
 				joined[row] = _mm512_sub_epi32(add_columns(joined[row], channels),
 				                               _mm512_set1_epi32((LANES / (int)channels - 1) * RESAMPLE_ROUNDING));
 		bytes = _mm512_permutexvar_epi8(order, sums_to_bytes(joined));
@@ -192,13 +143,14 @@ AVX512_INLINE void across_rows(const struct axis_plan *x, uint32_t channels, boo
 	}
 }
 
-AVX512 static void across(const struct axis_plan *x, uint32_t channels, bool mirrored, const uint8_t *in, size_t in_stride_bytes,
-                          uint32_t rows, uint8_t *out, size_t out_stride_bytes)
+/* Up to WINDOW_ROWS rows. */
+AVX512 static void across_windows(const struct axis_plan *x, uint32_t channels, bool mirrored, const uint8_t *in,
+                                  size_t in_stride_bytes, uint32_t rows, uint8_t *out, size_t out_stride_bytes)
 {
-	const uint8_t *in_rows[BAND_ROWS];
-	uint8_t *out_rows[BAND_ROWS];
+	const uint8_t *in_rows[WINDOW_ROWS];
+	uint8_t *out_rows[WINDOW_ROWS];
 
-	for (uint32_t i = 0; i < BAND_ROWS; i++) { /* rows that are not there: the last one once more */
+	for (uint32_t i = 0; i < WINDOW_ROWS; i++) { /* rows that are not there: the last one once more */
 		in_rows[i] = in + (i < rows ? i : rows - 1) * in_stride_bytes;
 		out_rows[i] = out + (i < rows ? i : rows - 1) * out_stride_bytes;
 	}
@@ -208,6 +160,18 @@ AVX512 static void across(const struct axis_plan *x, uint32_t channels, bool mir
 		across_rows(x, 1, mirrored, false, in_rows, out_rows);
 	else
 		across_rows(x, 3, mirrored, false, in_rows, out_rows);
+}
+
+static void across(const struct axis_plan *x, uint32_t channels, bool mirrored, const uint8_t *in, size_t in_stride_bytes,
+                   uint32_t rows, uint8_t *out, size_t out_stride_bytes)
+{
+	if (x->steps.turned) {
+		across_turned(x, channels, mirrored, in, in_stride_bytes, rows, out, out_stride_bytes);
+		return;
+	}
+	for (uint32_t row = 0; row < rows; row += WINDOW_ROWS)
+		across_windows(x, channels, mirrored, in + row * in_stride_bytes, in_stride_bytes,
+		               rows - row < WINDOW_ROWS ? rows - row : WINDOW_ROWS, out + row * out_stride_bytes, out_stride_bytes);
 }
 
 /* ---- down ---- */
@@ -266,6 +230,6 @@ AVX512 static void down(const uint8_t *const *rows, const int32_t *weights, uint
 }
 
 const struct resample_kernels resample_avx512 = {
-	.band_rows = BAND_ROWS, .prepare_across = prepare_across, .prepare_down = prepare_down, .across = across, .down = down};
+	.band_rows = TURNED_ROWS, .prepare_across = prepare_across, .prepare_down = prepare_down, .across = across, .down = down};
 
 #endif
