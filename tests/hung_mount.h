@@ -4,6 +4,7 @@
  * A FUSE file system served by a child process, in a mount namespace of its own.  Its files:
  *   hung-N        reading hangs while held; then 64 KB of 0xee at most per read, which must not turn up anywhere
  *   paged-N       the same through the page cache, so that the kernel copies to wherever the buffer was
+ *   half-N        the same, direct, of all but the first HALF_BYTES, which are there
  *   unopenable-N  opening hangs while held; then it is empty
  *   short         SHORT_BYTES bytes of rig_byte(SHORT_SEED, ...), of which each read returns at most 4999
  */
@@ -26,8 +27,9 @@
 #define SHORT_SEED         17u
 #define SHORT_BYTES        300007u
 #define SHORT_ANSWER_BYTES 4999u
+#define HALF_BYTES         16384u
 
-enum hung_node { NODE_ROOT = 1, NODE_SHORT = 2, NODE_HUNG = 3, NODE_UNOPENABLE = 4, NODE_PAGED = 5 };
+enum hung_node { NODE_ROOT = 1, NODE_SHORT = 2, NODE_HUNG = 3, NODE_UNOPENABLE = 4, NODE_PAGED = 5, NODE_HALF = 6 };
 
 struct hung_server {
 	int device_fd, control_fd;
@@ -65,6 +67,7 @@ static inline void hung_look_up(struct hung_server *server, uint64_t unique, con
 	struct fuse_entry_out entry = {.nodeid = strcmp(name, "short") == 0              ? NODE_SHORT
 	                                         : strncmp(name, "hung-", 5) == 0        ? NODE_HUNG
 	                                         : strncmp(name, "paged-", 6) == 0       ? NODE_PAGED
+	                                         : strncmp(name, "half-", 5) == 0        ? NODE_HALF
 	                                         : strncmp(name, "unopenable-", 11) == 0 ? NODE_UNOPENABLE
 	                                                                                 : 0};
 
@@ -111,6 +114,7 @@ static inline void hung_serve_one(struct hung_server *server)
 		struct fuse_in_header header;
 		uint8_t bytes[FUSE_MIN_READ_BUFFER + 65536];
 	} request;
+	static const uint8_t zeros[HALF_BYTES];
 	const struct fuse_in_header *in = &request.header;
 	const void *body = request.bytes + sizeof *in;
 	struct fuse_init_out init = {.major = FUSE_KERNEL_VERSION,
@@ -146,7 +150,9 @@ static inline void hung_serve_one(struct hung_server *server)
 	case FUSE_READ:
 		if (in->nodeid == NODE_SHORT)
 			hung_read_short(server, in->unique, body);
-		else if (in->nodeid == NODE_HUNG || in->nodeid == NODE_PAGED)
+		else if (in->nodeid == NODE_HALF && ((const struct fuse_read_in *)body)->offset < HALF_BYTES)
+			hung_answer(server, in->unique, 0, zeros, ((const struct fuse_read_in *)body)->size);
+		else if (in->nodeid == NODE_HUNG || in->nodeid == NODE_PAGED || in->nodeid == NODE_HALF)
 			hung_hold(server, (struct held_request){in->unique, FUSE_READ, ((const struct fuse_read_in *)body)->size});
 		else
 			hung_answer(server, in->unique, 0, NULL, 0);

@@ -60,6 +60,67 @@ static void short_reads_are_not_the_end(void **state)
 	fetch_close(fetch);
 }
 
+static bool choose_run(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
+{
+	(void)tag;
+	(void)head;
+	assert_int_equal(head_bytes, FETCH_HEAD_BYTES);
+	*part = *(const struct file_part *)context;
+	return part->row_count > 0;
+}
+
+static struct fetch *open_with_parts(void **state, uint32_t timeout_ms, struct file_part *part)
+{
+	struct fetch_config config = rig_config(state, 4, LIMIT_BYTES, timeout_ms);
+
+	config.choose_part = choose_run;
+	config.context = part;
+	return rig_open_with(config);
+}
+
+static void short_reads_are_not_the_end_of_a_part(void **state)
+{
+	struct file_part part = {.offset = 30000, .row_bytes = 100000, .row_count = 1};
+	struct fetch *fetch;
+	struct fetch_result result;
+
+	if (hung_pid <= 0)
+		skip();
+	fetch = open_with_parts(state, RIG_PATIENCE_MS, &part);
+	result = rig_read_one(fetch, "mount/short");
+	assert_int_equal(result.status, ITEM_OK);
+	assert_int_equal(result.buffer->byte_count, FETCH_HEAD_BYTES + part.row_bytes);
+	for (uint64_t i = 0; i < part.row_bytes; i++)
+		assert_int_equal(result.buffer->data[FETCH_HEAD_BYTES + i], rig_byte(SHORT_SEED, part.offset + i));
+	fetch_return(fetch, result.buffer);
+	part.row_count = 0;
+	rig_expect_content(fetch, rig_read_one(fetch, "mount/short"), SHORT_SEED, SHORT_BYTES);
+	fetch_close(fetch);
+}
+
+/* The collector asks whether the rest is in the cache, and must not be the one that waits for it. */
+static void a_file_that_hangs_behind_its_head_holds_up_no_other(void **state)
+{
+	struct file_part nothing = {.row_count = 0};
+	struct fetch *fetch;
+	struct fetch_result result;
+
+	if (hung_pid <= 0)
+		skip();
+	assert_int_equal(HALF_BYTES, FETCH_HEAD_BYTES);
+	rig_write("good", 1, 50000);
+	hung_tell('h');
+	fetch = open_with_parts(state, TIMEOUT_MS, &nothing);
+	submit_hung(fetch, "half", 1);
+	for (int i = 0; i < 3; i++)
+		rig_expect_content(fetch, rig_read_one(fetch, "good"), 1, 50000);
+	result = rig_collect(fetch);
+	assert_int_equal((uintptr_t)result.tag, 1001);
+	rig_expect_failure(result, ITEM_TIMEOUT, 0);
+	expect_recovery(fetch);
+	fetch_close(fetch);
+}
+
 static void late_answers_of_hung_files_reach_no_other_buffer(const char *kind, void **state)
 {
 	enum { HUNG_COUNT = 3, HELD_COUNT = 12 };
@@ -367,6 +428,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ON_BOTH(short_reads_are_not_the_end),
+		ON_BOTH(short_reads_are_not_the_end_of_a_part),
+		ON_BOTH(a_file_that_hangs_behind_its_head_holds_up_no_other),
 		ON_BOTH(late_reads_reach_no_other_buffer),
 		ON_BOTH(late_opens_reach_no_other_buffer),
 		ON_BOTH(stuck_files_do_not_take_room_from_others),
