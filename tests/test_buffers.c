@@ -220,6 +220,18 @@ static void one_file_may_go_over_the_budget_when_nothing_else_goes_on(void **sta
 	buffers_close(pool);
 }
 
+static void what_went_over_the_budget_is_not_kept(void **state)
+{
+	struct buffers *pool = open_pool_with_budget(100000);
+	struct fetch_buffer *large;
+
+	(void)state;
+	assert_int_equal(buffers_acquire(pool, 150000, BUFFERS_AT_ANY_COST, &large), 0);
+	buffers_release(pool, large);
+	assert_int_equal(buffers_kept_bytes(pool), 0);
+	buffers_close(pool);
+}
+
 /* What was given back makes room for who asks for more than is left beside it. */
 static void what_lies_unused_counts_and_makes_room(void **state)
 {
@@ -304,6 +316,7 @@ int main(void)
 		cmocka_unit_test(the_budget_holds_for_all_buffers_together),
 		cmocka_unit_test(whoever_waits_longest_is_next),
 		cmocka_unit_test(one_file_may_go_over_the_budget_when_nothing_else_goes_on),
+		cmocka_unit_test(what_went_over_the_budget_is_not_kept),
 		cmocka_unit_test(what_lies_unused_counts_and_makes_room),
 		cmocka_unit_test(a_buffer_may_outlive_the_pool),
 		cmocka_unit_test(threads_share_a_pool),
