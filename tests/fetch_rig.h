@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -208,6 +209,18 @@ static inline void rig_expect_failure(struct fetch_result result, enum item_stat
 	assert_string_equal(item_status_name(result.status), item_status_name(status));
 	assert_int_equal(result.error, error);
 	assert_null(result.buffer);
+}
+
+static inline uint32_t rig_count_descriptors(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	uint32_t count = 0;
+
+	assert_non_null(folder);
+	while (readdir(folder))
+		count++;
+	closedir(folder);
+	return count;
 }
 
 #endif

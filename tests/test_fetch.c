@@ -4,7 +4,6 @@
  */
 #include "tests/fetch_rig.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -472,21 +471,9 @@ static void closing_abandons_what_is_in_flight(void **state)
 	}
 }
 
-static uint32_t count_descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	uint32_t count = 0;
-
-	assert_non_null(folder);
-	while (readdir(folder))
-		count++;
-	closedir(folder);
-	return count;
-}
-
 static void every_descriptor_is_closed_again(void **state)
 {
-	const uint32_t before_count = count_descriptors();
+	const uint32_t before_count = rig_count_descriptors();
 	struct fetch *fetch = rig_open(state, 8, 1000000, LONG_MS);
 
 	rig_write("large", 1, 1000001);
@@ -498,7 +485,7 @@ static void every_descriptor_is_closed_again(void **state)
 		rig_expect_content(fetch, rig_read_one(fetch, "plain"), 1, 400000);
 	}
 	fetch_close(fetch);
-	assert_int_equal(count_descriptors(), before_count);
+	assert_int_equal(rig_count_descriptors(), before_count);
 }
 
 int main(void)

@@ -121,6 +121,31 @@ static void a_file_that_hangs_behind_its_head_holds_up_no_other(void **state)
 	fetch_close(fetch);
 }
 
+/* It comes back as one that would have to be asked which part is wanted, but nobody waits for it any more. */
+static void a_head_that_comes_too_late_leaves_nothing_open(void **state)
+{
+	struct file_part nothing = {.row_count = 0};
+	uint32_t before_count;
+	struct fetch *fetch;
+
+	if (hung_pid <= 0)
+		skip();
+	rig_write("good", 1, 50000);
+	hung_tell('h');
+	fetch = open_with_parts(state, TIMEOUT_MS, &nothing);
+	rig_expect_content(fetch, rig_read_one(fetch, "good"), 1, 50000);
+	before_count = rig_count_descriptors();
+	submit_hung(fetch, "hung", 1);
+	rig_expect_failure(rig_collect(fetch), ITEM_TIMEOUT, 0);
+	assert_int_equal(rig_count_descriptors(), before_count + 1);
+	hung_tell('r');
+	while (rig_count_descriptors() > before_count) { /* until the watchdog comes */
+		rig_expect_content(fetch, rig_read_one(fetch, "good"), 1, 50000);
+		sleep_ms(10);
+	}
+	fetch_close(fetch);
+}
+
 static void late_answers_of_hung_files_reach_no_other_buffer(const char *kind, void **state)
 {
 	enum { HUNG_COUNT = 3, HELD_COUNT = 12 };
@@ -429,6 +454,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ON_BOTH(short_reads_are_not_the_end),
 		ON_BOTH(short_reads_are_not_the_end_of_a_part),
+		ON_BOTH(a_head_that_comes_too_late_leaves_nothing_open),
 		ON_BOTH(a_file_that_hangs_behind_its_head_holds_up_no_other),
 		ON_BOTH(late_reads_reach_no_other_buffer),
 		ON_BOTH(late_opens_reach_no_other_buffer),
