@@ -495,6 +495,41 @@ static void much_data_after_the_last_row_is_corrupt(void **state)
 	close_paths(paths);
 }
 
+static void palettes_of_odd_sizes_are_judged_as_by_libpng(void **state)
+{
+	static const size_t sizes[] = {0, 2, 3, 4, 5, 765, 767, 768, 769, 771, 774, 1536, 3000};
+	static const uint8_t kinds[] = {PNG_PALETTE, PNG_RGB, PNG_GRAY};
+	struct paths *paths = open_paths();
+	struct file stream = stream_of(6464, 0);
+	uint8_t palette[3000];
+	int read = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof palette; i++)
+		palette[i] = (uint8_t)check_below(256);
+	for (size_t i = 0; i < 3 * sizeof sizes / sizeof sizes[0]; i++) {
+		uint8_t ihdr[13] = {0, 0, 0, 8, 0, 0, 0, 8, 8, kinds[i % 3], 0, 0, 0};
+		struct file file = {NULL, 0};
+		struct decode_want want = {{0, 0, 8, 7}, 3, 8};
+
+		file_append(&file, "\x89PNG\r\n\x1a\n", 8);
+		png_append_chunk(&file, "IHDR", ihdr, sizeof ihdr);
+		png_append_chunk(&file, "PLTE", palette, sizes[i / 3]);
+		if (check_below(4) == 0)
+			png_append_chunk(&file, "PLTE", palette, sizes[i / 3]);
+		png_append_chunk(&file, "IDAT", stream.bytes, stream.byte_count);
+		if (check_probe_verdict(paths, file) == ITEM_OK) {
+			struct image_info info = probe(&paths->libpng, file);
+
+			read += check_verdict(paths, file, &info, &want) == ITEM_OK;
+		}
+		free(file.bytes);
+	}
+	assert_true(read > 10);
+	free(stream.bytes);
+	close_paths(paths);
+}
+
 static void other_kinds_are_left_to_libpng(void **state)
 {
 	static const uint8_t others[][3] = {{16, PNG_RGB, 0}, {4, PNG_GRAY, 0}, {8, PNG_GRAY, 1}}; /* bits, colour, interlaced */
@@ -540,6 +575,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(flipped_bits_in_a_stream_are_judged_as_by_libpng),
 		cmocka_unit_test(an_odd_stream_is_judged_as_by_libpng),
 		cmocka_unit_test(much_data_after_the_last_row_is_corrupt),
+		cmocka_unit_test(palettes_of_odd_sizes_are_judged_as_by_libpng),
 		cmocka_unit_test(other_kinds_are_left_to_libpng),
 	};
 
