@@ -129,6 +129,25 @@ static void damage_anywhere_in_a_progressive_file_is_found(void **state)
 	decoder_close(decoder);
 }
 
+/* It cannot hold itself; libjpeg takes it for an empty one, and goes on to the next marker. */
+static void a_segment_that_says_to_be_shorter_than_its_length_holds_no_exif(void **state)
+{
+	static const char segment[] = "\xff\xe1\0\2Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0";
+	struct decoder *decoder = open_decoder();
+	struct file file = jpeg_encode(&baseline);
+
+	(void)state;
+	file_insert(&file, 2, segment, sizeof segment - 1);
+	for (uint8_t length = 0; length <= 2; length++) {
+		file.bytes[5] = length;
+		assert_int_equal(probe_ok(decoder, file).orientation, 1);
+	}
+	file.bytes[5] = sizeof segment - 1 - 2;
+	assert_int_equal(probe_ok(decoder, file).orientation, 6);
+	free(file.bytes);
+	decoder_close(decoder);
+}
+
 static void two_starts_are_corrupt(void **state)
 {
 	struct decoder *decoder = open_decoder();
@@ -342,6 +361,7 @@ int main(void)
 		cmocka_unit_test(rows_above_the_damage_are_still_read),
 		cmocka_unit_test(damage_above_the_region_is_found),
 		cmocka_unit_test(damage_anywhere_in_a_progressive_file_is_found),
+		cmocka_unit_test(a_segment_that_says_to_be_shorter_than_its_length_holds_no_exif),
 		cmocka_unit_test(two_starts_are_corrupt),
 		cmocka_unit_test(what_lies_behind_a_gap_is_not_there),
 		cmocka_unit_test(a_wrong_restart_marker_is_corrupt),

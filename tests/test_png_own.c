@@ -507,16 +507,16 @@ static void palettes_of_odd_sizes_are_judged_as_by_libpng(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof palette; i++)
 		palette[i] = (uint8_t)check_below(256);
-	for (size_t i = 0; i < 3 * sizeof sizes / sizeof sizes[0]; i++) {
+	for (size_t i = 0; i < 6 * sizeof sizes / sizeof sizes[0]; i++) {
 		uint8_t ihdr[13] = {0, 0, 0, 8, 0, 0, 0, 8, 8, kinds[i % 3], 0, 0, 0};
 		struct file file = {NULL, 0};
 		struct decode_want want = {{0, 0, 8, 7}, 3, 8};
 
 		file_append(&file, "\x89PNG\r\n\x1a\n", 8);
 		png_append_chunk(&file, "IHDR", ihdr, sizeof ihdr);
-		png_append_chunk(&file, "PLTE", palette, sizes[i / 3]);
-		if (check_below(4) == 0)
-			png_append_chunk(&file, "PLTE", palette, sizes[i / 3]);
+		png_append_chunk(&file, "PLTE", palette, sizes[i / 6]);
+		if (i / 3 % 2) /* one too many */
+			png_append_chunk(&file, "PLTE", palette, sizes[i / 6]);
 		png_append_chunk(&file, "IDAT", stream.bytes, stream.byte_count);
 		if (check_probe_verdict(paths, file) == ITEM_OK) {
 			struct image_info info = probe(&paths->libpng, file);
