@@ -1,8 +1,9 @@
 /*
  * decode_png.h - stage 3 of 5, decode: a PNG in memory in, its header or the pixels of a region out.
  *
- * Nothing after the region's last row is read, nothing but IHDR, PLTE and IDAT is looked at (and eXIf when probing).  Gamma,
- * profiles and transparency are ignored; alpha is dropped.
+ * Nothing after the region's last row is inflated, nothing but IHDR, PLTE and IDAT is looked at (and eXIf when probing).  With the
+ * picture's last row the end of its data is read too; more than 64 KB there are refused.  Gamma, profiles and transparency are
+ * ignored; alpha is dropped.
  */
 #ifndef CROPRING_DECODE_PNG_H
 #define CROPRING_DECODE_PNG_H

@@ -16,7 +16,6 @@ enum {
 	MARKER_APP15 = 0xef,
 	MARKER_COM = 0xfe,
 	BLOCK_PX = 8,
-	DC_CATEGORIES = 12, /* of 8-bit samples: differences of at most 11 bits */
 	TABLE_MOST_BYTES = 2 + 2 + 1 + JPEG_LONGEST_CODE + 256,
 };
 
@@ -193,12 +192,12 @@ static bool complete_table(struct jpeg_table *table)
 		taken += (uint32_t)table->counts[length] << (JPEG_LONGEST_CODE - length);
 	for (uint32_t i = 0; i < table->symbol_count; i++)
 		present |= 1u << (table->symbols[i] & 31);
-	for (uint32_t category = 0; category < DC_CATEGORIES; category++)
+	for (uint32_t category = 0; category < JPEG_DC_CATEGORIES; category++)
 		missing += !(present >> category & 1);
 	if (taken + missing >= 1u << JPEG_LONGEST_CODE || table->symbol_count + missing > sizeof table->symbols ||
 	    table->counts[JPEG_LONGEST_CODE] + missing > UINT8_MAX)
 		return false;
-	for (uint32_t category = 0; category < DC_CATEGORIES; category++) {
+	for (uint32_t category = 0; category < JPEG_DC_CATEGORIES; category++) {
 		if (!(present >> category & 1))
 			table->symbols[table->symbol_count++] = (uint8_t)category;
 	}

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 enum { JPEG_MOST_COMPONENTS = 4, JPEG_MOST_TABLES = 4, JPEG_MOST_BLOCKS = 10, JPEG_LONGEST_CODE = 16 };
+enum { JPEG_DC_CATEGORIES = 12 }; /* of 8-bit samples: differences of at most 11 bits */
 
 /* A Huffman table as a DHT segment has it (ITU T.81, B.2.4.2): how many codes of each length, and their symbols in order. */
 struct jpeg_table {

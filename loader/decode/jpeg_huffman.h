@@ -9,7 +9,7 @@
 #include "loader/decode/jpeg_bits.h"
 #include "loader/decode/jpeg_header.h"
 
-enum { JPEG_NEAR_BITS = 9, JPEG_LEAP_BITS = 13, JPEG_DC_LEAP_BITS = 11, JPEG_DC_CATEGORIES = 12, JPEG_BLOCK_COEFFICIENTS = 64 };
+enum { JPEG_NEAR_BITS = 9, JPEG_LEAP_BITS = 13, JPEG_DC_LEAP_BITS = 11, JPEG_BLOCK_COEFFICIENTS = 64 };
 
 /* One code at a time. */
 struct jpeg_codes {

@@ -9,7 +9,7 @@
 #include "loader/decode/jpeg_splice_internal.h"
 #include "loader/decode/jpeg_walk.h"
 
-enum { MARKER_EOI = 0xd9, NEW_DC_MOST_BYTES = 4 };
+enum { NEW_DC_MOST_BYTES = 4 };
 
 /*
  * The walk goes 1.4 times as fast as libjpeg, and what is wanted is gone through twice: so a first visit loses nothing.  Where it
@@ -153,7 +153,7 @@ static bool put_cover(struct workspace *workspace, const struct file_bytes *file
 	}
 	jpeg_bits_flush(&writer.out);
 	*writer.out.next++ = 0xff;
-	*writer.out.next++ = MARKER_EOI;
+	*writer.out.next++ = JPEG_MARKER_EOI;
 	*splice = file_bytes_whole(workspace->splice.data, (size_t)(writer.out.next - workspace->splice.data));
 	return true;
 }

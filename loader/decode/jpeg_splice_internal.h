@@ -6,6 +6,8 @@
 
 #include "loader/decode/jpeg_splice.h"
 
+enum { JPEG_MARKER_EOI = 0xd9 };
+
 /* MCUs from the first to before the end. */
 struct jpeg_cover {
 	uint32_t column_begin, column_end, row_begin, row_end;

@@ -9,7 +9,7 @@
 
 #include "loader/decode/jpeg_splice_internal.h"
 
-enum { MARKER_RST0 = 0xd0, MARKER_EOI = 0xd9, STEP_BYTES = 64 };
+enum { MARKER_RST0 = 0xd0, STEP_BYTES = 64 };
 
 typedef uint8_t vector __attribute__((vector_size(16), aligned(1), may_alias));
 
@@ -106,7 +106,7 @@ bool jpeg_splice_by_restart_markers(struct workspace *workspace, const struct fi
 			uint32_t interval = line * need.per_line + i;
 			const uint8_t *marker, *interval_end = find_marker(at, end, &marker);
 
-			if (interval_end == end || *marker != (interval == last ? MARKER_EOI : MARKER_RST0 + interval % 8))
+			if (interval_end == end || *marker != (interval == last ? JPEG_MARKER_EOI : MARKER_RST0 + interval % 8))
 				return false;
 			if (line >= need.line_begin && i >= need.begin && i < need.end) {
 				memcpy(out, at, (size_t)(interval_end - at));
@@ -117,7 +117,7 @@ bool jpeg_splice_by_restart_markers(struct workspace *workspace, const struct fi
 			at = marker + 1;
 		}
 	}
-	out[-1] = MARKER_EOI;
+	out[-1] = JPEG_MARKER_EOI;
 	*splice = file_bytes_whole(workspace->splice.data, (size_t)(out - workspace->splice.data));
 	return true;
 }

@@ -8,7 +8,7 @@
 #include "loader/decode/jpeg_huffman.h"
 #include "loader/decode/jpeg_index.h"
 
-/* The codes of a scan, and which of them each block of an MCU uses.. */
+/* The codes of a scan, and which of them each block of an MCU uses. */
 struct jpeg_scan {
 	struct jpeg_codes dc[JPEG_MOST_TABLES], ac[JPEG_MOST_TABLES];
 	uint32_t component_count, block_count;
