@@ -167,6 +167,44 @@ static void closing_forgets_who_waits_for_memory(void **state)
 	}
 }
 
+#define GROWING_TAG 9u
+
+/* Wanted whole.  The growing one grows while it is asked: its size was known before. */
+static bool choose_whole_and_grow(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
+{
+	(void)context;
+	(void)head;
+	(void)head_bytes;
+	(void)part;
+	if ((uintptr_t)tag == GROWING_TAG)
+		rig_write("growing", 3, 250000);
+	return false;
+}
+
+static void a_file_that_outgrows_the_budget_gives_its_memory_back_and_begins_again(void **state)
+{
+	struct fetch_config config = rig_config(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
+	struct fetch_result held, growing, none;
+	struct fetch *fetch;
+
+	config.budget_bytes = 600000;
+	config.choose_part = choose_whole_and_grow;
+	fetch = rig_open_with(config);
+	rig_write("held", 1, 300000);
+	rig_write("small", 2, 60000);
+	rig_write("growing", 3, 150000);
+
+	held = rig_read_one(fetch, "held");
+	assert_int_equal(rig_submit(fetch, "growing", GROWING_TAG), 0);
+	assert_int_equal(fetch_collect(fetch, 150, &none), -ETIMEDOUT);
+	rig_expect_content(fetch, held, 1, 300000);
+	growing = rig_collect(fetch);
+	assert_int_equal(growing.buffer->byte_count, 250000);
+	rig_expect_content(fetch, rig_read_one(fetch, "small"), 2, 60000); /* there is no room for what it had before */
+	rig_expect_content(fetch, growing, 3, 250000);
+	fetch_close(fetch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +214,7 @@ int main(void)
 		ON_BOTH_AND_PAST_THE_CACHE(what_another_thread_gives_back_goes_to_who_waits_for_it),
 		ON_BOTH_AND_PAST_THE_CACHE(files_that_grow_get_what_they_need),
 		ON_BOTH_AND_PAST_THE_CACHE(closing_forgets_who_waits_for_memory),
+		ON_BOTH_AND_PAST_THE_CACHE(a_file_that_outgrows_the_budget_gives_its_memory_back_and_begins_again),
 	};
 
 	return cmocka_run_group_tests(tests, rig_set_up, rig_tear_down);
