@@ -1,7 +1,8 @@
-/* Tests of loader/fetch with what should not be there: no regular files, files that nobody may read, ways out of the folder. */
+/* Tests of loader/fetch with what should not be there: no regular files, files that nobody may read, ways out of the folder, no descriptors. */
 #include "tests/fetch_rig.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -130,12 +131,42 @@ static void no_path_leaves_the_folder_when_none_may(void **state)
 	fetch_close(free_fetch);
 }
 
+static void set_descriptor_limit(rlim_t limit)
+{
+	struct rlimit limits;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limits), 0);
+	limits.rlim_cur = limit < limits.rlim_max ? limit : limits.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limits), 0);
+}
+
+static void without_a_descriptor_a_file_waits_for_one_and_then_says_so(void **state)
+{
+	struct fetch *impatient = rig_open(state, 2, LIMIT_BYTES, 300);
+	struct fetch *patient = rig_open(state, 2, LIMIT_BYTES, RIG_PATIENCE_MS);
+	struct fetch_result none;
+	struct rlimit before;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	rig_write("plain", 6, 5000);
+	set_descriptor_limit(0);
+	rig_expect_failure(rig_read_one(impatient, "plain"), ITEM_UNREADABLE, EMFILE);
+	assert_int_equal(rig_submit(patient, "plain", 1), 0);
+	assert_int_equal(fetch_collect(patient, 50, &none), -ETIMEDOUT);
+	set_descriptor_limit(before.rlim_cur);
+	rig_expect_content(patient, rig_collect(patient), 6, 5000);
+	rig_expect_content(impatient, rig_read_one(impatient, "plain"), 6, 5000);
+	fetch_close(impatient);
+	fetch_close(patient);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ON_BOTH_AND_PAST_THE_CACHE(what_is_not_a_regular_file_is_refused_at_once),
 		ON_BOTH_AND_PAST_THE_CACHE(a_file_without_permission_is_unreadable),
 		ON_BOTH_AND_PAST_THE_CACHE(no_path_leaves_the_folder_when_none_may),
+		ON_BOTH_AND_PAST_THE_CACHE(without_a_descriptor_a_file_waits_for_one_and_then_says_so),
 	};
 
 	return cmocka_run_group_tests(tests, rig_set_up, rig_tear_down);
