@@ -202,8 +202,12 @@ void shmring_detach(struct shmring_reader *reader)
 static bool producer_is_dead(const struct shmring_reader *reader)
 {
 	struct pollfd look = {.fd = reader->pidfd, .events = POLLIN};
+	int result;
 
-	return poll(&look, 1, 0) != 0; /* readable: it ended; an error counts as dead, or we would wait for ever */
+	do {
+		result = poll(&look, 1, 0);
+	} while (result < 0 && errno == EINTR); /* a signal interrupts it even though it does not wait */
+	return result != 0;                     /* readable: it ended; an error counts as dead, or we would wait for ever */
 }
 
 /* Split and lanes: the word says from now on that the batch is ours.  False when another reader was faster. */

@@ -248,22 +248,55 @@ static void let_it_pass(int number)
 	(void)number;
 }
 
+static void ring_alarms(suseconds_t every_us, struct sigaction *before)
+{
+	const struct itimerval often = {.it_interval = {.tv_usec = every_us}, .it_value = {.tv_usec = every_us}};
+	const struct sigaction act = {.sa_handler = let_it_pass};
+
+	assert_int_equal(sigaction(SIGALRM, &act, before), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+}
+
+static void stop_alarms(const struct sigaction *before)
+{
+	const struct itimerval never = {0};
+
+	assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+	assert_int_equal(sigaction(SIGALRM, before, NULL), 0);
+}
+
 static void a_signal_ends_a_wait(void **state)
 {
-	const struct itimerval often = {.it_interval = {.tv_usec = 5000}, .it_value = {.tv_usec = 5000}}, never = {0};
-	struct sigaction act = {.sa_handler = let_it_pass}, before;
 	struct shmring_producer *producer = ring_create("signal", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
 	struct shmring_reader *reader = ring_adopt_reader(producer);
 	struct shmring_lease lease;
+	struct sigaction before;
 	int rc;
 
 	(void)state;
-	assert_int_equal(sigaction(SIGALRM, &act, &before), 0);
-	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+	ring_alarms(5000, &before);
 	rc = shmring_acquire(reader, 20000, &lease);
-	assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
-	assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+	stop_alarms(&before);
 	assert_int_equal(rc, -EINTR);
+	shmring_detach(reader);
+	shmring_destroy(producer);
+}
+
+/* A look at the pidfd can be interrupted too, although it does not wait. */
+static void signals_are_not_taken_for_the_producers_death(void **state)
+{
+	struct shmring_producer *producer = ring_create("alarms", SHMRING_SEGMENT_AUTO, SHMRING_SPLIT);
+	struct shmring_reader *reader = ring_adopt_reader(producer);
+	struct shmring_lease lease;
+	struct sigaction before;
+	int rc = 0;
+
+	(void)state;
+	ring_alarms(20, &before);
+	for (int i = 0; i < 100000 && rc != -EPIPE; i++)
+		rc = shmring_acquire(reader, 0, &lease);
+	stop_alarms(&before);
+	assert_true(rc == -ETIMEDOUT || rc == -EINTR);
 	shmring_detach(reader);
 	shmring_destroy(producer);
 }
@@ -418,6 +451,7 @@ int main(void)
 		cmocka_unit_test(more_rows_than_a_batch_has_are_an_overwritten_ring),
 		cmocka_unit_test(who_holds_too_many_learns_so_before_the_end),
 		cmocka_unit_test(a_signal_ends_a_wait),
+		cmocka_unit_test(signals_are_not_taken_for_the_producers_death),
 		cmocka_unit_test(words_that_would_lose_a_slot_in_silence_are_noticed),
 		cmocka_unit_test(a_cancelled_claim_returns_at_once_and_for_good),
 		cmocka_unit_test(counters_and_last_lines_reach_the_reader),
