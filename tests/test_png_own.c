@@ -1,4 +1,7 @@
-/* Our PNG path beside libpng's and beside the samples that were written: filters, chunks, streams, regions, damage.  One thread. */
+/*
+ * Our PNG path beside libpng's and beside the samples that were written: filters, chunks, streams, regions, damage.  One thread.
+ * Long, because both paths must agree on every way in which a PNG can be odd, and the list is one list.
+ */
 #include "tests/png_recipe.h"
 
 #include "loader/decode/decode_png.h"
