@@ -1,6 +1,7 @@
 /*
  * Regions of JPEGs that are spliced out of the file, beside a plain libjpeg decode of the whole: every sampling and restart interval,
  * first and later visits, damaged and changed files.  One thread.
+ * Long, because what can be wrong with a splice is one list.
  *
  * An argument is how many pictures to try; the seed is CROPRING_TEST_SEED.
  */
