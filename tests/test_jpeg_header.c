@@ -42,11 +42,12 @@ static bool is_read_with(struct file file, uint8_t marker, size_t at, const void
 /* And so with one more segment at its start. */
 static bool is_read_after(struct file file, const void *segment, size_t byte_count)
 {
-	struct file changed = file_copy(file.bytes, file.byte_count);
+	struct file changed = file_copy(file.bytes, 2);
 	struct jpeg_header header;
 	bool read;
 
-	file_insert(&changed, 2, segment, byte_count);
+	file_append(&changed, segment, byte_count);
+	file_append(&changed, file.bytes + 2, file.byte_count - 2);
 	read = is_read(changed.bytes, changed.byte_count, &header);
 	free(changed.bytes);
 	return read;
