@@ -2,8 +2,8 @@
 
     tests/hostile/run [--keep FOLDER] [NAME...]
 
-Alone: the right status, at most 256 MB of memory and 300 ms of CPU time; of files that are whole pictures within --max-pixels, at
-most 10 ns for each pixel if that is more.  Together: the same statuses, and every good picture as it is without bad neighbours.
+Alone: the right status, at most 300 ms of CPU time and 256 MB of memory.  Together: the same statuses, and every good picture
+as it is without bad neighbours.
 """
 
 from __future__ import annotations
@@ -17,18 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 import cropring
 from hostile_files import PHOTO, Case, write_all
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_CPU_MS = 300.0
-MOST_CPU_MS_PER_PIXEL = 10e-6
 MOST_MB = 256.0
 TIMEOUT_S = 120
 # The whole picture, so that nothing of a file can be left out.
-Image.MAX_IMAGE_PIXELS = None  # only their headers are read here
 FLAGS = {"crop": "resize", "size": 64, "hflip": 0, "orientation": "exif", "max_file_bytes": 64 << 20}
 PHOTOS_AMONG_THEM = 20
 
@@ -53,18 +50,11 @@ def render_alone(program: Path, path: Path, extra: list[str]) -> Answer:
     return Answer(status, float(cpu_ms), float(peak_kb) / 1024, reason)
 
 
-def allowed_cpu_ms(path: Path, answer: Answer) -> float:
-    if answer.status != "ok" or answer.cpu_ms <= MOST_CPU_MS:
-        return MOST_CPU_MS
-    with Image.open(path) as picture:
-        return max(MOST_CPU_MS, picture.width * picture.height * MOST_CPU_MS_PER_PIXEL)
-
-
-def faults(case: Case, path: Path, answer: Answer) -> list[str]:
+def faults(case: Case, answer: Answer) -> list[str]:
     found = []
     if answer.status not in case.allowed:
         found.append(f"{answer.status} instead of {' or '.join(sorted(case.allowed))}")
-    if answer.cpu_ms > allowed_cpu_ms(path, answer):
+    if answer.cpu_ms > MOST_CPU_MS:
         found.append(f"{answer.cpu_ms:.0f} ms of CPU time")
     if answer.peak_mb > MOST_MB:
         found.append(f"{answer.peak_mb:.0f} MB")
@@ -116,7 +106,7 @@ def main() -> int:
         chosen = [case for case in cases if not options.names or any(name in case.name for name in options.names)]
         answers = [render_alone(options.program, folder / case.name, options.flag) for case in chosen]
         for case, answer in zip(chosen, answers, strict=True):
-            if found := faults(case, folder / case.name, answer):
+            if found := faults(case, answer):
                 wrong += 1
                 print(f"{case.name}: {', '.join(found)}  [{answer.status}: {answer.reason}]")
             elif options.names:
