@@ -13,6 +13,8 @@ static const char *const names[ITEM_STATUS_COUNT] = {
 	[ITEM_UNSUPPORTED] = "unsupported",
 	[ITEM_TIMEOUT] = "timeout",
 	[ITEM_CRASHED] = "crashed",
+	[ITEM_BAD_BOX] = "bad_box",
+	[ITEM_MISMATCH] = "mismatch",
 };
 
 const char *item_status_name(enum item_status status)

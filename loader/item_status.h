@@ -21,7 +21,9 @@ enum item_status {
 	ITEM_UNSUPPORTED = 8,  /* a valid file of a kind that is not read here */
 	ITEM_TIMEOUT = 9,      /* not read, or not decoded, within --item-timeout-ms */
 	ITEM_CRASHED = 10,     /* not read: it killed the decoder, and with it the worker, before */
-	ITEM_STATUS_COUNT = 11
+	ITEM_BAD_BOX = 11,     /* the box that was asked for does not lie in the picture */
+	ITEM_MISMATCH = 12,    /* image and target differ in size */
+	ITEM_STATUS_COUNT = 13
 };
 
 /*

@@ -37,6 +37,14 @@ static struct crop_spec usual_spec(enum crop_rule rule)
 	};
 }
 
+static void choose(const struct crop_spec *spec, uint32_t epoch, uint64_t sample, uint32_t width, uint32_t height,
+                   struct crop_view *view)
+{
+	struct crop_ask ask = crop_usual_ask(spec, epoch, sample);
+
+	assert_true(crop_choose(spec, &ask, width, height, view));
+}
+
 static void assert_box(struct box got, struct box expected)
 {
 	assert_int_equal(got.x, expected.x);
@@ -93,7 +101,7 @@ static void every_view_stays_inside_the_picture(void **state)
 		uint32_t height = i % 11 ? random_length(&random, most) : 1;
 		struct crop_view view;
 
-		crop_choose(&spec, (uint32_t)seed_next(&random), seed_next(&random), width, height, &view);
+		choose(&spec, (uint32_t)seed_next(&random), seed_next(&random), width, height, &view);
 		if (!is_inside(view.box, width, height) || !is_inside(view.resized, width, height))
 			fail_msg("case %d: rule %d, picture %u x %u", i, (int)spec.rule, width, height);
 		assert_true((uint64_t)view.window_x + spec.out_width_px <= view.virtual_width_px);
@@ -131,12 +139,12 @@ static void boxes_of_a_seed_never_change(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-		crop_choose(&spec, 3, known[i].sample, known[i].width, known[i].height, &view);
+		choose(&spec, 3, known[i].sample, known[i].width, known[i].height, &view);
 		assert_box(view.box, known[i].box);
 		assert_int_equal(view.flipped, known[i].flipped);
 	}
 	spec.rule = CROP_RANDOM;
-	crop_choose(&spec, 3, 0, 500, 375, &view);
+	choose(&spec, 3, 0, 500, 375, &view);
 	assert_box(view.box, (struct box){222, 78, 224, 224});
 }
 
@@ -155,7 +163,7 @@ static void pictures_of_extreme_shape_get_the_central_fallback(void **state)
 	(void)state;
 	spec.scale_min = 1;
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-		crop_choose(&spec, 0, i, known[i].width, known[i].height, &view);
+		choose(&spec, 0, i, known[i].width, known[i].height, &view);
 		assert_box(view.box, known[i].box);
 	}
 }
@@ -168,7 +176,7 @@ static void tries_that_cannot_succeed_end_with_the_whole_picture(void **state)
 	(void)state;
 	spec.scale_min = 2;
 	spec.scale_max = 3;
-	crop_choose(&spec, 0, 0, 640, 480, &view);
+	choose(&spec, 0, 0, 640, 480, &view);
 	assert_box(view.box, (struct box){0, 0, 640, 480});
 }
 
@@ -180,10 +188,10 @@ static void a_fallback_side_is_never_rounded_to_0(void **state)
 	(void)state;
 	spec.scale_min = spec.scale_max = 1;
 	spec.ratio_min = spec.ratio_max = 100;
-	crop_choose(&spec, 0, 0, 3, 50, &view);
+	choose(&spec, 0, 0, 3, 50, &view);
 	assert_box(view.box, (struct box){0, 24, 3, 1});
 	spec.ratio_min = spec.ratio_max = 0.01;
-	crop_choose(&spec, 0, 0, 50, 3, &view);
+	choose(&spec, 0, 0, 50, 3, &view);
 	assert_box(view.box, (struct box){24, 0, 1, 3});
 }
 
@@ -200,9 +208,9 @@ static void absurd_ratios_are_survived(void **state)
 			spec.ratio_min = ratios[i];
 			spec.ratio_max = ratios[j];
 			for (uint64_t sample = 0; sample < 20; sample++) {
-				crop_choose(&spec, 0, sample, INT32_MAX, INT32_MAX, &view);
+				choose(&spec, 0, sample, INT32_MAX, INT32_MAX, &view);
 				assert_true(is_inside(view.box, INT32_MAX, INT32_MAX));
-				crop_choose(&spec, 0, sample, 1, INT32_MAX, &view);
+				choose(&spec, 0, sample, 1, INT32_MAX, &view);
 				assert_true(is_inside(view.box, 1, INT32_MAX));
 			}
 		}
@@ -247,7 +255,7 @@ static void area_ratio_and_place_are_distributed_as_promised(void **state)
 	for (uint64_t i = 0; i < DRAWS; i++) {
 		struct crop_view view;
 
-		crop_choose(&spec, 0, i, 1 << 20, 1 << 20, &view);
+		choose(&spec, 0, i, 1 << 20, 1 << 20, &view);
 		areas[i] = ((double)view.box.width * view.box.height / side / side - 0.08) / (0.5 - 0.08);
 		ratios[i] = log((double)view.box.width / view.box.height / spec.ratio_min) / log(spec.ratio_max / spec.ratio_min);
 		lefts[i] = view.box.x / (side - view.box.width);
@@ -270,7 +278,7 @@ static void a_random_box_comes_equally_often_at_every_place(void **state)
 	for (uint64_t i = 0; i < 24 * 1000; i++) {
 		struct crop_view view;
 
-		crop_choose(&spec, 0, i, 224 + 5, 224 + 3, &view);
+		choose(&spec, 0, i, 224 + 5, 224 + 3, &view);
 		assert_int_equal(view.box.width, 224);
 		assert_int_equal(view.box.height, 224);
 		frequency[view.box.y][view.box.x]++;
@@ -301,7 +309,7 @@ static void a_random_box_of_a_small_picture_is_the_largest_of_the_shape(void **s
 		for (uint64_t sample = 0; sample < 50; sample++) {
 			struct crop_view view;
 
-			crop_choose(&spec, 0, sample, known[i].width, known[i].height, &view);
+			choose(&spec, 0, sample, known[i].width, known[i].height, &view);
 			assert_int_equal(view.box.width, known[i].box_width);
 			assert_int_equal(view.box.height, known[i].box_height);
 			assert_true(is_inside(view.box, known[i].width, known[i].height));
@@ -338,7 +346,7 @@ static void center_follows_torchvision(void **state)
 		spec.short_side_px = known[i].short_side;
 		spec.out_width_px = known[i].out_width;
 		spec.out_height_px = known[i].out_height;
-		crop_choose(&spec, 0, 0, known[i].width, known[i].height, &view);
+		choose(&spec, 0, 0, known[i].width, known[i].height, &view);
 		assert_int_equal(view.virtual_width_px, known[i].virtual_width);
 		assert_int_equal(view.virtual_height_px, known[i].virtual_height);
 		assert_int_equal(view.window_x, known[i].window_x);
@@ -354,7 +362,7 @@ static void center_of_an_endless_strip_is_squeezed_into_an_int(void **state)
 	struct crop_view view;
 
 	(void)state;
-	crop_choose(&spec, 0, 0, INT32_MAX, 1, &view);
+	choose(&spec, 0, 0, INT32_MAX, 1, &view);
 	assert_int_equal(view.virtual_width_px, INT32_MAX);
 	assert_int_equal(view.virtual_height_px, 256);
 	assert_int_equal(view.window_x, (INT32_MAX - 224) / 2 + 1); /* a half, rounded to the even number */
@@ -367,7 +375,7 @@ static void resize_takes_the_whole_picture(void **state)
 	struct crop_view view;
 
 	(void)state;
-	crop_choose(&spec, 5, 6, 123, 4567, &view);
+	choose(&spec, 5, 6, 123, 4567, &view);
 	assert_box(view.box, (struct box){0, 0, 123, 4567});
 	assert_box(view.resized, view.box);
 	assert_int_equal(view.virtual_width_px, 224);
@@ -384,7 +392,7 @@ static uint32_t count_flips(double hflip, uint64_t seed)
 	for (uint64_t i = 0; i < DRAWS; i++) {
 		struct crop_view view;
 
-		crop_choose(&spec, 0, i, 10, 10, &view);
+		choose(&spec, 0, i, 10, 10, &view);
 		flips += view.flipped;
 	}
 	return flips;
@@ -410,10 +418,10 @@ static void the_smallest_number_drawn_mirrors_at_any_probability_but_0(void **st
 
 	(void)state;
 	spec.hflip = 0;
-	crop_choose(&spec, 0, 418752124, 10, 10, &view);
+	choose(&spec, 0, 418752124, 10, 10, &view);
 	assert_false(view.flipped);
 	spec.hflip = 0x1p-40;
-	crop_choose(&spec, 0, 418752124, 10, 10, &view);
+	choose(&spec, 0, 418752124, 10, 10, &view);
 	assert_true(view.flipped);
 }
 
@@ -428,7 +436,7 @@ static void mirroring_is_independent_of_rule_and_box(void **state)
 		for (int rule = CROP_RANDOM_RESIZED; rule <= CROP_RESIZE; rule++) {
 			struct crop_spec spec = usual_spec((enum crop_rule)rule);
 
-			crop_choose(&spec, 1, i, 1000, 1000, &views[rule]);
+			choose(&spec, 1, i, 1000, 1000, &views[rule]);
 			assert_int_equal(views[rule].flipped, views[0].flipped);
 		}
 		if (views[CROP_RANDOM].box.x < (1000 - 224) / 2) {
@@ -446,10 +454,10 @@ static void seed_epoch_and_sample_each_change_the_box(void **state)
 
 	(void)state;
 	other_spec.seed ^= UINT64_C(1) << 63;
-	crop_choose(&spec, 1, 1, 65535, 65535, &plain);
-	crop_choose(&other_spec, 1, 1, 65535, 65535, &other[0]);
-	crop_choose(&spec, 2, 1, 65535, 65535, &other[1]);
-	crop_choose(&spec, 1, 1 | UINT64_C(1) << 40, 65535, 65535, &other[2]);
+	choose(&spec, 1, 1, 65535, 65535, &plain);
+	choose(&other_spec, 1, 1, 65535, 65535, &other[0]);
+	choose(&spec, 2, 1, 65535, 65535, &other[1]);
+	choose(&spec, 1, 1 | UINT64_C(1) << 40, 65535, 65535, &other[2]);
 	for (int i = 0; i < 3; i++)
 		assert_memory_not_equal(&plain.box, &other[i].box, sizeof plain.box);
 }
@@ -472,7 +480,7 @@ static void *choose_all(void *argument)
 		uint32_t sample = (i * 7919 + chooser->first) % SHARED_SAMPLES;
 		struct crop_view view;
 
-		crop_choose(&spec, 9, sample, 640, 480, &view);
+		choose(&spec, 9, sample, 640, 480, &view);
 		chooser->boxes[sample] = view.box;
 	}
 	return NULL;

@@ -71,12 +71,14 @@ static void render_file(const struct options *options, const struct file_bytes *
 	struct render_times times;
 	struct render_spec spec;
 	struct renderer *renderer;
+	struct crop_ask ask;
 
 	memset(result, 0xee, sizeof *result);
 	render_spec_init(&spec, options);
 	renderer = renderer_open(&spec);
 	assert_non_null(renderer);
-	result->status = renderer_run(renderer, file, 0, 0, &row, &times);
+	ask = crop_usual_ask(&spec.crop, 0, 0);
+	result->status = renderer_run(renderer, file, &ask, &row, &times);
 	strncpy(result->reason, renderer_reason(renderer), sizeof result->reason - 1);
 	renderer_close(renderer);
 }
@@ -188,10 +190,12 @@ static void the_part_that_a_sample_needs_gives_the_row_of_the_whole_file(void **
 		struct render_spec spec;
 		struct file_part part;
 		struct file_bytes file;
+		struct crop_ask ask;
 
 		options.seed = seed;
 		render_spec_init(&spec, &options);
-		if (!render_part(&spec, 0, 0, bytes, head_bytes, &part))
+		ask = crop_usual_ask(&spec.crop, 0, 0);
+		if (!render_part(&spec, &ask, bytes, head_bytes, &part))
 			continue;
 		memcpy(read, bytes, head_bytes);
 		for (uint32_t i = 0; i < part.row_count; i++, byte_count += part.row_bytes) {

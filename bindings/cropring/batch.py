@@ -14,7 +14,7 @@ from ._ring import Lease
 
 
 class Status(IntEnum):
-    """What became of a sample: `batch.status & Status.REASON_MASK` is one of the first eleven, the flags stand above.
+    """What became of a sample: `batch.status & Status.REASON_MASK` is one of the first thirteen, the flags stand above.
 
     `OK` alone means that the row is the planned sample.  Under `on_error="substitute"` a row whose planned sample failed has the
     reason of that failure and `SUBSTITUTED`; `batch.index` then tells which sample the pixels show.
@@ -31,6 +31,8 @@ class Status(IntEnum):
     UNSUPPORTED = 8
     TIMEOUT = 9
     CRASHED = 10
+    BAD_BOX = 11
+    MISMATCH = 12
     REASON_MASK = 0x3F
     PADDING = 0x40
     SUBSTITUTED = 0x80

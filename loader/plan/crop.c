@@ -1,9 +1,9 @@
 /*
- * crop.c - end of stage 1 of 5, once the picture's size is known: (sample, epoch, width, height) in, the box to cut out and the
+ * crop.c - end of stage 1 of 5, once the picture's size is known: (what is asked, width, height) in, the box to cut out and the
  * mirror bit out.  Pure functions, any thread.
  *
  * Source of the rules: torchvision, transforms/transforms.py (RandomResizedCrop.get_params) and transforms/functional.py (resize,
- * center_crop).
+ * center_crop); for CROP_WINDOW the crate parallel_image_crop.
  */
 #include "loader/plan/crop.h"
 
@@ -52,14 +52,14 @@ static struct box central_fallback(const struct crop_spec *spec, uint32_t source
 	return box_of((source_width - width) / 2, (source_height - height) / 2, width, height);
 }
 
-static struct box random_resized_box(const struct crop_spec *spec, uint32_t epoch, uint64_t sample, uint32_t source_width,
+static struct box random_resized_box(const struct crop_spec *spec, uint32_t epoch, uint64_t key, uint32_t source_width,
                                      uint32_t source_height)
 {
 	double area = (double)source_width * source_height;
 	double log_ratio_min = portable_log(spec->ratio_min), log_ratio_max = portable_log(spec->ratio_max);
 
 	for (uint32_t attempt = 0; attempt < RANDOM_RESIZED_TRIES; attempt++) {
-		struct philox_words random = philox_draw(spec->seed, epoch, sample, PHILOX_CROP, attempt);
+		struct philox_words random = philox_draw(spec->seed, epoch, key, PHILOX_CROP, attempt);
 		double target_area = area * uniform(random.word[0], spec->scale_min, spec->scale_max);
 		double aspect_ratio = portable_exp(uniform(random.word[1], log_ratio_min, log_ratio_max));
 		uint64_t width = portable_round(sqrt(target_area * aspect_ratio));
@@ -72,10 +72,10 @@ static struct box random_resized_box(const struct crop_spec *spec, uint32_t epoc
 	return central_fallback(spec, source_width, source_height);
 }
 
-static struct box random_box(const struct crop_spec *spec, uint32_t epoch, uint64_t sample, uint32_t source_width,
+static struct box random_box(const struct crop_spec *spec, uint32_t epoch, uint64_t key, uint32_t source_width,
                              uint32_t source_height)
 {
-	struct philox_words random = philox_draw(spec->seed, epoch, sample, PHILOX_CROP, 0);
+	struct philox_words random = philox_draw(spec->seed, epoch, key, PHILOX_CROP, 0);
 	uint32_t width = spec->out_width_px, height = spec->out_height_px;
 
 	if (width > source_width || height > source_height) {
@@ -137,14 +137,51 @@ static void center_view(const struct crop_spec *spec, uint32_t source_width, uin
 	outline(view->window_y, spec->out_height_px, view->virtual_height_px, source_height, &view->box.y, &view->box.height);
 }
 
-static bool draw_flip(const struct crop_spec *spec, uint32_t epoch, uint64_t sample)
+static bool box_is_inside(struct box box, uint32_t source_width, uint32_t source_height)
 {
-	struct philox_words random = philox_draw(spec->seed, epoch, sample, PHILOX_FLIP, 0);
+	return box.x >= 0 && box.y >= 0 && box.width >= 1 && box.height >= 1 && (uint32_t)box.width <= source_width &&
+	       (uint32_t)box.height <= source_height && (uint32_t)box.x <= source_width - (uint32_t)box.width &&
+	       (uint32_t)box.y <= source_height - (uint32_t)box.height;
+}
+
+/* floor(share * source_px) in float32, as the crate has it; a share of 1 of a long side may round to more than the side. */
+static uint32_t share_of(float share, uint32_t source_px)
+{
+	float px = share * (float)source_px;
+
+	return px >= (float)source_px ? source_px : (uint32_t)px;
+}
+
+/* Crop size max(2, floor(side * share)), but no more than the side; begin min(floor(side * place), side - size). */
+static void window_side(float place, float share, uint32_t source_px, int32_t *begin, int32_t *extent)
+{
+	uint32_t size = share_of(share, source_px), from = share_of(place, source_px);
+
+	size = size < 2 ? 2 : size;
+	size = size > source_px ? source_px : size;
+	*begin = (int32_t)(from > source_px - size ? source_px - size : from);
+	*extent = (int32_t)size;
+}
+
+static struct box window_box(const struct crop_spec *spec, struct crop_window window, uint32_t source_width, uint32_t source_height)
+{
+	float share = window.scale < spec->max_img_percent ? window.scale : spec->max_img_percent;
+	struct box box;
+
+	assert(window.x >= 0 && window.x <= 1 && window.y >= 0 && window.y <= 1 && window.scale >= 0 && window.scale <= 1);
+	window_side(window.x, share, source_width, &box.x, &box.width);
+	window_side(window.y, share, source_height, &box.y, &box.height);
+	return box;
+}
+
+static bool draw_flip(const struct crop_spec *spec, uint32_t epoch, uint64_t key)
+{
+	struct philox_words random = philox_draw(spec->seed, epoch, key, PHILOX_FLIP, 0);
 
 	return philox_unit(random.word[0]) < spec->hflip;
 }
 
-void crop_choose(const struct crop_spec *spec, uint32_t epoch, uint64_t sample, uint32_t source_width_px, uint32_t source_height_px,
+bool crop_choose(const struct crop_spec *spec, const struct crop_ask *ask, uint32_t source_width_px, uint32_t source_height_px,
                  struct crop_view *view)
 {
 	assert(source_width_px >= 1 && source_width_px <= INT32_MAX && source_height_px >= 1 && source_height_px <= INT32_MAX);
@@ -153,21 +190,30 @@ void crop_choose(const struct crop_spec *spec, uint32_t epoch, uint64_t sample, 
 	*view = (struct crop_view){
 		.virtual_width_px = spec->out_width_px,
 		.virtual_height_px = spec->out_height_px,
-		.flipped = draw_flip(spec, epoch, sample),
+		.flipped = draw_flip(spec, ask->epoch, ask->key),
 	};
-	switch (spec->rule) {
+	switch (ask->rule) {
 	case CROP_RANDOM_RESIZED:
-		view->resized = random_resized_box(spec, epoch, sample, source_width_px, source_height_px);
+		view->resized = random_resized_box(spec, ask->epoch, ask->key, source_width_px, source_height_px);
 		break;
 	case CROP_RANDOM:
-		view->resized = random_box(spec, epoch, sample, source_width_px, source_height_px);
+		view->resized = random_box(spec, ask->epoch, ask->key, source_width_px, source_height_px);
 		break;
 	case CROP_CENTER:
 		center_view(spec, source_width_px, source_height_px, view);
-		return;
+		return true;
 	case CROP_RESIZE:
 		view->resized = box_of(0, 0, source_width_px, source_height_px);
 		break;
+	case CROP_BOX:
+		if (!box_is_inside(ask->box, source_width_px, source_height_px))
+			return false;
+		view->resized = ask->box;
+		break;
+	case CROP_WINDOW:
+		view->resized = window_box(spec, ask->window, source_width_px, source_height_px);
+		break;
 	}
 	view->box = view->resized;
+	return true;
 }

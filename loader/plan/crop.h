@@ -18,17 +18,44 @@ enum crop_rule {
 	CROP_RANDOM, /* a box of the output's size at a random place; of a smaller picture the largest of that shape, enlarged */
 	CROP_CENTER, /* torchvision's Resize(short_side_px) followed by CenterCrop(output) */
 	CROP_RESIZE, /* the whole picture */
+	CROP_BOX,    /* the box that is asked for */
+	CROP_WINDOW, /* the rule of the crate parallel_image_crop: a share of the picture at a place told in shares of it */
 };
 
+/* What is the same for every sample. */
 struct crop_spec {
-	enum crop_rule rule;
+	enum crop_rule rule; /* of samples that ask for none of their own */
 	uint32_t out_width_px, out_height_px;
 	double scale_min, scale_max; /* CROP_RANDOM_RESIZED: share of the picture's area */
 	double ratio_min, ratio_max; /* CROP_RANDOM_RESIZED: width / height */
 	double hflip;                /* probability of mirroring, 0 to 1; drawn for every rule */
 	uint32_t short_side_px;      /* CROP_CENTER; at least the larger output side */
+	float max_img_percent;       /* CROP_WINDOW: no window has a larger share of each side; above 0, to 1 */
 	uint64_t seed;
 };
+
+/* Where a window begins and how large it is, as shares of the picture's sides, each in [0, 1]. */
+struct crop_window {
+	float x, y, scale;
+};
+
+/* What is asked for one sample. */
+struct crop_ask {
+	enum crop_rule rule;
+	uint32_t epoch;
+	uint64_t
+		key; /* with the epoch, the counter of the random numbers: the sample's number, or another where it comes several times */
+	union {
+		struct box box;            /* CROP_BOX */
+		struct crop_window window; /* CROP_WINDOW */
+	};
+};
+
+/* What --crop asks for each sample; not for CROP_BOX and CROP_WINDOW, where each sample has numbers of its own. */
+static inline struct crop_ask crop_usual_ask(const struct crop_spec *spec, uint32_t epoch, uint64_t sample)
+{
+	return (struct crop_ask){.rule = spec->rule, .epoch = epoch, .key = sample};
+}
 
 /*
  * What to compute: source box `resized` scaled to virtual_width_px x virtual_height_px, of which the output is the window that
@@ -42,8 +69,8 @@ struct crop_view {
 	bool flipped;
 };
 
-/* `sample` is the sample's number in the dataset; the picture is at least 1 x 1. */
-void crop_choose(const struct crop_spec *spec, uint32_t epoch, uint64_t sample, uint32_t source_width_px, uint32_t source_height_px,
+/* The picture is at least 1 x 1.  False: CROP_BOX, and the box does not lie in the picture. */
+bool crop_choose(const struct crop_spec *spec, const struct crop_ask *ask, uint32_t source_width_px, uint32_t source_height_px,
                  struct crop_view *view);
 
 #endif

@@ -48,7 +48,7 @@ static void blank_row(struct pipeline *pipeline, struct item *item)
 	struct render_row row = row_of(pipeline, item);
 
 	render_blank(&pipeline->render, &row);
-	item->sample = order_sample(&pipeline->order, item->batch->epoch, item->position);
+	pipeline_give_sample(pipeline, item, order_sample(&pipeline->order, item->batch->epoch, item->position));
 	item->status &= (uint8_t)~ITEM_FLAG_SUBSTITUTED;
 	finish_row(pipeline, item);
 }
@@ -103,7 +103,7 @@ static void fail_row(struct pipeline *pipeline, struct item *item, enum item_sta
 	}
 	item->attempt++;
 	item->status |= ITEM_FLAG_SUBSTITUTED;
-	item->sample = order_substitute(&pipeline->order, item->batch->epoch, item->position, item->attempt);
+	pipeline_give_sample(pipeline, item, order_substitute(&pipeline->order, item->batch->epoch, item->position, item->attempt));
 	shmring_counter_add(pipeline->producer, STATS_SUBSTITUTES, 1);
 	queue_push_front(&pipeline->to_fetch, item);
 	fetch_wake(pipeline->fetch);
@@ -124,7 +124,7 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 	crash_note_sample(item->sample);
 	file = file_bytes_with_part(item->buffer->data, item->buffer->byte_count, item->buffer->head_bytes, &item->buffer->part);
 	file.id = item->sample;
-	status = renderer_run(renderer, &file, item->batch->epoch, item->sample, &row, &times);
+	status = renderer_run(renderer, &file, &item->ask, &row, &times);
 	crash_note_none();
 	fetch_return(pipeline->fetch, item->buffer);
 	item->buffer = NULL;

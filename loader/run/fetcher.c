@@ -12,7 +12,7 @@ bool fetcher_choose_part(void *context, void *tag, const uint8_t *head, size_t h
 	struct pipeline *pipeline = context;
 	const struct item *item = tag;
 
-	return render_part(&pipeline->render, item->batch->epoch, item->sample, head, head_bytes, part);
+	return render_part(&pipeline->render, &item->ask, head, head_bytes, part);
 }
 
 /* Sends waiting rows on their way, until --io-depth files are in flight or fetched and not yet taken by a decoder. */

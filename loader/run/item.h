@@ -7,6 +7,7 @@
 
 #include "loader/fetch/fetch.h"
 #include "loader/item_status.h"
+#include "loader/plan/crop.h"
 #include "shmring/shmring.h"
 
 struct batch;
@@ -16,10 +17,11 @@ struct item {
 	struct item *next; /* queue's link */
 	struct batch *batch;
 	uint32_t row;
-	uint64_t position; /* in the epoch's order */
-	uint64_t sample;   /* the one that is being tried */
-	uint32_t attempt;  /* 0: the planned sample; else the n-th substitute */
-	uint8_t status;    /* what batch.status will be: the planned sample's failure, and flags */
+	uint64_t position;   /* in the epoch's order */
+	uint64_t sample;     /* the one that is being tried, */
+	struct crop_ask ask; /* and what is asked of it */
+	uint32_t attempt;    /* 0: the planned sample; else the n-th substitute */
+	uint8_t status;      /* what batch.status will be: the planned sample's failure, and flags */
 	enum item_status fetched;
 	int error;                   /* the errno behind `fetched` */
 	struct fetch_buffer *buffer; /* the file's bytes, between fetch and decode */

@@ -90,6 +90,12 @@ void pipeline_close_one(struct pipeline *pipeline)
 		pipeline_change_state(pipeline, PIPELINE_DONE, "all batches are committed");
 }
 
+void pipeline_give_sample(struct pipeline *pipeline, struct item *item, uint64_t sample)
+{
+	item->sample = sample;
+	item->ask = crop_usual_ask(&pipeline->render.crop, item->batch->epoch, sample);
+}
+
 void pipeline_commit(struct pipeline *pipeline, struct batch *batch)
 {
 	/* Counted first, so that a reader that has the batch finds it counted. */

@@ -54,6 +54,9 @@ struct pipeline {
 	char text[512];
 };
 
+/* The item is about `sample` from now on: the planned one, or another in its place. */
+void pipeline_give_sample(struct pipeline *pipeline, struct item *item, uint64_t sample);
+
 /* The threads; the argument is the pipeline. */
 void *planner_run(void *pipeline);
 void *fetcher_run(void *pipeline);

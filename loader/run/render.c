@@ -1,6 +1,7 @@
 /* render.c - stages 3 and 4 for one row: header, box, region of pixels, resample, convert. */
 #include "loader/run/render.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ struct renderer {
 	uint8_t *resampled; /* before conversion */
 	struct scratch upright;
 	const char *reason; /* ours; "" when the decoder has it */
+	char text[128];     /* a reason with numbers in it */
 };
 
 /* One huge picture that is turned must not hold its memory for the rest of the run. */
@@ -66,6 +68,7 @@ void render_spec_init(struct render_spec *spec, const struct options *options)
 	                 .ratio_max = options->ratio_max,
 	                 .hflip = options->hflip,
 	                 .short_side_px = options->short_side_px,
+	                 .max_img_percent = 1,
 	                 .seed = options->seed},
 		.filter = options->resample,
 		.fidelity = options->fidelity,
@@ -155,7 +158,8 @@ static struct resample_axis make_axis(int32_t box_begin, int32_t box_px, uint32_
 	return axis;
 }
 
-static void choose_cut(const struct render_spec *spec, uint32_t epoch, uint64_t sample, struct cut *cut)
+/* False: what is asked for does not lie in the picture. */
+static bool choose_cut(const struct render_spec *spec, const struct crop_ask *ask, struct cut *cut)
 {
 	const struct convert_spec *out = &spec->converter.spec;
 	uint32_t left, right, top, bottom;
@@ -167,7 +171,8 @@ static void choose_cut(const struct render_spec *spec, uint32_t epoch, uint64_t 
 	orient_mirrors(cut->orientation, &x_mirrored, &y_mirrored);
 	cut->width_px = swapped ? cut->info.height_px : cut->info.width_px;
 	cut->height_px = swapped ? cut->info.width_px : cut->info.height_px;
-	crop_choose(&spec->crop, epoch, sample, cut->width_px, cut->height_px, &cut->view);
+	if (!crop_choose(&spec->crop, ask, cut->width_px, cut->height_px, &cut->view))
+		return false;
 
 	cut->scale_eighths = choose_scale_eighths(spec, &cut->info, view);
 	cut->x = make_axis(view->resized.x, view->resized.width, cut->width_px, x_mirrored, cut->scale_eighths,
@@ -183,6 +188,7 @@ static void choose_cut(const struct render_spec *spec, uint32_t epoch, uint64_t 
 	                           .y = (int32_t)(cut->origin_y + top),
 	                           .width = (int32_t)(right - left),
 	                           .height = (int32_t)(bottom - top)};
+	return true;
 }
 
 /* The cut in the pixels of the stored picture. */
@@ -237,6 +243,14 @@ static enum item_status fail(struct renderer *renderer, const char *reason)
 {
 	renderer->reason = reason;
 	return ITEM_TOO_LARGE;
+}
+
+static enum item_status refuse_box(struct renderer *renderer, const struct crop_ask *ask, const struct cut *cut)
+{
+	snprintf(renderer->text, sizeof renderer->text, "box %d,%d %dx%d (x,y width x height) is not inside its %ux%u pixels",
+	         ask->box.x, ask->box.y, ask->box.width, ask->box.height, cut->width_px, cut->height_px);
+	renderer->reason = renderer->text;
+	return ITEM_BAD_BOX;
 }
 
 /* Spends the memory that shaping needs. */
@@ -304,7 +318,7 @@ static enum item_status render_cut(struct renderer *renderer, const struct cut *
 	return status;
 }
 
-enum item_status renderer_run(struct renderer *renderer, const struct file_bytes *file, uint32_t epoch, uint64_t sample,
+enum item_status renderer_run(struct renderer *renderer, const struct file_bytes *file, const struct crop_ask *ask,
                               const struct render_row *row, struct render_times *times)
 {
 	uint64_t begin_ns = clock_now_ns();
@@ -316,10 +330,10 @@ enum item_status renderer_run(struct renderer *renderer, const struct file_bytes
 	status = decode_probe(renderer->decoder, file, &cut.info);
 	if (status == ITEM_OK && (cut.info.width_px > MAX_SIDE_PX || cut.info.height_px > MAX_SIDE_PX))
 		status = fail(renderer, "over 1000000 pixels on one side");
-	if (status == ITEM_OK) {
-		choose_cut(renderer->spec, epoch, sample, &cut);
+	if (status == ITEM_OK && !choose_cut(renderer->spec, ask, &cut))
+		status = refuse_box(renderer, ask, &cut);
+	if (status == ITEM_OK)
 		status = render_cut(renderer, &cut, file, row->image, &times->shape_ns);
-	}
 	times->decode_ns = clock_now_ns() - begin_ns - times->shape_ns;
 	if (status != ITEM_OK)
 		return status;
@@ -331,7 +345,7 @@ enum item_status renderer_run(struct renderer *renderer, const struct file_bytes
 	return ITEM_OK;
 }
 
-bool render_part(const struct render_spec *spec, uint32_t epoch, uint64_t sample, const uint8_t *head, size_t head_bytes,
+bool render_part(const struct render_spec *spec, const struct crop_ask *ask, const uint8_t *head, size_t head_bytes,
                  struct file_part *part)
 {
 	struct file_bytes file = file_bytes_whole(head, head_bytes);
@@ -340,7 +354,8 @@ bool render_part(const struct render_spec *spec, uint32_t epoch, uint64_t sample
 
 	if (!decode_part_probe(&file, &(struct decode_limits){.max_pixels = spec->max_pixels}, &cut.info))
 		return false;
-	choose_cut(spec, epoch, sample, &cut);
+	if (!choose_cut(spec, ask, &cut))
+		return false;
 	want = stored_want(spec, &cut);
 	return decode_part(&file, &cut.info, &want, part);
 }

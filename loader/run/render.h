@@ -11,6 +11,7 @@
 
 #include "loader/decode/decode.h"
 #include "loader/options.h"
+#include "loader/plan/crop.h"
 
 /* What is the same for every row; made once, read by all threads. */
 struct render_spec {
@@ -47,14 +48,14 @@ struct renderer *renderer_open(const struct render_spec *spec);
 void renderer_close(struct renderer *renderer);
 
 /* On anything but ITEM_OK the row's values are undefined; render_blank() makes them zeros. */
-enum item_status renderer_run(struct renderer *renderer, const struct file_bytes *file, uint32_t epoch, uint64_t sample,
+enum item_status renderer_run(struct renderer *renderer, const struct file_bytes *file, const struct crop_ask *ask,
                               const struct render_row *row, struct render_times *times);
 
 /*
- * What renderer_run() needs of a file for this sample of this epoch, besides its first head_bytes.  False: the whole file.
+ * What renderer_run() needs of a file for what is asked of it, besides its first head_bytes.  False: the whole file.
  * True: *part, as decode_part() tells it.  Any thread; spends no memory.
  */
-bool render_part(const struct render_spec *spec, uint32_t epoch, uint64_t sample, const uint8_t *head, size_t head_bytes,
+bool render_part(const struct render_spec *spec, const struct crop_ask *ask, const uint8_t *head, size_t head_bytes,
                  struct file_part *part);
 
 /* The last failure in the codec's own words, or "". */

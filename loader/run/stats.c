@@ -43,6 +43,8 @@ static const char *const names[STATS_COUNTER_COUNT] = {
 	[STATS_STATUS_0 + ITEM_UNSUPPORTED] = "status_unsupported",
 	[STATS_STATUS_0 + ITEM_TIMEOUT] = "status_timeout",
 	[STATS_STATUS_0 + ITEM_CRASHED] = "status_crashed",
+	[STATS_STATUS_0 + ITEM_BAD_BOX] = "status_bad_box",
+	[STATS_STATUS_0 + ITEM_MISMATCH] = "status_mismatch",
 };
 
 /* The longest text that the --stats file can get: a pipe takes it whole. */

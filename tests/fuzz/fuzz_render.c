@@ -88,11 +88,12 @@ static void run(struct renderer *renderer, const struct render_spec *spec, const
 {
 	struct render_row row = {
 		.image = values->image, .box = values->box, .source_size = values->source_size, .flipped = &values->flipped};
+	struct crop_ask ask = crop_usual_ask(&spec->crop, 1, file->byte_count);
 	struct render_times times;
 	uint64_t sum = 0;
 
 	memset(values, fill, sizeof *values);
-	values->status = renderer_run(renderer, file, 1, file->byte_count, &row, &times);
+	values->status = renderer_run(renderer, file, &ask, &row, &times);
 	snprintf(values->reason, sizeof values->reason, "%s", renderer_reason(renderer));
 	if (values->status != ITEM_OK) {
 		must(file->byte_count == 0 || values->reason[0] != '\0', "failed without a reason");

@@ -68,6 +68,7 @@ int main(int argc, char **argv)
 	struct options options;
 	enum item_status status;
 	struct render_spec spec;
+	struct crop_ask ask;
 	struct render_row row;
 	uint8_t *bytes, flipped;
 	size_t byte_count;
@@ -86,8 +87,9 @@ int main(int argc, char **argv)
 
 	struct file_bytes file = file_bytes_whole(bytes, byte_count);
 
+	ask = crop_usual_ask(&spec.crop, 0, 0);
 	begin_ms = cpu_ms();
-	status = renderer_run(renderer, &file, 0, 0, &row, &times);
+	status = renderer_run(renderer, &file, &ask, &row, &times);
 	spent_ms = cpu_ms() - begin_ms;
 	printf("%s\t%.1f\t%ld\t%s\n", item_status_name(status), spent_ms, peak_kb(), renderer_reason(renderer));
 	renderer_close(renderer);
