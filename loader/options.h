@@ -37,7 +37,7 @@ struct options {
 	uint32_t height_px, width_px; /* --size */
 	enum crop_rule crop;
 	uint32_t short_side_px; /* 0 on the command line: 256/224 of the larger output side, already worked out here */
-	double scale_min, scale_max, ratio_min, ratio_max, hflip;
+	double scale_min, scale_max, ratio_min, ratio_max, max_img_percent, hflip;
 	enum resample_filter resample;
 	enum fidelity fidelity;
 	enum orientation_rule orientation;

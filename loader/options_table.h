@@ -35,14 +35,17 @@ FLAG(WORLD_SIZE, "Batches", 0, "world-size", U32, world_size, "1", BETWEEN("1", 
 
 FLAG(SIZE, "Crop", 's', "size", SIZE, height_px, "224", BETWEEN("1", "8192"), "PX|HxW",
      "height and width of every output image, in pixels")
-FLAG(CROP, "Crop", 0, "crop", CHOICE, crop, "random-resized", ONE_OF("random-resized|random|center|resize"), "RULE",
-     "torchvision's RandomResizedCrop, a box of the output's size anywhere, Resize then CenterCrop, or the whole image")
+FLAG(CROP, "Crop", 0, "crop", CHOICE, crop, "random-resized", ONE_OF("random-resized|random|center|resize|box|window"), "RULE",
+     "torchvision's RandomResizedCrop, a box of the output's size anywhere, Resize then CenterCrop, the whole image, or the box (x, y, "
+     "width, height) or window (x, y, scale) that the source tells for each sample")
 FLAG(SHORT_SIDE, "Crop", 0, "short-side", U32, short_side_px, "0", BETWEEN("0", "65535"), "PX",
      "for --crop center: the shorter side before the crop; 0: 256/224 of --size")
 FLAG(SCALE, "Crop", 0, "scale", PAIR, scale_min, "0.08,1", BETWEEN("0", "1"), "MIN,MAX",
      "for --crop random-resized: the box's share of the area")
 FLAG(RATIO, "Crop", 0, "ratio", PAIR, ratio_min, "0.75,1.3333", BETWEEN("0", "100"), "MIN,MAX",
      "for --crop random-resized: the box's width / height")
+FLAG(MAX_IMG_PERCENT, "Crop", 0, "max-img-percent", REAL, max_img_percent, "1", BETWEEN("0", "1"), "SHARE",
+     "for windows: the largest scale, whatever is asked for")
 FLAG(HFLIP, "Crop", 0, "hflip", REAL, hflip, "0.5", BETWEEN("0", "1"), "P", "probability of mirroring left to right")
 FLAG(RESAMPLE, "Crop", 0, "resample", CHOICE, resample, "bilinear", ONE_OF("nearest|box|bilinear|hamming|bicubic|lanczos"),
      "FILTER", "Pillow's filter of that name, antialiased")

@@ -16,15 +16,6 @@ static_assert(offsetof(struct options, width_px) == offsetof(struct options, hei
 static_assert(offsetof(struct options, scale_max) == offsetof(struct options, scale_min) + sizeof(double), "scale");
 static_assert(offsetof(struct options, ratio_max) == offsetof(struct options, ratio_min) + sizeof(double), "ratio");
 
-/* Values that the design knows and this version does not serve. */
-static const struct {
-	enum options_id id;
-	const char *text, *reason;
-} not_served[] = {
-	{OPTION_CROP, "box", "boxes come from a manifest, which this version does not read"},
-	{OPTION_CROP, "window", "windows come with requests, which this version does not take"},
-};
-
 /* Fields are written by memcpy(): enums, signed and unsigned numbers alike, and neighbours together. */
 static char *field_of(struct options *options, const struct options_flag *flag)
 {
@@ -282,13 +273,9 @@ static int refuse(const struct options *options, const struct options_flag *flag
                   struct err *err)
 {
 	char wanted[200];
-	const char *reason = "";
 
 	describe_wanted(flag, options->channels, wanted, sizeof wanted);
-	for (size_t i = 0; i < sizeof not_served / sizeof not_served[0]; i++)
-		if (flag == &options_flags[not_served[i].id] && !strcmp(text, not_served[i].text))
-			reason = not_served[i].reason;
-	return err_fail(err, -EINVAL, "%s: '%.100s' is not %s%s%s", origin, text, wanted, *reason ? ": " : "", reason);
+	return err_fail(err, -EINVAL, "%s: '%.100s' is not %s", origin, text, wanted);
 }
 
 int options_value_set(struct options *options, const struct options_flag *flag, const char *origin, const char *text,

@@ -1,5 +1,5 @@
 /*
- * test_dataset.c - folders are read as ImageFolder reads them, what cannot be read is explained, and the catalog cannot be changed.
+ * test_dataset.c - folders are read as ImageFolder reads them, what cannot be read is explained, and the index cannot be changed.
  *
  * Each test builds its tree below a fresh temporary folder.  Over 500 lines, as the trees are written out.
  */
@@ -23,8 +23,8 @@
 
 #include <cmocka.h>
 
-#include "loader/plan/catalog.h"
 #include "loader/plan/dataset.h"
+#include "loader/plan/index_layout.h"
 
 /* The tree of the running test; the process stands in its parent, so that folders are named "tree". */
 static char workplace[] = "/tmp/cropring-dataset-XXXXXX";
@@ -104,9 +104,16 @@ static struct dataset *open_tree(void)
 	struct dataset *dataset;
 	struct err err = {"no sentence"};
 
-	if (dataset_open_folder(&dataset, "tree", &err) != 0)
+	if (dataset_open(&dataset, &(struct dataset_spec){.source = "tree", .threads = 1}, &err) != 0)
 		fail_msg("%s", err.text);
 	return dataset;
+}
+
+static const char *class_name(const struct dataset *dataset, uint32_t i)
+{
+	const struct index_view *index = dataset_index(dataset);
+
+	return index->text + index->class_offsets[i];
 }
 
 struct expected_sample {
@@ -123,7 +130,7 @@ static uint64_t assert_tree_has(const struct expected_sample *samples, size_t sa
 
 	assert_int_equal(dataset_class_count(dataset), class_count);
 	for (uint32_t i = 0; i < class_count; i++)
-		assert_string_equal(dataset_class_name(dataset, i), classes[i]);
+		assert_string_equal(class_name(dataset, i), classes[i]);
 	for (uint64_t i = 0; i < sample_count && i < dataset_sample_count(dataset); i++) {
 		assert_string_equal(dataset_path(dataset, i), samples[i].path);
 		assert_int_equal(dataset_label(dataset, i), samples[i].label);
@@ -141,11 +148,11 @@ static void assert_refused(const char *folder, int code, const char *word, const
 	struct dataset *dataset = (struct dataset *)1;
 	struct err err = {"no sentence"};
 
-	assert_int_equal(dataset_open_folder(&dataset, folder, &err), code);
+	assert_int_equal(dataset_open(&dataset, &(struct dataset_spec){.source = folder, .threads = 1}, &err), code);
 	assert_null(dataset);
 	if (!strstr(err.text, word) || !strstr(err.text, other_word))
 		fail_msg("'%s' lacks '%s' or '%s'", err.text, word, other_word);
-	assert_int_equal(dataset_open_folder(&dataset, folder, NULL), code);
+	assert_int_equal(dataset_open(&dataset, &(struct dataset_spec){.source = folder, .threads = 1}, NULL), code);
 }
 
 static void classes_are_the_sub_folders_in_bytewise_order(void **state)
@@ -479,50 +486,53 @@ static void samples_open_relative_to_the_root(void **state)
 	(void)state;
 	make_file("c/d/1.jpg");
 	dataset = open_tree();
-	assert_string_equal(dataset_folder(dataset), "tree");
+	assert_string_equal(dataset_root(dataset), "tree");
 	assert_int_equal(chdir("/"), 0);
 	fd = openat(dataset_root_fd(dataset), dataset_path(dataset, 0), O_RDONLY);
 	assert_true(fd >= 0);
 	close(fd);
 	assert_int_equal(chdir(workplace), 0);
 	assert_true(fcntl(dataset_root_fd(dataset), F_GETFD) & FD_CLOEXEC);
-	assert_true(fcntl(dataset_catalog_fd(dataset), F_GETFD) & FD_CLOEXEC);
+	assert_true(fcntl(dataset_index_fd(dataset), F_GETFD) & FD_CLOEXEC);
 	dataset_close(dataset);
 }
 
-static void the_catalog_is_laid_out_as_documented(void **state)
+static void the_index_is_laid_out_as_documented(void **state)
 {
 	static const char *const files[] = {"b/1.jpg", "b/2.jpg", "a/3.jpg"};
-	static const char text[] = "tree\0a\0b\0a/3.jpg\0b/1.jpg\0b/2.jpg";
-	static const uint64_t offsets[] = {9, 17, 25, 5, 7};
-	static const int32_t labels[] = {0, 1, 1};
-	size_t byte_count = 32 + sizeof offsets + sizeof labels + sizeof text;
-	struct catalog_header header;
+	static const char text[] = "a\0b\0a/3.jpg\0b/1.jpg\0b/2.jpg\0tree";
+	static const uint64_t paths[] = {4, 12, 20}, class_offsets[] = {0, 2};
+	static const int64_t labels[] = {0, 1, 1};
+	size_t byte_count = 128 + sizeof paths + sizeof labels + sizeof class_offsets + sizeof text;
+	struct index_header header;
 	struct dataset *dataset;
 	struct stat status;
 
 	(void)state;
 	make_files(files, COUNT(files));
 	dataset = open_tree();
-	assert_int_equal(fstat(dataset_catalog_fd(dataset), &status), 0);
+	assert_int_equal(fstat(dataset_index_fd(dataset), &status), 0);
 	assert_int_equal(status.st_size, byte_count);
 
-	char *bytes = mmap(NULL, byte_count, PROT_READ, MAP_PRIVATE, dataset_catalog_fd(dataset), 0);
+	char *bytes = mmap(NULL, byte_count, PROT_READ, MAP_PRIVATE, dataset_index_fd(dataset), 0), *at = bytes + 128;
 
 	assert_true(bytes != MAP_FAILED);
 	memcpy(&header, bytes, sizeof header);
-	assert_memory_equal(header.magic, "cropcat1", 8);
+	assert_memory_equal(header.magic, "cropidx1", 8);
+	assert_int_equal(header.columns, INDEX_HAS(INDEX_PATH) | INDEX_HAS(INDEX_LABEL));
 	assert_int_equal(header.sample_count, 3);
 	assert_int_equal(header.class_count, 2);
 	assert_int_equal(header.text_bytes, sizeof text);
-	assert_memory_equal(bytes + 32, offsets, sizeof offsets);
-	assert_memory_equal(bytes + 32 + sizeof offsets, labels, sizeof labels);
-	assert_memory_equal(bytes + 32 + sizeof offsets + sizeof labels, text, sizeof text);
+	assert_int_equal(header.root_at, 28);
+	assert_memory_equal(at, paths, sizeof paths);
+	assert_memory_equal(at + 24, labels, sizeof labels);
+	assert_memory_equal(at + 48, class_offsets, sizeof class_offsets);
+	assert_memory_equal(at + 64, text, sizeof text);
 	munmap(bytes, byte_count);
 	dataset_close(dataset);
 }
 
-static void nobody_can_change_the_catalog(void **state)
+static void nobody_can_change_the_index(void **state)
 {
 	struct dataset *dataset;
 	int fd;
@@ -530,7 +540,7 @@ static void nobody_can_change_the_catalog(void **state)
 	(void)state;
 	make_file("1.jpg");
 	dataset = open_tree();
-	fd = dataset_catalog_fd(dataset);
+	fd = dataset_index_fd(dataset);
 	assert_int_equal(fcntl(fd, F_GET_SEALS), F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
 	assert_int_equal(pwrite(fd, "x", 1, 0), -1);
 	assert_int_equal(ftruncate(fd, 0), -1);
@@ -565,8 +575,8 @@ int main(void)
 		tree_test(a_path_too_long_to_open_is_refused),
 		tree_test(no_descriptor_is_left_open),
 		tree_test(samples_open_relative_to_the_root),
-		tree_test(the_catalog_is_laid_out_as_documented),
-		tree_test(nobody_can_change_the_catalog),
+		tree_test(the_index_is_laid_out_as_documented),
+		tree_test(nobody_can_change_the_index),
 	};
 
 	return cmocka_run_group_tests_name("dataset", tests, make_workplace, remove_workplace);

@@ -35,7 +35,7 @@ static void assert_targets(const char *const *folders, uint32_t count)
 	struct dataset *dataset;
 	struct err err;
 
-	if (dataset_open_folder(&dataset, path_in_rig("source"), &err) != 0)
+	if (dataset_open(&dataset, &(struct dataset_spec){.source = path_in_rig("source"), .threads = 1}, &err) != 0)
 		fail_msg("%s", err.text);
 	targets = dataset_link_targets(dataset);
 	assert_int_equal(targets->count, count);
@@ -56,7 +56,7 @@ static bool paths_stay_beneath(void)
 	struct err err;
 	bool stay;
 
-	if (dataset_open_folder(&dataset, path_in_rig("source"), &err) != 0)
+	if (dataset_open(&dataset, &(struct dataset_spec){.source = path_in_rig("source"), .threads = 1}, &err) != 0)
 		fail_msg("%s", err.text);
 	stay = dataset_link_targets(dataset)->stay_beneath;
 	dataset_close(dataset);

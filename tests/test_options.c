@@ -286,15 +286,6 @@ static void refusals_say_what_is_wanted(void **state)
 	assert_refused("a b", "one SOURCE is served, but both 'a' and 'b' were given");
 }
 
-static void what_comes_in_later_versions_is_refused_with_the_reason(void **state)
-{
-	(void)state;
-	assert_refused("--crop box p", "--crop: 'box' is not random-resized, random, center or resize: "
-	                               "boxes come from a manifest, which this version does not read");
-	assert_refused("--crop window p", "--crop: 'window' is not random-resized, random, center or resize: "
-	                                  "windows come with requests, which this version does not take");
-}
-
 static void unknown_flags_are_named_with_the_nearest(void **state)
 {
 	(void)state;
@@ -489,7 +480,6 @@ int main(void)
 		TEST(numbers_are_read_strictly),
 		TEST(sizes_pairs_and_lists_are_read_strictly),
 		TEST(refusals_say_what_is_wanted),
-		TEST(what_comes_in_later_versions_is_refused_with_the_reason),
 		TEST(unknown_flags_are_named_with_the_nearest),
 		TEST(flags_that_contradict_each_other_are_refused),
 		TEST(the_parents_socket_is_known_whatever_else_is_wrong),

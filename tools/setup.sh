@@ -5,7 +5,7 @@
 #
 # Each step looks first and does nothing when nothing is to do.
 
-build_packages="build-essential pkg-config cmake ninja-build libjpeg62-turbo-dev libpng-dev libisal-dev liburing-dev libjansson-dev
+build_packages="build-essential pkg-config cmake ninja-build libjpeg62-turbo-dev libpng-dev libisal-dev liburing-dev libjansson-dev libxxhash-dev
                 python3-dev python3-venv"
 mkdir -p build
 setup_log=build/setup.log

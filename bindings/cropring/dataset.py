@@ -1,4 +1,4 @@
-"""The list of samples that the worker scanned, mapped from its catalog (layout: loader/plan/catalog.h)."""
+"""The list of samples that the worker scanned, mapped from its index (layout: loader/plan/index_layout.h)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ from numpy.typing import NDArray
 
 from .errors import LayoutMismatch
 
-_HEADER = struct.Struct("=8sQQQ")  # magic, samples, classes, bytes of text
+_HEADER = struct.Struct("<8sII5Q16s56x")  # magic, columns, 0, samples, classes, bytes of text, root's place in it, of stamps; fingerprint
+_COLUMNS = (  # enum index_column
+    ("path", np.dtype("<u8")),
+    ("label", np.dtype("<i8")),
+    ("offset", np.dtype("<u8")),
+    ("length", np.dtype("<u8")),
+    ("box", np.dtype("<4i4")),
+    ("window", np.dtype("<3f4")),
+    ("target", np.dtype("<u8")),
+    ("target_offset", np.dtype("<u8")),
+    ("target_length", np.dtype("<u8")),
+    ("weight", np.dtype("<f8")),
+)
 
 
 class Dataset:
@@ -31,24 +43,33 @@ class Dataset:
         Path of each sample, with the folder in front; decoded when asked for.
     samples : sequence of (str, int)
         Path and label of each sample.
-    targets : ndarray of int32, read-only
+    targets : ndarray of int64, read-only
         Label of each sample; -1 for a folder without sub-folders.
+    fingerprint : str
+        32 hexadecimal digits: the same for the same samples in the same order, wherever they lie.
     """
 
-    def __init__(self, catalog_fd: int) -> None:
-        mapping = mmap.mmap(catalog_fd, 0, prot=mmap.PROT_READ)
-        magic, samples, classes, text_bytes = _HEADER.unpack_from(mapping) if len(mapping) >= _HEADER.size else (b"", 0, 0, 0)
-        if magic != b"cropcat1" or len(mapping) != _HEADER.size + 12 * samples + 8 * classes + text_bytes:
+    def __init__(self, index_fd: int) -> None:
+        mapping = mmap.mmap(index_fd, 0, prot=mmap.PROT_READ)
+        fields = _HEADER.unpack_from(mapping) if len(mapping) >= _HEADER.size else (b"", 0, 0, 0, 0, 0, 0, 0, b"")
+        magic, columns, _, samples, classes, text_bytes, root_at, stamp_bytes, fingerprint = fields
+        if magic != b"cropidx1":
             raise LayoutMismatch("the worker's list of samples has another layout: update the worker or this package")
-        path_offsets = np.frombuffer(mapping, np.uint64, samples, _HEADER.size)
-        class_offsets = np.frombuffer(mapping, np.uint64, classes, _HEADER.size + 8 * samples)
-        self._catalog = memoryview(mapping)
-        self.targets: NDArray[np.int32] = np.frombuffer(mapping, np.int32, samples, _HEADER.size + 8 * (samples + classes))
-        text = _Text(mapping, len(mapping) - text_bytes)
-        self.root = text[0]
+        self._index = memoryview(mapping)
+        self.fingerprint = fingerprint.hex()
+        self._columns: dict[str, NDArray[Any]] = {}
+        at = _HEADER.size
+        for number, (name, dtype) in enumerate(_COLUMNS):
+            if columns >> number & 1:
+                self._columns[name] = np.frombuffer(mapping, dtype, samples, at)
+                at += -(-dtype.itemsize * samples // 8) * 8
+        class_offsets = np.frombuffer(mapping, np.uint64, classes, at)
+        text = _Text(mapping, at + 8 * classes)
+        self.targets: NDArray[np.int64] = self._columns["label"]
+        self.root = text[root_at]
         self.classes = [text[int(offset)] for offset in class_offsets]
         self.class_to_idx = {name: number for number, name in enumerate(self.classes)}
-        self.paths: Sequence[str] = _Paths(self.root, text, path_offsets)
+        self.paths: Sequence[str] = _Paths(self.root, text, self._columns["path"])
         self.samples: Sequence[tuple[str, int]] = _Samples(self.paths, self.targets)
 
     def __len__(self) -> int:
@@ -56,7 +77,7 @@ class Dataset:
 
     def is_same(self, other: Dataset) -> bool:
         """The same folder, classes and files, in the same order."""
-        return self._catalog == other._catalog
+        return self._index == other._index
 
     def __repr__(self) -> str:
         return f"<cropring.Dataset {self.root!r}: {len(self)} samples, {len(self.classes)} classes>"
@@ -94,7 +115,7 @@ class _Paths(Sequence[str]):
 
 
 class _Samples(Sequence[tuple[str, int]]):
-    def __init__(self, paths: Sequence[str], targets: NDArray[np.int32]) -> None:
+    def __init__(self, paths: Sequence[str], targets: NDArray[np.int64]) -> None:
         self._paths = paths
         self._targets = targets
 

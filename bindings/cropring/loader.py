@@ -62,7 +62,7 @@ class Loader:
         This process's share of each epoch.
     size : int or (int, int)
         Height and width of the images in pixels.
-    crop, short_side, scale, ratio, hflip, resample, fidelity, orientation
+    crop, short_side, scale, ratio, max_img_percent, hflip, resample, fidelity, orientation
         Which part of an image becomes the sample, and how it is scaled.
     channels, dtype, layout, mean, std
         The form of `batch.images`.
@@ -113,10 +113,11 @@ class Loader:
         rank: int = 0,
         world_size: int = 1,
         size: int | tuple[int, int] = 224,
-        crop: Literal["random-resized", "random", "center", "resize"] = "random-resized",
+        crop: Literal["random-resized", "random", "center", "resize", "box", "window"] = "random-resized",
         short_side: int = 0,
         scale: tuple[float, float] = (0.08, 1),
         ratio: tuple[float, float] = (0.75, 1.3333),
+        max_img_percent: float = 1,
         hflip: float = 0.5,
         resample: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear",
         fidelity: Literal["exact", "fast"] = "exact",
@@ -344,8 +345,8 @@ class Loader:
         return self.dataset.paths
 
     @property
-    def labels(self) -> NDArray[np.int32]:
-        """(N,) int32, the label of each sample; read-only.  `targets` is another name for it."""
+    def labels(self) -> NDArray[np.int64]:
+        """(N,) int64, the label of each sample; read-only.  `targets` is another name for it."""
         return self.dataset.targets
 
     targets = labels

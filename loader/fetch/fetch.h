@@ -51,7 +51,9 @@ struct fetch_config {
 struct fetch_job {
 	int directory_fd; /* stays open and the same folder until fetch_close() */
 	const char *path; /* relative to directory_fd; copied */
-	void *tag;        /* comes back with the result */
+	uint64_t offset,
+		length; /* the image within that file, which is what is read as if it were a file; both 0: the whole file */
+	void *tag;      /* comes back with the result */
 };
 
 /*

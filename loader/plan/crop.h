@@ -30,7 +30,7 @@ struct crop_spec {
 	double ratio_min, ratio_max; /* CROP_RANDOM_RESIZED: width / height */
 	double hflip;                /* probability of mirroring, 0 to 1; drawn for every rule */
 	uint32_t short_side_px;      /* CROP_CENTER; at least the larger output side */
-	float max_img_percent;       /* CROP_WINDOW: no window has a larger share of each side; above 0, to 1 */
+	float max_img_percent;       /* CROP_WINDOW: no window has a larger share of each side */
 	uint64_t seed;
 };
 

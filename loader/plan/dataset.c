@@ -1,6 +1,6 @@
 /*
- * dataset.c - stage 1 of 5, plan: a folder in, the numbered list of samples out.
- * One thread opens it; then it is only read, by any thread, and by readers through the catalog's descriptor.
+ * dataset.c - stage 1 of 5, plan: a source in, the numbered list of samples out.
+ * One thread opens it; then it is only read, by any thread, and by readers through the index's descriptor.
  */
 #include "loader/plan/dataset.h"
 
@@ -10,163 +10,126 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "loader/plan/catalog.h"
+#include "loader/plan/index_build.h"
 #include "loader/plan/scan.h"
 
 struct dataset {
-	int root_fd, catalog_fd;
-	void *mapping; /* the catalog, read-only */
+	int root_fd, index_fd;
+	void *mapping; /* the index, read-only */
 	size_t mapping_bytes;
 	uint64_t stray_count;
 	struct link_targets link_targets;
-	/* Parts of the mapping. */
-	const struct catalog_header *header;
-	const uint64_t *path_offsets, *class_offsets;
-	const int32_t *labels;
-	const char *text;
+	struct index_view view;
 };
 
-/* Copies a string with its NUL; returns where the next one goes. */
-static char *put_string(char *to, const char *string)
+/* ------------------------------------------------------------------ folders */
+
+/* The samples of a scan, which loses its paths. */
+static int add_scan(struct index_build *build, struct scan *scan)
 {
-	return stpcpy(to, string) + 1;
-}
+	char *paths = malloc(scan->paths_bytes ? scan->paths_bytes : 1);
+	struct index_row row = {.path = paths, .label = -1};
+	uint64_t left = 0, added = 0;
+	int64_t class = -1;
+	int rc = paths ? 0 : -ENOMEM;
 
-/* The size of all strings before the paths. */
-static size_t names_bytes(const struct scan *scan, const char *folder)
-{
-	size_t byte_count = strlen(folder) + 1;
-
-	for (uint32_t i = 0; i < scan->class_count; i++)
-		byte_count += strlen(scan->classes[i].name) + 1;
-	return byte_count;
-}
-
-static size_t catalog_bytes(const struct catalog_header *header)
-{
-	return sizeof *header + header->sample_count * (sizeof(uint64_t) + sizeof(int32_t)) +
-	       header->class_count * sizeof(uint64_t) + header->text_bytes;
-}
-
-/* Lays the catalog out as catalog.h tells, in catalog_bytes(header) bytes of memory. */
-static void write_catalog(void *memory, const struct catalog_header *header, struct scan *scan, const char *folder)
-{
-	uint64_t *path_offsets = (uint64_t *)((struct catalog_header *)memory + 1);
-	uint64_t *class_offsets = path_offsets + header->sample_count;
-	int32_t *labels = (int32_t *)(class_offsets + header->class_count);
-	char *text = (char *)(labels + header->sample_count);
-
-	memcpy(memory, header, sizeof *header);
-
-	char *end = put_string(text, folder);
-
-	for (uint32_t i = 0; i < scan->class_count; i++) {
-		class_offsets[i] = (uint64_t)(end - text);
-		end = put_string(end, scan->classes[i].name);
+	for (uint32_t i = 0; rc == 0 && i < scan->class_count; i++)
+		rc = index_build_class(build, scan->classes[i].name);
+	if (paths)
+		scan_take_paths(scan, paths);
+	for (; rc == 0 && added < scan->sample_count; added++, left--) {
+		while (scan->class_count > 0 && left == 0)
+			left = scan->classes[++class].sample_count;
+		row.label = class;
+		rc = index_build_add(build, &row);
+		row.path += strlen(row.path) + 1;
 	}
-
-	scan_take_paths(scan, end);
-	for (uint64_t sample = 0; sample < header->sample_count; sample++) {
-		path_offsets[sample] = (uint64_t)(end - text);
-		end += strlen(end) + 1;
-	}
-	assert(end == text + header->text_bytes);
-
-	uint64_t sample = 0;
-
-	for (uint32_t i = 0; i < scan->class_count; i++)
-		for (uint64_t end_of_class = sample + scan->classes[i].sample_count; sample < end_of_class; sample++)
-			labels[sample] = (int32_t)i;
-	for (; sample < header->sample_count; sample++)
-		labels[sample] = -1;
+	free(paths);
+	return rc;
 }
 
-/* Makes the sealed memfd and maps it.  What was made before a failure is left to dataset_close(). */
-static int make_catalog(struct dataset *dataset, struct scan *scan, const char *folder)
+static int read_folder(struct dataset *dataset, struct index_build *build, const char *folder, struct err *err)
 {
-	struct catalog_header header = {
-		.sample_count = scan->sample_count,
-		.class_count = scan->class_count,
-		.text_bytes = names_bytes(scan, folder) + scan->paths_bytes,
-	};
-	size_t byte_count = catalog_bytes(&header);
+	struct scan scan;
+	int rc = scan_open(&scan, dataset->root_fd, folder, err);
 
-	memcpy(header.magic, CATALOG_MAGIC, sizeof header.magic);
-
-	dataset->catalog_fd = memfd_create("cropring-catalog", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (dataset->catalog_fd < 0)
-		return -errno;
-	/* Reserved before it is written: short memory is an error here and not a SIGBUS later. */
-	if (fallocate(dataset->catalog_fd, 0, 0, (off_t)byte_count) != 0)
-		return -errno;
-
-	void *memory = mmap(NULL, byte_count, PROT_READ | PROT_WRITE, MAP_SHARED, dataset->catalog_fd, 0);
-
-	if (memory == MAP_FAILED)
-		return -errno;
-	write_catalog(memory, &header, scan, folder);
-	/* No writable shared mapping may be left when the seal against writing is set. */
-	munmap(memory, byte_count);
-	if (fcntl(dataset->catalog_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
-		return -errno;
-
-	memory = mmap(NULL, byte_count, PROT_READ, MAP_PRIVATE, dataset->catalog_fd, 0);
-	if (memory == MAP_FAILED)
-		return -errno;
-	dataset->mapping = memory;
-	dataset->mapping_bytes = byte_count;
-	return 0;
-}
-
-static void find_parts(struct dataset *dataset)
-{
-	dataset->header = dataset->mapping;
-	dataset->path_offsets = (const uint64_t *)(dataset->header + 1);
-	dataset->class_offsets = dataset->path_offsets + dataset->header->sample_count;
-	dataset->labels = (const int32_t *)(dataset->class_offsets + dataset->header->class_count);
-	dataset->text = (const char *)(dataset->labels + dataset->header->sample_count);
-}
-
-int dataset_open_folder(struct dataset **dataset, const char *folder, struct err *err)
-{
-	struct scan scan = {.class_count = 0};
-	int result;
-	struct dataset *opened = calloc(1, sizeof *opened);
-
-	*dataset = NULL;
-	if (!opened)
-		return err_fail(err, -ENOMEM, "%s: out of memory", folder);
-	opened->root_fd = opened->catalog_fd = -1;
-
-	opened->root_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (opened->root_fd < 0) {
-		result = -errno;
-		err_fail(err, result, "%s: cannot open this folder: %s", folder, strerror(-result));
-		goto fail;
+	if (rc == 0) {
+		rc = add_scan(build, &scan);
+		if (rc < 0)
+			err_fail(err, rc, "%s: out of memory", folder);
 	}
-	result = scan_open(&scan, opened->root_fd, folder, err);
-	if (result)
-		goto fail;
-	result = make_catalog(opened, &scan, folder);
-	if (result) {
-		err_fail(err, result, "%s: cannot keep the list of its %llu images in memory: %s", folder,
-		         (unsigned long long)scan.sample_count, strerror(-result));
-		goto fail;
-	}
-	find_parts(opened);
-	opened->stray_count = scan.stray_count;
-	opened->link_targets = scan.link_targets;
+	dataset->stray_count = scan.stray_count;
+	dataset->link_targets = scan.link_targets;
 	scan.link_targets = (struct link_targets){.count = 0};
 	scan_close(&scan);
-	*dataset = opened;
-	return 0;
+	return rc;
+}
 
-fail:
-	scan_close(&scan);
-	dataset_close(opened);
-	return result;
+static int open_folder(struct dataset *dataset, const struct dataset_spec *spec, struct err *err)
+{
+	struct index_build *build = index_build_open(0);
+	int rc;
+
+	if (!build)
+		return err_fail(err, -ENOMEM, "%s: out of memory", spec->source);
+	dataset->root_fd = open(spec->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dataset->root_fd < 0) {
+		rc = err_fail(err, -errno, "%s: cannot open this folder: %s", spec->source, strerror(errno));
+		goto done;
+	}
+	rc = read_folder(dataset, build, spec->source, err);
+	if (rc < 0)
+		goto done;
+	rc = index_build_finish(build, spec->source);
+	if (rc < 0)
+		err_fail(err, rc, "%s: cannot keep the list of its %llu images in memory: %s", spec->source,
+		         (unsigned long long)index_build_sample_count(build), strerror(-rc));
+	else
+		dataset->index_fd = rc;
+done:
+	index_build_close(build);
+	return rc < 0 ? rc : 0;
+}
+
+/* ------------------------------------------------------------------ any source */
+
+/* Maps the index, which nobody can change any more, and looks at every number in it. */
+static int map_index(struct dataset *dataset, const char *source, struct err *err)
+{
+	struct stat status;
+	void *mapping;
+
+	if (fstat(dataset->index_fd, &status) != 0)
+		return err_fail(err, -errno, "%s: its index cannot be measured: %s", source, strerror(errno));
+	mapping = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, dataset->index_fd, 0);
+	if (mapping == MAP_FAILED)
+		return err_fail(err, -errno, "%s: its index cannot be mapped: %s", source, strerror(errno));
+	dataset->mapping = mapping;
+	dataset->mapping_bytes = (size_t)status.st_size;
+	return index_view_open(&dataset->view, mapping, dataset->mapping_bytes, source, err);
+}
+
+int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct err *err)
+{
+	struct dataset *dataset = calloc(1, sizeof *dataset);
+	int rc;
+
+	*out = NULL;
+	if (!dataset)
+		return err_fail(err, -ENOMEM, "%s: out of memory", spec->source);
+	dataset->root_fd = dataset->index_fd = -1;
+	rc = open_folder(dataset, spec, err);
+	if (rc == 0)
+		rc = map_index(dataset, spec->source, err);
+	if (rc < 0) {
+		dataset_close(dataset);
+		return rc;
+	}
+	*out = dataset;
+	return 0;
 }
 
 void dataset_close(struct dataset *dataset)
@@ -175,45 +138,94 @@ void dataset_close(struct dataset *dataset)
 		return;
 	if (dataset->mapping)
 		munmap(dataset->mapping, dataset->mapping_bytes);
-	if (dataset->catalog_fd >= 0)
-		close(dataset->catalog_fd);
+	if (dataset->index_fd >= 0)
+		close(dataset->index_fd);
 	if (dataset->root_fd >= 0)
 		close(dataset->root_fd);
 	link_targets_close(&dataset->link_targets);
 	free(dataset);
 }
 
+/* ------------------------------------------------------------------ what it holds */
+
 uint64_t dataset_sample_count(const struct dataset *dataset)
 {
-	return dataset->header->sample_count;
+	return dataset->view.header->sample_count;
+}
+
+static uint64_t number_in(const struct dataset *dataset, enum index_column column, uint64_t sample)
+{
+	const uint64_t *values = dataset->view.column[column];
+
+	assert(sample < dataset_sample_count(dataset));
+	return values ? values[sample] : 0;
+}
+
+void dataset_image(const struct dataset *dataset, uint64_t sample, struct dataset_file *file)
+{
+	uint64_t at = number_in(dataset, INDEX_PATH, sample);
+
+	*file = (struct dataset_file){.path = dataset->view.text + at,
+	                              .offset = number_in(dataset, INDEX_OFFSET, sample),
+	                              .length = number_in(dataset, INDEX_LENGTH, sample)};
+	/* A file of many images is told apart by where each begins; that of a file's only image is its place in the text. */
+	file->id = at ^ file->offset << 20;
+}
+
+void dataset_target(const struct dataset *dataset, uint64_t sample, struct dataset_file *file)
+{
+	uint64_t at = number_in(dataset, INDEX_TARGET, sample);
+
+	*file = (struct dataset_file){.path = dataset->view.text + at,
+	                              .offset = number_in(dataset, INDEX_TARGET_OFFSET, sample),
+	                              .length = number_in(dataset, INDEX_TARGET_LENGTH, sample)};
+	file->id = at ^ file->offset << 20;
 }
 
 const char *dataset_path(const struct dataset *dataset, uint64_t sample)
 {
-	assert(sample < dataset->header->sample_count);
-	return dataset->text + dataset->path_offsets[sample];
+	return dataset->view.text + number_in(dataset, INDEX_PATH, sample);
 }
 
-int32_t dataset_label(const struct dataset *dataset, uint64_t sample)
+int64_t dataset_label(const struct dataset *dataset, uint64_t sample)
 {
-	assert(sample < dataset->header->sample_count);
-	return dataset->labels[sample];
+	return (int64_t)number_in(dataset, INDEX_LABEL, sample);
+}
+
+bool dataset_has(const struct dataset *dataset, enum index_column column)
+{
+	return dataset->view.column[column] != NULL;
+}
+
+bool dataset_box(const struct dataset *dataset, uint64_t sample, struct crop_ask *ask)
+{
+	const int32_t(*boxes)[4] = dataset->view.column[INDEX_BOX];
+	const float(*windows)[3] = dataset->view.column[INDEX_WINDOW];
+
+	assert(sample < dataset_sample_count(dataset));
+	if (boxes) {
+		ask->rule = CROP_BOX;
+		ask->box = (struct box){boxes[sample][0], boxes[sample][1], boxes[sample][2], boxes[sample][3]};
+	} else if (windows) {
+		ask->rule = CROP_WINDOW;
+		ask->window = (struct crop_window){windows[sample][0], windows[sample][1], windows[sample][2]};
+	}
+	return boxes || windows;
+}
+
+const struct index_view *dataset_index(const struct dataset *dataset)
+{
+	return &dataset->view;
 }
 
 uint32_t dataset_class_count(const struct dataset *dataset)
 {
-	return (uint32_t)dataset->header->class_count;
+	return (uint32_t)dataset->view.header->class_count;
 }
 
-const char *dataset_class_name(const struct dataset *dataset, uint32_t class_index)
+const char *dataset_root(const struct dataset *dataset)
 {
-	assert(class_index < dataset->header->class_count);
-	return dataset->text + dataset->class_offsets[class_index];
-}
-
-const char *dataset_folder(const struct dataset *dataset)
-{
-	return dataset->text;
+	return dataset->view.text + dataset->view.header->root_at;
 }
 
 uint64_t dataset_stray_count(const struct dataset *dataset)
@@ -226,9 +238,9 @@ int dataset_root_fd(const struct dataset *dataset)
 	return dataset->root_fd;
 }
 
-int dataset_catalog_fd(const struct dataset *dataset)
+int dataset_index_fd(const struct dataset *dataset)
 {
-	return dataset->catalog_fd;
+	return dataset->index_fd;
 }
 
 const struct link_targets *dataset_link_targets(const struct dataset *dataset)

@@ -1,52 +1,80 @@
 /*
- * dataset.h - stage 1 of 5: a folder in, a numbered list of samples (path, label) out.
+ * dataset.h - stage 1 of 5: a source in, a numbered list of samples out.
  *
  * A folder with sub-folders is read as torchvision's ImageFolder reads it: same classes, same class_to_idx, same samples in the
  * same order.  A folder without sub-folders is flat: every label is -1.
- * The list lives in one sealed memfd, the catalog, which readers map as well: its layout is in catalog.h.
+ * Whatever the source, the list lives in one sealed memfd, the index, which readers map as well: its layout is in index_layout.h.
  */
 #ifndef CROPRING_DATASET_H
 #define CROPRING_DATASET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
+#include "loader/plan/crop.h"
+#include "loader/plan/index_view.h"
 #include "loader/plan/link_targets.h"
 
 struct dataset;
 
+/* What to open; strings stay the caller's, and need not outlive the call. */
+struct dataset_spec {
+	const char *source;
+	uint32_t threads; /* that may look around at once; at least 1 */
+};
+
 /*
- * Scans `folder`.  -ENOENT, -ENOTDIR, -EACCES, ... when it cannot be read; -ENODATA when it holds no image, or a class folder
- * has none; -ELOOP on a loop of symbolic links.
+ * -ENOENT, -ENOTDIR, -EACCES, ... when the source cannot be read; -ENODATA when it holds no image, or a class folder has none;
+ * -ELOOP on a loop of symbolic links; -EINVAL when a line or a byte in it cannot be right.
  */
-int dataset_open_folder(struct dataset **dataset, const char *folder, struct err *err);
+int dataset_open(struct dataset **dataset, const struct dataset_spec *spec, struct err *err);
 void dataset_close(struct dataset *dataset);
 
 uint64_t dataset_sample_count(const struct dataset *dataset);
 
-/* Relative to dataset_root_fd(); valid as long as the dataset. */
+/* Where an image or its target lies. */
+struct dataset_file {
+	const char *path;        /* relative to dataset_root_fd(); valid as long as the dataset */
+	uint64_t offset, length; /* within the file; both 0: the whole file */
+	uint64_t id;             /* the same for samples of the same file and place, hardly ever for others: see file_bytes.h */
+};
+
+void dataset_image(const struct dataset *dataset, uint64_t sample, struct dataset_file *file);
+
+/* Only if dataset_has(INDEX_TARGET). */
+void dataset_target(const struct dataset *dataset, uint64_t sample, struct dataset_file *file);
+
+/* dataset_image()'s path, for messages. */
 const char *dataset_path(const struct dataset *dataset, uint64_t sample);
 
-/* Class number, or -1 in a flat folder. */
-int32_t dataset_label(const struct dataset *dataset, uint64_t sample);
+/* Class number, or what the manifest says; -1: none. */
+int64_t dataset_label(const struct dataset *dataset, uint64_t sample);
+
+bool dataset_has(const struct dataset *dataset, enum index_column column);
+
+/* The sample's box or window, into ask->box or ask->window and ask->rule, if the source tells one; else nothing is changed. */
+bool dataset_box(const struct dataset *dataset, uint64_t sample, struct crop_ask *ask);
+
+/* All columns at once. */
+const struct index_view *dataset_index(const struct dataset *dataset);
 
 uint32_t dataset_class_count(const struct dataset *dataset);
-const char *dataset_class_name(const struct dataset *dataset, uint32_t class_index);
 
-/* The folder as the user named it, for messages. */
-const char *dataset_folder(const struct dataset *dataset);
+/* What paths begin at, as the user named it, for messages. */
+const char *dataset_root(const struct dataset *dataset);
 
 /* Files that were left out because they lie beside class folders; worth a warning. */
 uint64_t dataset_stray_count(const struct dataset *dataset);
 
-/* The folders outside of this one that its symbolic links led to when it was scanned. */
+/* The folders outside of the root that its symbolic links led to when it was scanned. */
 const struct link_targets *dataset_link_targets(const struct dataset *dataset);
 
-/* O_PATH descriptor of the folder, for openat(); owned by the dataset. */
+/* O_PATH descriptor of the root, for openat(); owned by the dataset. */
 int dataset_root_fd(const struct dataset *dataset);
 
-/* Descriptor of the catalog, sealed against writing; owned by the dataset. */
-int dataset_catalog_fd(const struct dataset *dataset);
+/* Descriptor of the index, sealed against writing; owned by the dataset. */
+int dataset_index_fd(const struct dataset *dataset);
 
 #endif

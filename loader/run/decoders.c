@@ -94,7 +94,7 @@ static void fail_row(struct pipeline *pipeline, struct item *item, enum item_sta
 	}
 	if (pipeline->options->on_error == ON_ERROR_STOP) {
 		pipeline_change_state(pipeline, PIPELINE_BAD_DATA, "%s/%s: %s (%s); stopped by --on-error stop",
-		                      dataset_folder(pipeline->dataset), path, reason, item_status_name(status));
+		                      dataset_root(pipeline->dataset), path, reason, item_status_name(status));
 		return; /* the row stays open: its batch is never published */
 	}
 	if (pipeline->options->on_error == ON_ERROR_ZERO || item->attempt == MAX_SUBSTITUTES) {
@@ -114,6 +114,7 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 	struct render_row row = row_of(pipeline, item);
 	enum item_status status = item->fetched;
 	struct render_times times;
+	struct dataset_file where;
 	struct file_bytes file;
 	char text[128];
 
@@ -123,7 +124,8 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 	}
 	crash_note_sample(item->sample);
 	file = file_bytes_with_part(item->buffer->data, item->buffer->byte_count, item->buffer->head_bytes, &item->buffer->part);
-	file.id = item->sample;
+	dataset_image(pipeline->dataset, item->sample, &where);
+	file.id = where.id;
 	status = renderer_run(renderer, &file, &item->ask, &row, &times);
 	crash_note_none();
 	fetch_return(pipeline->fetch, item->buffer);

@@ -20,6 +20,7 @@ static void submit_rows(struct pipeline *pipeline)
 {
 	while (fetch_in_flight(pipeline->fetch) + queue_length(&pipeline->to_decode) < pipeline->options->io_depth) {
 		struct item *item = queue_try_pop(&pipeline->to_fetch);
+		struct dataset_file file;
 		struct fetch_job job;
 		int rc;
 
@@ -30,8 +31,11 @@ static void submit_rows(struct pipeline *pipeline)
 			queue_push(&pipeline->to_decode, item);
 			continue;
 		}
+		dataset_image(pipeline->dataset, item->sample, &file);
 		job = (struct fetch_job){.directory_fd = dataset_root_fd(pipeline->dataset),
-		                         .path = dataset_path(pipeline->dataset, item->sample),
+		                         .path = file.path,
+		                         .offset = file.offset,
+		                         .length = file.length,
 		                         .tag = item};
 		rc = fetch_submit(pipeline->fetch, &job);
 		if (rc < 0) {

@@ -94,6 +94,8 @@ void pipeline_give_sample(struct pipeline *pipeline, struct item *item, uint64_t
 {
 	item->sample = sample;
 	item->ask = crop_usual_ask(&pipeline->render.crop, item->batch->epoch, sample);
+	if (item->ask.rule == CROP_BOX || item->ask.rule == CROP_WINDOW)
+		(void)dataset_box(pipeline->dataset, sample, &item->ask); /* set-up saw that there are boxes */
 }
 
 void pipeline_commit(struct pipeline *pipeline, struct batch *batch)

@@ -68,7 +68,7 @@ void render_spec_init(struct render_spec *spec, const struct options *options)
 	                 .ratio_max = options->ratio_max,
 	                 .hflip = options->hflip,
 	                 .short_side_px = options->short_side_px,
-	                 .max_img_percent = 1,
+	                 .max_img_percent = (float)options->max_img_percent,
 	                 .seed = options->seed},
 		.filter = options->resample,
 		.fidelity = options->fidelity,

@@ -88,14 +88,33 @@ static void count_expected(const struct schedule *schedule, struct stats_scope *
 	}
 }
 
+/* --crop box and window take what the source tells for each sample. */
+static int check_boxes(const struct service *service, struct err *err)
+{
+	const char *source = service->options.source;
+	bool boxes = dataset_has(service->dataset, INDEX_BOX), windows = dataset_has(service->dataset, INDEX_WINDOW);
+
+	if (service->options.crop == CROP_BOX && !boxes)
+		return err_fail(err, -EINVAL,
+		                "--crop box: %s tells no boxes; a manifest with the columns x, y, width and height does", source);
+	if (service->options.crop == CROP_WINDOW && !windows)
+		return err_fail(err, -EINVAL, "--crop window: %s tells no windows; a manifest with the columns x, y and scale does",
+		                source);
+	if ((boxes && service->options.crop != CROP_BOX) || (windows && service->options.crop != CROP_WINDOW))
+		log_write(LOG_INFO, "%s tells a %s for each sample, which only --crop %s uses", source, boxes ? "box" : "window",
+		          boxes ? "box" : "window");
+	return 0;
+}
+
 static int set_up_dataset(struct service *service, struct err *err)
 {
 	const struct options *options = &service->options;
+	struct dataset_spec spec = {.source = options->source, .threads = service->threads};
 	struct schedule schedule;
 	uint64_t sample_count;
 	int rc;
 
-	rc = dataset_open_folder(&service->dataset, options->source, err);
+	rc = dataset_open(&service->dataset, &spec, err);
 	if (rc < 0)
 		return rc;
 	sample_count = dataset_sample_count(service->dataset);
@@ -105,6 +124,9 @@ static int set_up_dataset(struct service *service, struct err *err)
 	if (options->start_sample >= sample_count)
 		return err_fail(err, -EINVAL, "--start-sample %llu: %s has only %llu samples",
 		                (unsigned long long)options->start_sample, options->source, (unsigned long long)sample_count);
+	rc = check_boxes(service, err);
+	if (rc < 0)
+		return rc;
 	pipeline_schedule(options, sample_count, &schedule);
 	if (schedule_batches(&schedule, options->start_epoch) == 0 && schedule_batches(&schedule, options->start_epoch + 1) == 0)
 		return err_fail(err, -EINVAL,
@@ -164,7 +186,7 @@ static int set_up_ring(struct service *service, struct err *err)
 		.field_count = FIELD_COUNT,
 		.counter_names = stats_counter_names(),
 		.counter_count = STATS_COUNTER_COUNT,
-		.catalog_fd = dataset_catalog_fd(service->dataset),
+		.catalog_fd = dataset_index_fd(service->dataset),
 		.subject = options->source,
 	};
 	uint64_t slot_bytes, segment_bytes;

@@ -1,0 +1,182 @@
+/* index_build.c - part of stage 1 of 5: samples in, one after the other, an index in a sealed memfd out.  One thread. */
+#include "loader/plan/index_build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "loader/plan/index_view.h"
+
+/* A growing run of bytes. */
+struct bytes {
+	char *data;
+	size_t used_bytes, capacity_bytes;
+};
+
+struct index_build {
+	uint32_t columns;
+	uint64_t sample_count, class_count;
+	struct bytes column[INDEX_COLUMN_COUNT], class_offsets, text;
+	uint64_t last_path, last_target; /* where the last ones stand in the text */
+};
+
+static int append(struct bytes *bytes, const void *data, size_t byte_count)
+{
+	if (byte_count > bytes->capacity_bytes - bytes->used_bytes) {
+		size_t capacity = bytes->capacity_bytes < 4096 ? 4096 : bytes->capacity_bytes;
+		char *grown;
+
+		while (byte_count > capacity - bytes->used_bytes)
+			capacity += capacity / 2;
+		grown = realloc(bytes->data, capacity);
+		if (!grown)
+			return -ENOMEM;
+		bytes->data = grown;
+		bytes->capacity_bytes = capacity;
+	}
+	memcpy(bytes->data + bytes->used_bytes, data, byte_count);
+	bytes->used_bytes += byte_count;
+	return 0;
+}
+
+struct index_build *index_build_open(uint32_t columns)
+{
+	struct index_build *build = calloc(1, sizeof *build);
+
+	if (build) {
+		build->columns = columns | INDEX_HAS(INDEX_PATH) | INDEX_HAS(INDEX_LABEL);
+		build->last_path = build->last_target = UINT64_MAX;
+	}
+	return build;
+}
+
+void index_build_close(struct index_build *build)
+{
+	if (!build)
+		return;
+	for (int i = 0; i < INDEX_COLUMN_COUNT; i++)
+		free(build->column[i].data);
+	free(build->class_offsets.data);
+	free(build->text.data);
+	free(build);
+}
+
+int index_build_class(struct index_build *build, const char *name)
+{
+	uint64_t at = build->text.used_bytes;
+	int rc = append(&build->text, name, strlen(name) + 1);
+
+	if (rc == 0)
+		rc = append(&build->class_offsets, &at, sizeof at);
+	build->class_count += rc == 0;
+	return rc;
+}
+
+/* Puts a path into the text, unless it is the one at *last, and its place into the column. */
+static int add_path(struct index_build *build, enum index_column column, const char *path, uint64_t *last)
+{
+	if (*last == UINT64_MAX || strcmp(build->text.data + *last, path) != 0) {
+		uint64_t at = build->text.used_bytes;
+		int rc = append(&build->text, path, strlen(path) + 1);
+
+		if (rc < 0)
+			return rc;
+		*last = at;
+	}
+	return append(&build->column[column], last, sizeof *last);
+}
+
+static int add_value(struct index_build *build, enum index_column column, const void *value)
+{
+	return build->columns & INDEX_HAS(column) ? append(&build->column[column], value, index_value_bytes(column)) : 0;
+}
+
+int index_build_add(struct index_build *build, const struct index_row *row)
+{
+	int rc = add_path(build, INDEX_PATH, row->path, &build->last_path);
+
+	rc = rc ? rc : add_value(build, INDEX_LABEL, &row->label);
+	rc = rc ? rc : add_value(build, INDEX_OFFSET, &row->offset);
+	rc = rc ? rc : add_value(build, INDEX_LENGTH, &row->length);
+	rc = rc ? rc : add_value(build, INDEX_BOX, &row->box);
+	rc = rc ? rc : add_value(build, INDEX_WINDOW, &row->window);
+	if (rc == 0 && build->columns & INDEX_HAS(INDEX_TARGET))
+		rc = add_path(build, INDEX_TARGET, row->target, &build->last_target);
+	rc = rc ? rc : add_value(build, INDEX_TARGET_OFFSET, &row->target_offset);
+	rc = rc ? rc : add_value(build, INDEX_TARGET_LENGTH, &row->target_length);
+	rc = rc ? rc : add_value(build, INDEX_WEIGHT, &row->weight);
+	build->sample_count += rc == 0;
+	return rc;
+}
+
+uint64_t index_build_sample_count(const struct index_build *build)
+{
+	return build->sample_count;
+}
+
+int64_t *index_build_labels(struct index_build *build)
+{
+	return (int64_t *)(void *)build->column[INDEX_LABEL].data;
+}
+
+static char *put(char *to, const struct bytes *bytes)
+{
+	if (bytes->used_bytes > 0)
+		memcpy(to, bytes->data, bytes->used_bytes);
+	return to + bytes->used_bytes;
+}
+
+/* Lays the index out in zeroed memory, freeing each part as it goes. */
+static void write_index(struct index_build *build, const struct index_header *header, const char *root, char *memory)
+{
+	char *to = memory + sizeof *header;
+
+	for (int i = 0; i < INDEX_COLUMN_COUNT; i++) {
+		to = put(to, &build->column[i]);
+		to += -(to - memory) & 7;
+		free(build->column[i].data);
+		build->column[i] = (struct bytes){0};
+	}
+	to = put(to, &build->class_offsets);
+	to = put(to, &build->text);
+	strcpy(to, root);
+	memcpy(memory, header, sizeof *header);
+	index_view_fingerprint(memory, ((struct index_header *)(void *)memory)->fingerprint);
+}
+
+int index_build_finish(struct index_build *build, const char *root)
+{
+	struct index_header header = {
+		.columns = build->columns,
+		.sample_count = build->sample_count,
+		.class_count = build->class_count,
+		.text_bytes = build->text.used_bytes + strlen(root) + 1,
+		.root_at = build->text.used_bytes,
+	};
+	size_t byte_count = index_view_bytes(&header);
+	int fd = memfd_create("cropring-index", MFD_CLOEXEC | MFD_ALLOW_SEALING), rc;
+	void *memory;
+
+	memcpy(header.magic, INDEX_MAGIC, sizeof header.magic);
+	if (fd < 0)
+		return -errno;
+	/* Reserved before it is written: short memory is an error here and not a SIGBUS later. */
+	if (fallocate(fd, 0, 0, (off_t)byte_count) != 0)
+		goto fail;
+	memory = mmap(NULL, byte_count, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED)
+		goto fail;
+	write_index(build, &header, root, memory);
+	/* No writable shared mapping may be left when the seal against writing is set. */
+	munmap(memory, byte_count);
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
+		goto fail;
+	return fd;
+fail:
+	rc = -errno;
+	close(fd);
+	return rc;
+}
