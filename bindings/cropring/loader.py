@@ -117,7 +117,7 @@ class Loader:
         short_side: int = 0,
         scale: tuple[float, float] = (0.08, 1),
         ratio: tuple[float, float] = (0.75, 1.3333),
-        max_img_percent: float = 1,
+        max_img_percent: float = 1.0,
         hflip: float = 0.5,
         resample: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear",
         fidelity: Literal["exact", "fast"] = "exact",

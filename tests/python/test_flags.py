@@ -85,8 +85,8 @@ def test_keywords_become_words_of_the_command_line() -> None:
 def test_every_keyword_reaches_the_worker(load: Callable[..., cropring.Loader], tmp_path: Path) -> None:
     unusual = {
         "batch_size": 3, "epochs": 2, "start_epoch": 1, "seed": 2**64 - 1, "shuffle": False, "tail": "pad", "start_sample": 2, "rank": 1,
-        "world_size": 2, "size": (20, 30), "crop": "center", "short_side": 40, "scale": (0.08, 1), "ratio": (0.75, 1.3333), "hflip": 0.25, "max_img_percent": 0.5,
-        "resample": "lanczos", "fidelity": "fast", "orientation": "exif", "channels": 1, "dtype": "float16", "layout": "nchw", "mean": 0.5,
+        "world_size": 2, "size": (20, 30), "crop": "center", "short_side": 40, "scale": (0.08, 1), "ratio": (0.75, 1.3333), "hflip": 0.25,
+        "max_img_percent": 0.5, "resample": "lanczos", "fidelity": "fast", "orientation": "exif", "channels": 1, "dtype": "float16", "layout": "nchw", "mean": 0.5,
         "std": 0.25, "ring": "test-flags", "socket": tmp_path / "door", "slots": 5, "segment": "memfd", "share": "broadcast", "readers": 1,
         "linger_ms": 5, "stalled_reader": "expel", "stalled_after_ms": 700,
         "threads": 3, "cpus": "0", "nice": 1, "io": "pread", "io_depth": 7, "on_error": "zero", "max_pixels": 10**8,
