@@ -44,7 +44,7 @@ FLAG(SCALE, "Crop", 0, "scale", PAIR, scale_min, "0.08,1", BETWEEN("0", "1"), "M
      "for --crop random-resized: the box's share of the area")
 FLAG(RATIO, "Crop", 0, "ratio", PAIR, ratio_min, "0.75,1.3333", BETWEEN("0", "100"), "MIN,MAX",
      "for --crop random-resized: the box's width / height")
-FLAG(MAX_IMG_PERCENT, "Crop", 0, "max-img-percent", REAL, max_img_percent, "1", BETWEEN("0", "1"), "SHARE",
+FLAG(MAX_IMG_PERCENT, "Crop", 0, "max-img-percent", REAL, max_img_percent, "1.0", BETWEEN("0", "1"), "SHARE",
      "for windows: the largest scale, whatever is asked for")
 FLAG(HFLIP, "Crop", 0, "hflip", REAL, hflip, "0.5", BETWEEN("0", "1"), "P", "probability of mirroring left to right")
 FLAG(RESAMPLE, "Crop", 0, "resample", CHOICE, resample, "bilinear", ONE_OF("nearest|box|bilinear|hamming|bicubic|lanczos"),

@@ -44,8 +44,6 @@ def test_defaults_are_the_same_but_for_epochs(flags: dict[str, dict[str, Any]]) 
             expected = int(expected)
         if flags[name]["kind"] == "pair":
             expected = tuple(expected)
-        if flags[name]["kind"] == "real":
-            expected = float(expected)
         assert parameter.default == expected, name
         assert type(parameter.default) is type(expected), name
 
