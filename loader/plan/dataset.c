@@ -1,12 +1,11 @@
 /*
- * dataset.c - stage 1 of 5, plan: a source in, the numbered list of samples out.
+ * dataset.c - stage 1 of 5, plan: a source in, the numbered list of samples out.  The one place that knows every kind of source.
  * One thread opens it; then it is only read, by any thread, and by readers through the index's descriptor.
  */
 #include "loader/plan/dataset.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,7 +13,10 @@
 #include <unistd.h>
 
 #include "loader/plan/index_build.h"
-#include "loader/plan/scan.h"
+#include "loader/plan/source.h"
+#include "loader/plan/source_folder.h"
+#include "loader/plan/source_index.h"
+#include "loader/plan/source_kind.h"
 
 struct dataset {
 	int root_fd, index_fd;
@@ -25,76 +27,39 @@ struct dataset {
 	struct index_view view;
 };
 
-/* ------------------------------------------------------------------ folders */
+/* ------------------------------------------------------------------ opening */
 
-/* The samples of a scan, which loses its paths. */
-static int add_scan(struct index_build *build, struct scan *scan)
+static int read_source(struct source *source, enum source_kind kind, struct err *err)
 {
-	char *paths = malloc(scan->paths_bytes ? scan->paths_bytes : 1);
-	struct index_row row = {.path = paths, .label = -1};
-	uint64_t left = 0, added = 0;
-	int64_t class = -1;
-	int rc = paths ? 0 : -ENOMEM;
-
-	for (uint32_t i = 0; rc == 0 && i < scan->class_count; i++)
-		rc = index_build_class(build, scan->classes[i].name);
-	if (paths)
-		scan_take_paths(scan, paths);
-	for (; rc == 0 && added < scan->sample_count; added++, left--) {
-		while (scan->class_count > 0 && left == 0)
-			left = scan->classes[++class].sample_count;
-		row.label = class;
-		rc = index_build_add(build, &row);
-		row.path += strlen(row.path) + 1;
+	switch (kind) {
+	case SOURCE_FOLDER:
+		return source_folder_read(source, err);
+	case SOURCE_INDEX:
+		return source_index_read(source, err);
+	case SOURCE_MANIFEST:
+		return err_fail(err, -EINVAL, "%s: a manifest, which this version cannot read; name a folder of images",
+		                source->path);
+	case SOURCE_TAR:
+		return err_fail(err, -EINVAL, "%s: tar files, which this version cannot read; unpack them and name the folder",
+		                source->path);
 	}
-	free(paths);
-	return rc;
+	return -EINVAL;
 }
 
-static int read_folder(struct dataset *dataset, struct index_build *build, const char *folder, struct err *err)
+/* An index of what the reader found, if it is none already. */
+static int finish_index(struct source *source, struct err *err)
 {
-	struct scan scan;
-	int rc = scan_open(&scan, dataset->root_fd, folder, err);
-
-	if (rc == 0) {
-		rc = add_scan(build, &scan);
-		if (rc < 0)
-			err_fail(err, rc, "%s: out of memory", folder);
-	}
-	dataset->stray_count = scan.stray_count;
-	dataset->link_targets = scan.link_targets;
-	scan.link_targets = (struct link_targets){.count = 0};
-	scan_close(&scan);
-	return rc;
-}
-
-static int open_folder(struct dataset *dataset, const struct dataset_spec *spec, struct err *err)
-{
-	struct index_build *build = index_build_open(0);
 	int rc;
 
-	if (!build)
-		return err_fail(err, -ENOMEM, "%s: out of memory", spec->source);
-	dataset->root_fd = open(spec->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dataset->root_fd < 0) {
-		rc = err_fail(err, -errno, "%s: cannot open this folder: %s", spec->source, strerror(errno));
-		goto done;
-	}
-	rc = read_folder(dataset, build, spec->source, err);
+	if (source->index_fd >= 0)
+		return 0;
+	rc = index_build_finish(source->build, source->root);
 	if (rc < 0)
-		goto done;
-	rc = index_build_finish(build, spec->source);
-	if (rc < 0)
-		err_fail(err, rc, "%s: cannot keep the list of its %llu images in memory: %s", spec->source,
-		         (unsigned long long)index_build_sample_count(build), strerror(-rc));
-	else
-		dataset->index_fd = rc;
-done:
-	index_build_close(build);
-	return rc < 0 ? rc : 0;
+		return err_fail(err, rc, "%s: cannot keep the list of its %llu images in memory: %s", source->path,
+		                (unsigned long long)index_build_sample_count(source->build), strerror(-rc));
+	source->index_fd = rc;
+	return 0;
 }
-
-/* ------------------------------------------------------------------ any source */
 
 /* Maps the index, which nobody can change any more, and looks at every number in it. */
 static int map_index(struct dataset *dataset, const char *source, struct err *err)
@@ -112,18 +77,38 @@ static int map_index(struct dataset *dataset, const char *source, struct err *er
 	return index_view_open(&dataset->view, mapping, dataset->mapping_bytes, source, err);
 }
 
+/* Moves what a reader filled into the dataset, whether it came to its end or not, and frees the rest. */
+static void take_source(struct dataset *dataset, struct source *source)
+{
+	dataset->root_fd = source->root_fd;
+	dataset->index_fd = source->index_fd;
+	dataset->stray_count = source->stray_count;
+	dataset->link_targets = source->link_targets;
+	index_build_close(source->build);
+	free(source->root);
+}
+
 int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct err *err)
 {
 	struct dataset *dataset = calloc(1, sizeof *dataset);
+	struct source source = {.spec = spec, .root_fd = -1, .index_fd = -1};
+	enum source_kind kind;
+	char *path = NULL;
 	int rc;
 
 	*out = NULL;
 	if (!dataset)
 		return err_fail(err, -ENOMEM, "%s: out of memory", spec->source);
-	dataset->root_fd = dataset->index_fd = -1;
-	rc = open_folder(dataset, spec, err);
+	rc = source_kind_find(spec->source, &kind, &path, err);
+	source.path = path;
 	if (rc == 0)
-		rc = map_index(dataset, spec->source, err);
+		rc = read_source(&source, kind, err);
+	if (rc == 0)
+		rc = finish_index(&source, err);
+	take_source(dataset, &source);
+	if (rc == 0)
+		rc = map_index(dataset, path, err);
+	free(path);
 	if (rc < 0) {
 		dataset_close(dataset);
 		return rc;

@@ -21,8 +21,11 @@ struct dataset;
 
 /* What to open; strings stay the caller's, and need not outlive the call. */
 struct dataset_spec {
-	const char *source;
-	uint32_t threads; /* that may look around at once; at least 1 */
+	const char *source;     /* a folder, a manifest, tar files or an index: source_kind.h */
+	const char *root;       /* --root: what paths begin at; NULL: where the source says, or lies */
+	const char *targets;    /* --targets: where a second picture of the same name lies for each sample; NULL: nowhere */
+	const char *index_path; /* --index: keep the list of samples in this file; NULL: do not */
+	uint32_t threads;       /* that may look around at once; at least 1 */
 };
 
 /*

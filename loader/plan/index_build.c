@@ -2,12 +2,10 @@
 #include "loader/plan/index_build.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "loader/plan/index_memory.h"
 #include "loader/plan/index_view.h"
 
 /* A growing run of bytes. */
@@ -157,26 +155,14 @@ int index_build_finish(struct index_build *build, const char *root)
 		.root_at = build->text.used_bytes,
 	};
 	size_t byte_count = index_view_bytes(&header);
-	int fd = memfd_create("cropring-index", MFD_CLOEXEC | MFD_ALLOW_SEALING), rc;
 	void *memory;
+	int fd, rc;
 
 	memcpy(header.magic, INDEX_MAGIC, sizeof header.magic);
-	if (fd < 0)
-		return -errno;
-	/* Reserved before it is written: short memory is an error here and not a SIGBUS later. */
-	if (fallocate(fd, 0, 0, (off_t)byte_count) != 0)
-		goto fail;
-	memory = mmap(NULL, byte_count, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (memory == MAP_FAILED)
-		goto fail;
+	rc = index_memory_open(byte_count, &fd, &memory);
+	if (rc < 0)
+		return rc;
 	write_index(build, &header, root, memory);
-	/* No writable shared mapping may be left when the seal against writing is set. */
-	munmap(memory, byte_count);
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
-		goto fail;
-	return fd;
-fail:
-	rc = -errno;
-	close(fd);
-	return rc;
+	rc = index_memory_seal(byte_count, &fd, memory);
+	return rc < 0 ? rc : fd;
 }

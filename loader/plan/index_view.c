@@ -54,7 +54,7 @@ static bool has(const struct index_header *header, enum index_column column)
 	return header->columns >> column & 1;
 }
 
-static const char *check_header(const struct index_header *header, size_t byte_count)
+const char *index_view_check_header(const struct index_header *header, uint64_t byte_count)
 {
 	if (byte_count < sizeof *header || memcmp(header->magic, INDEX_MAGIC, sizeof header->magic) != 0)
 		return "it does not begin like one";
@@ -170,7 +170,7 @@ static const char *check_values(const struct index_view *view)
 int index_view_open(struct index_view *view, const void *index, size_t byte_count, const char *name, struct err *err)
 {
 	const struct index_header *header = index;
-	const char *fault = check_header(header, byte_count), *at = (const char *)index + sizeof *header;
+	const char *fault = index_view_check_header(header, byte_count), *at = (const char *)index + sizeof *header;
 
 	if (!fault) {
 		*view = (struct index_view){.header = header};

@@ -23,6 +23,9 @@ struct index_view {
 /* Bytes of a whole index with this header, which the caller made himself. */
 size_t index_view_bytes(const struct index_header *header);
 
+/* NULL, or why no index of byte_count bytes begins with this header, of which there are 128 bytes. */
+const char *index_view_check_header(const struct index_header *header, uint64_t byte_count);
+
 /* Of a whole index whose header needs no check. */
 void index_view_fingerprint(const void *index, uint8_t fingerprint[16]);
 

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,9 +13,9 @@
 static const char *const extensions[] = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"};
 
 /* Whatever the locale: no letter but an ASCII one has one of these in lower case. */
-static bool ends_with_ignoring_case(const char *name, size_t name_chars, const char *ending)
+bool listing_ends_with(const char *name, const char *ending)
 {
-	size_t ending_chars = strlen(ending);
+	size_t name_chars = strlen(name), ending_chars = strlen(ending);
 
 	if (name_chars < ending_chars)
 		return false;
@@ -30,12 +29,10 @@ static bool ends_with_ignoring_case(const char *name, size_t name_chars, const c
 	return true;
 }
 
-static bool is_image_name(const char *name)
+bool listing_is_image_name(const char *name)
 {
-	size_t name_chars = strlen(name);
-
 	for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++)
-		if (ends_with_ignoring_case(name, name_chars, extensions[i]))
+		if (listing_ends_with(name, extensions[i]))
 			return true;
 	return false;
 }
@@ -121,7 +118,7 @@ static int add_entry(struct listing *listing, int directory_fd, const struct dir
 	type = target_type(directory_fd, entry, &is_link);
 	if (type == DT_DIR)
 		names = &listing->directories;
-	else if (type == DT_REG && is_image_name(entry->d_name))
+	else if (type == DT_REG && listing_is_image_name(entry->d_name))
 		names = &listing->images;
 	else
 		return 0;

@@ -6,6 +6,7 @@
 #ifndef CROPRING_LISTING_H
 #define CROPRING_LISTING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "loader/plan/link_targets.h"
@@ -35,5 +36,9 @@ void listing_close(struct listing *listing);
 
 /* Valid until the next listing_read(). */
 const char *listing_name(const struct listing_names *names, size_t index);
+
+/* The ending is in lower case, the name in any. */
+bool listing_ends_with(const char *name, const char *ending);
+bool listing_is_image_name(const char *name);
 
 #endif

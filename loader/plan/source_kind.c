@@ -1,0 +1,112 @@
+/* source_kind.c - part of stage 1 of 5: what the user named in, what kind of source it is out.  One thread. */
+#include "loader/plan/source_kind.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "loader/plan/index_layout.h"
+#include "loader/plan/listing.h"
+
+static const char *const manifest_endings[] = {".csv", ".tsv", ".jsonl"};
+
+static bool is_manifest_name(const char *name)
+{
+	for (size_t i = 0; i < sizeof manifest_endings / sizeof *manifest_endings; i++)
+		if (listing_ends_with(name, manifest_endings[i]))
+			return true;
+	return false;
+}
+
+/* The folder's metadata.csv, .tsv or .jsonl, to be freed; NULL in *path: there is none. */
+static int find_metadata(const char *folder, char **path)
+{
+	struct stat status;
+
+	for (size_t i = 0; i < sizeof manifest_endings / sizeof *manifest_endings; i++) {
+		if (asprintf(path, "%s/metadata%s", folder, manifest_endings[i]) < 0)
+			return -ENOMEM;
+		if (stat(*path, &status) == 0 && S_ISREG(status.st_mode))
+			return 0;
+		free(*path);
+	}
+	*path = NULL;
+	return 0;
+}
+
+static bool is_folder(int directory_fd, const struct dirent *entry)
+{
+	struct stat status;
+
+	if (entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN)
+		return entry->d_type == DT_DIR;
+	return fstatat(directory_fd, entry->d_name, &status, 0) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* The first image or sub-folder tells that these are not shards: a folder of a million images is not listed for it. */
+static bool holds_only_tars(const char *folder)
+{
+	DIR *stream = opendir(folder);
+	const struct dirent *entry;
+	bool any = false;
+
+	if (!stream)
+		return false; /* whoever reads it says why it cannot be */
+	while ((entry = readdir(stream))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (listing_is_image_name(entry->d_name) || is_folder(dirfd(stream), entry)) {
+			any = false;
+			break;
+		}
+		any = any || listing_ends_with(entry->d_name, ".tar");
+	}
+	closedir(stream);
+	return any;
+}
+
+static bool begins_like_an_index(const char *path)
+{
+	char magic[sizeof INDEX_MAGIC - 1];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t byte_count = fd < 0 ? -1 : read(fd, magic, sizeof magic);
+
+	if (fd >= 0)
+		close(fd);
+	return byte_count == sizeof magic && memcmp(magic, INDEX_MAGIC, sizeof magic) == 0;
+}
+
+static enum source_kind kind_of_file(const char *path, bool is_regular)
+{
+	if (is_manifest_name(path))
+		return SOURCE_MANIFEST;
+	if (listing_ends_with(path, ".tar"))
+		return SOURCE_TAR;
+	if (listing_ends_with(path, ".cropidx") || (is_regular && begins_like_an_index(path)))
+		return SOURCE_INDEX;
+	return SOURCE_FOLDER;
+}
+
+int source_kind_find(const char *source, enum source_kind *kind, char **path, struct err *err)
+{
+	struct stat status;
+	bool exists = stat(source, &status) == 0;
+
+	*path = NULL;
+	if (exists && S_ISDIR(status.st_mode)) {
+		if (find_metadata(source, path) != 0)
+			return err_fail(err, -ENOMEM, "%s: out of memory", source);
+		*kind = *path ? SOURCE_MANIFEST : holds_only_tars(source) ? SOURCE_TAR : SOURCE_FOLDER;
+	} else {
+		*kind = kind_of_file(source, exists && S_ISREG(status.st_mode));
+	}
+	if (!*path)
+		*path = strdup(source);
+	return *path ? 0 : err_fail(err, -ENOMEM, "%s: out of memory", source);
+}
