@@ -1,18 +1,13 @@
 /* index_build.c - part of stage 1 of 5: samples in, one after the other, an index in a sealed memfd out.  One thread. */
 #include "loader/plan/index_build.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "loader/plan/index_memory.h"
 #include "loader/plan/index_view.h"
-
-/* A growing run of bytes. */
-struct bytes {
-	char *data;
-	size_t used_bytes, capacity_bytes;
-};
 
 struct index_build {
 	uint32_t columns;
@@ -20,25 +15,6 @@ struct index_build {
 	struct bytes column[INDEX_COLUMN_COUNT], class_offsets, text;
 	uint64_t last_path, last_target; /* where the last ones stand in the text */
 };
-
-static int append(struct bytes *bytes, const void *data, size_t byte_count)
-{
-	if (byte_count > bytes->capacity_bytes - bytes->used_bytes) {
-		size_t capacity = bytes->capacity_bytes < 4096 ? 4096 : bytes->capacity_bytes;
-		char *grown;
-
-		while (byte_count > capacity - bytes->used_bytes)
-			capacity += capacity / 2;
-		grown = realloc(bytes->data, capacity);
-		if (!grown)
-			return -ENOMEM;
-		bytes->data = grown;
-		bytes->capacity_bytes = capacity;
-	}
-	memcpy(bytes->data + bytes->used_bytes, data, byte_count);
-	bytes->used_bytes += byte_count;
-	return 0;
-}
 
 struct index_build *index_build_open(uint32_t columns)
 {
@@ -56,19 +32,19 @@ void index_build_close(struct index_build *build)
 	if (!build)
 		return;
 	for (int i = 0; i < INDEX_COLUMN_COUNT; i++)
-		free(build->column[i].data);
-	free(build->class_offsets.data);
-	free(build->text.data);
+		bytes_free(&build->column[i]);
+	bytes_free(&build->class_offsets);
+	bytes_free(&build->text);
 	free(build);
 }
 
 int index_build_class(struct index_build *build, const char *name)
 {
 	uint64_t at = build->text.used_bytes;
-	int rc = append(&build->text, name, strlen(name) + 1);
+	int rc = bytes_append(&build->text, name, strlen(name) + 1);
 
 	if (rc == 0)
-		rc = append(&build->class_offsets, &at, sizeof at);
+		rc = bytes_append(&build->class_offsets, &at, sizeof at);
 	build->class_count += rc == 0;
 	return rc;
 }
@@ -78,18 +54,18 @@ static int add_path(struct index_build *build, enum index_column column, const c
 {
 	if (*last == UINT64_MAX || strcmp(build->text.data + *last, path) != 0) {
 		uint64_t at = build->text.used_bytes;
-		int rc = append(&build->text, path, strlen(path) + 1);
+		int rc = bytes_append(&build->text, path, strlen(path) + 1);
 
 		if (rc < 0)
 			return rc;
 		*last = at;
 	}
-	return append(&build->column[column], last, sizeof *last);
+	return bytes_append(&build->column[column], last, sizeof *last);
 }
 
 static int add_value(struct index_build *build, enum index_column column, const void *value)
 {
-	return build->columns & INDEX_HAS(column) ? append(&build->column[column], value, index_value_bytes(column)) : 0;
+	return build->columns & INDEX_HAS(column) ? bytes_append(&build->column[column], value, index_value_bytes(column)) : 0;
 }
 
 int index_build_add(struct index_build *build, const struct index_row *row)
@@ -107,6 +83,22 @@ int index_build_add(struct index_build *build, const struct index_row *row)
 	rc = rc ? rc : add_value(build, INDEX_TARGET_LENGTH, &row->target_length);
 	rc = rc ? rc : add_value(build, INDEX_WEIGHT, &row->weight);
 	build->sample_count += rc == 0;
+	return rc;
+}
+
+int index_build_add_paths(struct index_build *build, const struct bytes *paths, int64_t label)
+{
+	uint64_t at = build->text.used_bytes;
+	int rc = bytes_append(&build->text, paths->data, paths->used_bytes);
+
+	assert(build->columns == (INDEX_HAS(INDEX_PATH) | INDEX_HAS(INDEX_LABEL)));
+	while (rc == 0 && at < build->text.used_bytes) {
+		build->last_path = at;
+		rc = bytes_append(&build->column[INDEX_PATH], &at, sizeof at);
+		rc = rc ? rc : bytes_append(&build->column[INDEX_LABEL], &label, sizeof label);
+		build->sample_count += rc == 0;
+		at += strlen(build->text.data + at) + 1;
+	}
 	return rc;
 }
 
@@ -135,8 +127,7 @@ static void write_index(struct index_build *build, const struct index_header *he
 	for (int i = 0; i < INDEX_COLUMN_COUNT; i++) {
 		to = put(to, &build->column[i]);
 		to += -(to - memory) & 7;
-		free(build->column[i].data);
-		build->column[i] = (struct bytes){0};
+		bytes_free(&build->column[i]);
 	}
 	to = put(to, &build->class_offsets);
 	to = put(to, &build->text);

@@ -6,6 +6,7 @@
 #ifndef CROPRING_INDEX_BUILD_H
 #define CROPRING_INDEX_BUILD_H
 
+#include "base/bytes.h"
 #include "loader/plan/crop.h"
 #include "loader/plan/index_layout.h"
 
@@ -32,6 +33,9 @@ int index_build_class(struct index_build *build, const char *name);
 
 /* The next sample.  -ENOMEM. */
 int index_build_add(struct index_build *build, const struct index_row *row);
+
+/* Samples of one label that have a path and nothing else, for an index without further columns: whole strings, one behind the other. */
+int index_build_add_paths(struct index_build *build, const struct bytes *paths, int64_t label);
 
 uint64_t index_build_sample_count(const struct index_build *build);
 

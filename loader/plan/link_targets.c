@@ -98,7 +98,7 @@ static bool is_known(const struct link_targets *targets, const char *path)
 	return targets->source && lies_in(path, targets->source);
 }
 
-static int add_folder(struct link_targets *targets, const char *path)
+int link_targets_add_folder(struct link_targets *targets, const char *path)
 {
 	char *copy;
 
@@ -162,5 +162,15 @@ int link_targets_add(struct link_targets *targets, int directory_fd, const char 
 	close(fd);
 	if (targets->stay_beneath)
 		targets->stay_beneath = stays_beneath(targets, name);
-	return add_folder(targets, path);
+	return link_targets_add_folder(targets, path);
+}
+
+int link_targets_join(struct link_targets *targets, const struct link_targets *more)
+{
+	int rc = 0;
+
+	targets->stay_beneath = targets->stay_beneath && more->stay_beneath;
+	for (uint32_t i = 0; rc == 0 && i < more->count; i++)
+		rc = link_targets_add_folder(targets, more->folder[i]);
+	return rc;
 }

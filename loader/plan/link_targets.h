@@ -36,4 +36,10 @@ void link_targets_close(struct link_targets *targets);
  */
 int link_targets_add(struct link_targets *targets, int directory_fd, const char *name, bool is_folder);
 
+/* A folder by its real path.  -ENOMEM. */
+int link_targets_add_folder(struct link_targets *targets, const char *path);
+
+/* All that another list holds. */
+int link_targets_join(struct link_targets *targets, const struct link_targets *more);
+
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "loader/plan/index_build.h"
+#include "loader/plan/index_stamp.h"
 #include "loader/plan/link_targets.h"
 
 struct dataset_spec;
@@ -21,6 +22,7 @@ struct source {
 	char *root;                       /* from malloc: what paths begin at, in the user's words */
 	struct index_build *build;        /* the samples, or */
 	int index_fd;                     /* an index that was there already, in a sealed memfd; -1: none */
+	struct index_stamps *stamps;      /* for --index: takes what was looked at, before it is read; NULL: nobody asks */
 	struct link_targets link_targets; /* folders outside of the root that are to be read as well */
 	uint64_t stray_count;             /* images that were left out because they lie beside class folders */
 };

@@ -6,29 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loader/plan/dataset.h"
 #include "loader/plan/scan.h"
 
 /* The samples of a scan, which loses its paths. */
 static int add_scan(struct index_build *build, struct scan *scan)
 {
-	char *paths = malloc(scan->paths_bytes ? scan->paths_bytes : 1);
-	struct index_row row = {.path = paths, .label = -1};
-	uint64_t left = 0, added = 0;
-	int64_t class = -1;
-	int rc = paths ? 0 : -ENOMEM;
+	int rc = 0;
 
 	for (uint32_t i = 0; rc == 0 && i < scan->class_count; i++)
 		rc = index_build_class(build, scan->classes[i].name);
-	if (paths)
-		scan_take_paths(scan, paths);
-	for (; rc == 0 && added < scan->sample_count; added++, left--) {
-		while (scan->class_count > 0 && left == 0)
-			left = scan->classes[++class].sample_count;
-		row.label = class;
-		rc = index_build_add(build, &row);
-		row.path += strlen(row.path) + 1;
+	if (scan->class_count == 0)
+		return index_build_add_paths(build, &scan->top.paths, -1);
+	for (uint32_t i = 0; rc == 0 && i < scan->class_count; i++) {
+		rc = index_build_add_paths(build, &scan->classes[i].paths, i);
+		bytes_free(&scan->classes[i].paths);
 	}
-	free(paths);
 	return rc;
 }
 
@@ -46,7 +39,7 @@ int source_folder_read(struct source *source, struct err *err)
 	if (source->root_fd < 0)
 		return err_fail(err, -errno, "%s: cannot open this folder: %s%s", folder, strerror(errno),
 		                errno == ENOTDIR ? "; and no manifest (.csv, .tsv, .jsonl), .tar file or index either" : "");
-	rc = scan_open(&scan, source->root_fd, folder, err);
+	rc = scan_open(&scan, source->root_fd, folder, source->spec->threads, source->stamps, err);
 	if (rc == 0) {
 		rc = add_scan(source->build, &scan);
 		if (rc < 0)
