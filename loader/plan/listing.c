@@ -85,26 +85,64 @@ static int add_name(struct listing_names *names, const char *name)
 		return -ENOMEM;
 	names->bytes = bytes;
 
-	size_t *offsets = grown(names->offsets, &names->capacity, names->count + 1, sizeof *offsets);
+	struct listing_entry *entries = grown(names->entries, &names->capacity, names->count + 1, sizeof *entries);
 
-	if (!offsets)
+	if (!entries)
 		return -ENOMEM;
-	names->offsets = offsets;
-	names->offsets[names->count++] = names->used_bytes;
+	names->entries = entries;
+	names->entries[names->count++] = (struct listing_entry){.offset = names->used_bytes};
 	memcpy(names->bytes + names->used_bytes, name, name_bytes);
 	names->used_bytes += name_bytes;
 	return 0;
 }
 
-static int compare_names(const void *left, const void *right, void *bytes)
+/* How many bytes all names begin with alike. */
+static size_t common_bytes(const struct listing_names *names)
 {
-	return strcmp((char *)bytes + *(const size_t *)left, (char *)bytes + *(const size_t *)right);
+	const char *first = listing_name(names, 0);
+	size_t common = strlen(first);
+
+	for (size_t i = 1; i < names->count; i++) {
+		const char *name = listing_name(names, i);
+		size_t same = 0;
+
+		while (same < common && name[same] == first[same])
+			same++;
+		common = same;
+	}
+	return common;
 }
 
+/* The first eight bytes of a string, compared as a number as strcmp() compares them; a NUL and what may follow it count as 0. */
+static uint64_t key_of(const char *string)
+{
+	uint64_t key = 0;
+
+	for (int shift = 56; shift >= 0 && *string; shift -= 8)
+		key |= (uint64_t)(unsigned char)*string++ << shift;
+	return key;
+}
+
+static int compare_entries(const void *left_entry, const void *right_entry, void *bytes)
+{
+	const struct listing_entry *left = left_entry, *right = right_entry;
+
+	if (left->key != right->key)
+		return left->key < right->key ? -1 : 1;
+	return strcmp((char *)bytes + left->offset, (char *)bytes + right->offset);
+}
+
+/* By keys from where the names differ: most pairs need no look at the names, which lie all over the memory. */
 static void sort_names(struct listing_names *names)
 {
-	if (names->count > 1)
-		qsort_r(names->offsets, names->count, sizeof *names->offsets, compare_names, names->bytes);
+	size_t common;
+
+	if (names->count < 2)
+		return;
+	common = common_bytes(names);
+	for (size_t i = 0; i < names->count; i++)
+		names->entries[i].key = key_of(listing_name(names, i) + common);
+	qsort_r(names->entries, names->count, sizeof *names->entries, compare_entries, names->bytes);
 }
 
 static int add_entry(struct listing *listing, int directory_fd, const struct dirent *entry)
@@ -156,13 +194,13 @@ int listing_read(struct listing *listing, int directory_fd)
 
 const char *listing_name(const struct listing_names *names, size_t index)
 {
-	return names->bytes + names->offsets[index];
+	return names->bytes + names->entries[index].offset;
 }
 
 void listing_close(struct listing *listing)
 {
 	free(listing->directories.bytes);
-	free(listing->directories.offsets);
+	free(listing->directories.entries);
 	free(listing->images.bytes);
-	free(listing->images.offsets);
+	free(listing->images.entries);
 }

@@ -8,17 +8,23 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "loader/plan/link_targets.h"
 
 /* For messages. */
 #define LISTING_EXTENSIONS ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp, in any case"
 
+struct listing_entry {
+	uint64_t key;  /* what eight bytes of the name tell of its order */
+	size_t offset; /* where it begins */
+};
+
 /* Many names in little memory. */
 struct listing_names {
 	char *bytes;
 	size_t used_bytes, capacity_bytes;
-	size_t *offsets; /* where each name begins */
+	struct listing_entry *entries;
 	size_t count, capacity;
 };
 
