@@ -26,6 +26,7 @@ enum log_format { LOG_TEXT, LOG_JSON };
 /* Strings point into argv or the environment. */
 struct options {
 	const char *source;
+	const char *index_path; /* NULL: none is kept */
 
 	/* batches */
 	uint32_t batch_size, epochs, start_epoch, rank, world_size;

@@ -17,6 +17,9 @@
 #define ONE_OF(list)         .choices = (list)
 #define ANY                  .choices = NULL
 
+FLAG(INDEX, "Source", 0, "index", TEXT, index_path, "", ANY, "FILE",
+     "keep the list of samples in this file, and begin with it, without looking through SOURCE, as long as no folder has changed")
+
 FLAG(BATCH_SIZE, "Batches", 'b', "batch-size", U32, batch_size, "256", BETWEEN("1", "65536"), "N", "samples per batch")
 FLAG(EPOCHS, "Batches", 'e', "epochs", U32, epochs, "1", BETWEEN("0", "1000000000"), "N", "passes over the samples; 0: without end")
 FLAG(START_EPOCH, "Batches", 0, "start-epoch", U32, start_epoch, "0", BETWEEN("0", "1000000000"), "N",

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "loader/plan/index_build.h"
+#include "loader/plan/index_cache.h"
 #include "loader/plan/source.h"
 #include "loader/plan/source_folder.h"
 #include "loader/plan/source_index.h"
@@ -25,6 +26,7 @@ struct dataset {
 	uint64_t stray_count;
 	struct link_targets link_targets;
 	struct index_view view;
+	struct index_cache_report cache_report;
 };
 
 /* ------------------------------------------------------------------ opening */
@@ -61,31 +63,57 @@ static int finish_index(struct source *source, struct err *err)
 	return 0;
 }
 
-/* Maps the index, which nobody can change any more, and looks at every number in it. */
-static int map_index(struct dataset *dataset, const char *source, struct err *err)
+/* Maps the index, which nobody can change any more, and looks at every number in it; `name` is for messages. */
+static int map_index(struct dataset *dataset, int index_fd, const char *name, struct err *err)
 {
 	struct stat status;
 	void *mapping;
+	int rc;
 
-	if (fstat(dataset->index_fd, &status) != 0)
-		return err_fail(err, -errno, "%s: its index cannot be measured: %s", source, strerror(errno));
-	mapping = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, dataset->index_fd, 0);
+	if (fstat(index_fd, &status) != 0)
+		return err_fail(err, -errno, "%s: its index cannot be measured: %s", name, strerror(errno));
+	mapping = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, index_fd, 0);
 	if (mapping == MAP_FAILED)
-		return err_fail(err, -errno, "%s: its index cannot be mapped: %s", source, strerror(errno));
+		return err_fail(err, -errno, "%s: its index cannot be mapped: %s", name, strerror(errno));
+	rc = index_view_open(&dataset->view, mapping, (size_t)status.st_size, name, err);
+	if (rc < 0) {
+		munmap(mapping, (size_t)status.st_size);
+		return rc;
+	}
 	dataset->mapping = mapping;
 	dataset->mapping_bytes = (size_t)status.st_size;
-	return index_view_open(&dataset->view, mapping, dataset->mapping_bytes, source, err);
+	return 0;
 }
 
-/* Moves what a reader filled into the dataset, whether it came to its end or not, and frees the rest. */
-static void take_source(struct dataset *dataset, struct source *source)
+static int read_anew(struct dataset *dataset, struct source *source, enum source_kind kind, struct err *err)
 {
-	dataset->root_fd = source->root_fd;
-	dataset->index_fd = source->index_fd;
-	dataset->stray_count = source->stray_count;
-	dataset->link_targets = source->link_targets;
-	index_build_close(source->build);
-	free(source->root);
+	int rc = read_source(source, kind, err);
+
+	rc = rc ? rc : finish_index(source, err);
+	return rc ? rc : map_index(dataset, source->index_fd, source->path, err);
+}
+
+/* From the file of --index if that fits, else from the source. */
+static int read_or_take(struct dataset *dataset, struct source *source, enum source_kind kind, struct err *err)
+{
+	struct index_cache cache;
+	struct err fault;
+	int rc = index_cache_open(&cache, source, kind, err);
+
+	if (rc == 0) {
+		index_cache_take(&cache, source);
+		if (source->index_fd >= 0 && map_index(dataset, source->index_fd, cache.path, &fault) < 0)
+			index_cache_refuse(&cache, source, &fault);
+		if (source->index_fd < 0) {
+			source->stamps = cache.path ? &cache.stamps : NULL;
+			rc = read_anew(dataset, source, kind, err);
+		}
+	}
+	if (rc == 0)
+		rc = index_cache_keep(&cache, source, &dataset->view, err);
+	dataset->cache_report = cache.report;
+	index_cache_close(&cache);
+	return rc;
 }
 
 int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct err *err)
@@ -102,12 +130,13 @@ int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct e
 	rc = source_kind_find(spec->source, &kind, &path, err);
 	source.path = path;
 	if (rc == 0)
-		rc = read_source(&source, kind, err);
-	if (rc == 0)
-		rc = finish_index(&source, err);
-	take_source(dataset, &source);
-	if (rc == 0)
-		rc = map_index(dataset, path, err);
+		rc = read_or_take(dataset, &source, kind, err);
+	dataset->root_fd = source.root_fd;
+	dataset->index_fd = source.index_fd;
+	dataset->stray_count = source.stray_count;
+	dataset->link_targets = source.link_targets;
+	index_build_close(source.build);
+	free(source.root);
 	free(path);
 	if (rc < 0) {
 		dataset_close(dataset);
@@ -231,4 +260,10 @@ int dataset_index_fd(const struct dataset *dataset)
 const struct link_targets *dataset_link_targets(const struct dataset *dataset)
 {
 	return &dataset->link_targets;
+}
+
+const char *dataset_cache_report(const struct dataset *dataset, bool *is_warning)
+{
+	*is_warning = dataset->cache_report.is_warning;
+	return dataset->cache_report.text.text;
 }

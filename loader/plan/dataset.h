@@ -71,6 +71,9 @@ const char *dataset_root(const struct dataset *dataset);
 /* Files that were left out because they lie beside class folders; worth a warning. */
 uint64_t dataset_stray_count(const struct dataset *dataset);
 
+/* What became of --index: a sentence; "": nothing was asked for. */
+const char *dataset_cache_report(const struct dataset *dataset, bool *is_warning);
+
 /* The folders outside of the root that its symbolic links led to when it was scanned. */
 const struct link_targets *dataset_link_targets(const struct dataset *dataset);
 

@@ -1,10 +1,12 @@
-/* index_file.c - part of stage 1 of 5: an index file in, its bytes in memory of our own out.  One thread. */
+/* index_file.c - part of stage 1 of 5: an index file in, its bytes in memory of our own out, and back.  One thread. */
 #include "loader/plan/index_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -138,4 +140,69 @@ int index_file_load(const struct index_file *file, const char *path, const char 
 	memcpy((char *)memory + head_bytes(&header), root, strlen(root) + 1);
 	rc = index_memory_seal(byte_count, &fd, memory);
 	return rc < 0 ? err_fail(err, rc, "%s: cannot seal the memory of this index: %s", path, strerror(-rc)) : fd;
+}
+
+/* ------------------------------------------------------------------ writing */
+
+static int write_all(int fd, const void *data, size_t byte_count)
+{
+	for (const char *at = data; byte_count > 0;) {
+		ssize_t done = write(fd, at, byte_count);
+
+		if (done < 0 && errno != EINTR)
+			return -errno;
+		at += done > 0 ? done : 0;
+		byte_count -= done > 0 ? (size_t)done : 0;
+	}
+	return 0;
+}
+
+static int write_parts(int fd, const struct index_view *view, const char *root, const struct bytes *stamps)
+{
+	struct index_header header = *view->header;
+	int rc;
+
+	header.text_bytes = header.root_at + strlen(root) + 1;
+	header.stamp_bytes = stamps->used_bytes;
+	rc = write_all(fd, &header, sizeof header);
+	rc = rc ? rc : write_all(fd, view->header + 1, head_bytes(&header) - sizeof header);
+	rc = rc ? rc : write_all(fd, root, strlen(root) + 1);
+	rc = rc ? rc : write_all(fd, stamps->data, stamps->used_bytes);
+	if (rc == 0 && fsync(fd) != 0)
+		rc = -errno;
+	return rc;
+}
+
+static int write_beside(const struct index_view *view, const char *root, const struct bytes *stamps, int folder_fd,
+                        const char *name)
+{
+	char beside[NAME_MAX + 1];
+	int fd, rc;
+
+	if (snprintf(beside, sizeof beside, ".%s.%d", name, getpid()) >= (int)sizeof beside)
+		return -ENAMETOOLONG;
+	(void)unlinkat(folder_fd, beside, 0); /* of a process of the same number, which was killed; mostly there is none */
+	fd = openat(folder_fd, beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return -errno;
+	rc = write_parts(fd, view, root, stamps);
+	close(fd);
+	if (rc == 0 && renameat(folder_fd, beside, folder_fd, name) != 0)
+		rc = -errno;
+	if (rc < 0)
+		(void)unlinkat(folder_fd, beside, 0); /* what failed has its error already */
+	return rc;
+}
+
+int index_file_write(const struct index_view *view, const char *root, const struct bytes *stamps, int folder_fd, const char *name)
+{
+	sigset_t all, before;
+	int rc;
+
+	/* A signal that ends us waits until nothing is left half done. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = write_beside(view, root, stamps, folder_fd, name);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
 }

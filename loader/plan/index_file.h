@@ -6,8 +6,9 @@
 #ifndef CROPRING_INDEX_FILE_H
 #define CROPRING_INDEX_FILE_H
 
+#include "base/bytes.h"
 #include "base/err.h"
-#include "loader/plan/index_layout.h"
+#include "loader/plan/index_view.h"
 
 struct index_file {
 	int fd; /* -1: not open */
@@ -27,5 +28,11 @@ const char *index_file_stamps(const struct index_file *file);
  * a negative errno and why.
  */
 int index_file_load(const struct index_file *file, const char *path, const char *root, struct err *err);
+
+/*
+ * Writes the index, with another root folder and these stamps, beside the file `name` in the folder behind folder_fd (O_PATH is enough),
+ * and puts it in its place when all of it is on the disk: whoever reads finds the old file or the new one.  0 or a negative errno.
+ */
+int index_file_write(const struct index_view *view, const char *root, const struct bytes *stamps, int folder_fd, const char *name);
 
 #endif

@@ -6,7 +6,7 @@
  *   8       8      images beside class folders
  *   16      4      count of the folders that links led to
  *   20      4      1: no link leaves the root (link_targets.h)
- *   24      ...    strings, each NUL-terminated: kind, source, --root, --targets, and those folders
+ *   24      ...    strings, each NUL-terminated: what was asked for, the root's name, those folders
  *   ...     ...    for each folder or file that was looked at: struct stamp, then its path, NUL-terminated
  */
 #include "loader/plan/index_stamp.h"
@@ -77,42 +77,6 @@ void index_stamps_close(struct index_stamps *stamps)
 	bytes_free(&stamps->records);
 }
 
-/* ------------------------------------------------------------------ to bytes */
-
-static int append_string(struct bytes *bytes, const char *string)
-{
-	return bytes_append(bytes, string, strlen(string) + 1);
-}
-
-static uint64_t hash_of(const char *bytes, size_t byte_count)
-{
-	return XXH3_64bits(bytes + sizeof(uint64_t), byte_count - sizeof(uint64_t));
-}
-
-int index_stamps_write(const struct index_stamps *stamps, const struct index_origin *origin, const struct link_targets *links,
-                       struct bytes *bytes)
-{
-	struct stamps_header header = {
-		.stray_count = origin->stray_count, .link_count = links->count, .stay_beneath = links->stay_beneath};
-	size_t begin = bytes->used_bytes;
-	int rc = bytes_append(bytes, &header, sizeof header);
-
-	rc = rc ? rc : append_string(bytes, origin->kind);
-	rc = rc ? rc : append_string(bytes, origin->source);
-	rc = rc ? rc : append_string(bytes, origin->root);
-	rc = rc ? rc : append_string(bytes, origin->targets);
-	for (uint32_t i = 0; rc == 0 && i < links->count; i++)
-		rc = append_string(bytes, links->folder[i]);
-	rc = rc ? rc : bytes_append(bytes, stamps->records.data, stamps->records.used_bytes);
-	if (rc)
-		return rc;
-	header.hash = hash_of(bytes->data + begin, bytes->used_bytes - begin);
-	memcpy(bytes->data + begin, &header.hash, sizeof header.hash);
-	return 0;
-}
-
-/* ------------------------------------------------------------------ and back */
-
 /* Moves *at behind the string that begins there; NULL: it does not end before `end`. */
 static const char *take_string(const char **at, const char *end)
 {
@@ -134,6 +98,53 @@ static const char *take_record(const char **at, const char *end, struct stamp *s
 	return take_string(at, end);
 }
 
+bool index_stamps_include(const struct index_stamps *stamps, int root_fd, const struct stat *folder)
+{
+	const char *at = stamps->records.data, *end = at + stamps->records.used_bytes, *path;
+	struct stamp stamp;
+	struct stat status;
+
+	while ((path = take_record(&at, end, &stamp)))
+		if (stamp.inode == folder->st_ino && fstatat(root_fd, *path ? path : ".", &status, 0) == 0 &&
+		    status.st_ino == folder->st_ino && status.st_dev == folder->st_dev)
+			return true;
+	return false;
+}
+
+/* ------------------------------------------------------------------ to bytes */
+
+static int append_string(struct bytes *bytes, const char *string)
+{
+	return bytes_append(bytes, string, strlen(string) + 1);
+}
+
+static uint64_t hash_of(const char *bytes, size_t byte_count)
+{
+	return XXH3_64bits(bytes + sizeof(uint64_t), byte_count - sizeof(uint64_t));
+}
+
+int index_stamps_write(const struct index_stamps *stamps, const struct index_origin *origin, const struct link_targets *links,
+                       struct bytes *bytes)
+{
+	struct stamps_header header = {
+		.stray_count = origin->stray_count, .link_count = links->count, .stay_beneath = links->stay_beneath};
+	size_t begin = bytes->used_bytes;
+	int rc = bytes_append(bytes, &header, sizeof header);
+
+	rc = rc ? rc : append_string(bytes, origin->asked);
+	rc = rc ? rc : append_string(bytes, origin->root);
+	for (uint32_t i = 0; rc == 0 && i < links->count; i++)
+		rc = append_string(bytes, links->folder[i]);
+	rc = rc ? rc : bytes_append(bytes, stamps->records.data, stamps->records.used_bytes);
+	if (rc)
+		return rc;
+	header.hash = hash_of(bytes->data + begin, bytes->used_bytes - begin);
+	memcpy(bytes->data + begin, &header.hash, sizeof header.hash);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ and back */
+
 const char *index_stamps_open(struct index_stamps_view *view, const char *bytes, size_t byte_count)
 {
 	const char *at = bytes + sizeof(struct stamps_header), *end = bytes + byte_count;
@@ -151,11 +162,9 @@ const char *index_stamps_open(struct index_stamps_view *view, const char *bytes,
 		return "its stamps are impossible";
 	*view = (struct index_stamps_view){.link_count = header.link_count, .stay_beneath = header.stay_beneath};
 	view->origin.stray_count = header.stray_count;
-	view->origin.kind = take_string(&at, end);
-	view->origin.source = view->origin.kind ? take_string(&at, end) : NULL;
-	view->origin.root = view->origin.source ? take_string(&at, end) : NULL;
-	view->origin.targets = view->origin.root ? take_string(&at, end) : NULL;
-	if (!view->origin.targets)
+	view->origin.asked = take_string(&at, end);
+	view->origin.root = view->origin.asked ? take_string(&at, end) : NULL;
+	if (!view->origin.root)
 		return "its stamps have no end";
 	view->links = at;
 	for (uint32_t i = 0; i < header.link_count; i++) {

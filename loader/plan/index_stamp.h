@@ -7,6 +7,7 @@
 #ifndef CROPRING_INDEX_STAMP_H
 #define CROPRING_INDEX_STAMP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
@@ -33,9 +34,13 @@ int index_stamps_join(struct index_stamps *stamps, const struct index_stamps *mo
 
 void index_stamps_close(struct index_stamps *stamps);
 
+/* Whether this folder is among those that were looked at. */
+bool index_stamps_include(const struct index_stamps *stamps, int root_fd, const struct stat *folder);
+
 /* What a start that does not read the source must know as well. */
 struct index_origin {
-	const char *kind, *source, *root, *targets; /* what was asked for; "": nothing */
+	const char *asked; /* kind of the source, its name, flags: an index is of use only where the same is asked for */
+	const char *root;  /* where paths begin, in the user's words */
 	uint64_t stray_count;
 };
 

@@ -106,10 +106,19 @@ static int check_boxes(const struct service *service, struct err *err)
 	return 0;
 }
 
+static void report_index(const struct service *service)
+{
+	bool is_warning;
+	const char *text = dataset_cache_report(service->dataset, &is_warning);
+
+	if (*text)
+		log_write(is_warning ? LOG_WARNING : service->chatter, "%s", text);
+}
+
 static int set_up_dataset(struct service *service, struct err *err)
 {
 	const struct options *options = &service->options;
-	struct dataset_spec spec = {.source = options->source, .threads = service->threads};
+	struct dataset_spec spec = {.source = options->source, .index_path = options->index_path, .threads = service->threads};
 	struct schedule schedule;
 	uint64_t sample_count;
 	int rc;
@@ -117,6 +126,7 @@ static int set_up_dataset(struct service *service, struct err *err)
 	rc = dataset_open(&service->dataset, &spec, err);
 	if (rc < 0)
 		return rc;
+	report_index(service);
 	sample_count = dataset_sample_count(service->dataset);
 	if (dataset_stray_count(service->dataset) > 0)
 		log_write(LOG_WARNING, "%s: %llu images lie beside the class folders and are left out", options->source,

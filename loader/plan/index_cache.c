@@ -1,0 +1,240 @@
+/* index_cache.c - part of stage 1 of 5: --index FILE keeps the index of a source, which is read again only when it has changed. */
+#include "loader/plan/index_cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "loader/plan/dataset.h"
+#include "loader/plan/index_file.h"
+
+static const char *const kind_names[] = {
+	[SOURCE_FOLDER] = "folder", [SOURCE_MANIFEST] = "manifest", [SOURCE_TAR] = "tar", [SOURCE_INDEX] = "index"};
+
+/* The real path, or, of what is none (a pattern of names), the name and where it is said; from malloc. */
+static char *real_name(const char *name)
+{
+	char *real = name ? realpath(name, NULL) : strdup(""), *here, *whole;
+
+	if (real || errno == ENOMEM)
+		return real;
+	here = *name == '/' ? strdup("") : realpath(".", NULL);
+	if (asprintf(&whole, "%s/%s", here ? here : "", name) < 0)
+		whole = NULL;
+	free(here);
+	return whole;
+}
+
+static char *describe(const struct dataset_spec *spec, enum source_kind kind, const char *path)
+{
+	char *source = real_name(path), *root = real_name(spec->root), *targets = real_name(spec->targets), *asked = NULL;
+
+	if (source && root && targets && asprintf(&asked, "%s\n%s\n%s\n%s", kind_names[kind], source, root, targets) < 0)
+		asked = NULL;
+	free(source);
+	free(root);
+	free(targets);
+	return asked;
+}
+
+/* ------------------------------------------------------------------ the file's place */
+
+static int open_folder(struct index_cache *cache, struct err *err)
+{
+	const char *slash = strrchr(cache->path, '/');
+	char *folder = !slash                 ? strdup(".")
+	               : slash == cache->path ? strdup("/")
+	                                      : strndup(cache->path, (size_t)(slash - cache->path));
+	int rc = 0;
+
+	cache->name = strdup(slash ? slash + 1 : cache->path);
+	if (!folder || !cache->name) {
+		rc = err_fail(err, -ENOMEM, "--index %s: out of memory", cache->path);
+	} else if (*cache->name == '\0') {
+		rc = err_fail(err, -EINVAL, "--index %s: the name of a file is expected", cache->path);
+	} else {
+		cache->folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (cache->folder_fd < 0)
+			rc = err_fail(err, -errno, "--index %s: its folder %s cannot be opened: %s; make it first", cache->path,
+			              folder, strerror(errno));
+	}
+	free(folder);
+	return rc;
+}
+
+/* Nothing but an index, or an empty file, is ever written over. */
+static int look_at_file(struct index_cache *cache, struct err *err)
+{
+	char magic[sizeof INDEX_MAGIC - 1] = "";
+	ssize_t byte_count = 0;
+	struct stat status;
+	int fd;
+
+	if (fstatat(cache->folder_fd, cache->name, &status, 0) != 0)
+		return 0;
+	cache->exists = true;
+	if (S_ISREG(status.st_mode)) {
+		fd = openat(cache->folder_fd, cache->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (fd < 0)
+			return err_fail(err, -errno, "--index %s: cannot read this file: %s", cache->path, strerror(errno));
+		byte_count = read(fd, magic, sizeof magic);
+		close(fd);
+		if (byte_count == 0 || memcmp(magic, INDEX_MAGIC, sizeof magic) == 0)
+			return 0;
+	}
+	return err_fail(err, -EINVAL, "--index %s: is there already and is no index; name another file, or remove it", cache->path);
+}
+
+int index_cache_open(struct index_cache *cache, const struct source *source, enum source_kind kind, struct err *err)
+{
+	int rc;
+
+	*cache = (struct index_cache){.folder_fd = -1, .stamps.began_ns = index_stamps_now()};
+	if (!source->spec->index_path)
+		return 0;
+	if (kind == SOURCE_INDEX)
+		return err_fail(err, -EINVAL, "--index: %s is an index itself; leave the flag out", source->path);
+	cache->path = source->spec->index_path;
+	cache->asked = describe(source->spec, kind, source->path);
+	if (!cache->asked)
+		return err_fail(err, -ENOMEM, "--index %s: out of memory", cache->path);
+	rc = open_folder(cache, err);
+	return rc ? rc : look_at_file(cache, err);
+}
+
+void index_cache_close(struct index_cache *cache)
+{
+	if (cache->folder_fd >= 0)
+		close(cache->folder_fd);
+	free(cache->name);
+	free(cache->asked);
+	index_stamps_close(&cache->stamps);
+}
+
+/* ------------------------------------------------------------------ taking */
+
+static void forget(struct source *source)
+{
+	if (source->root_fd >= 0)
+		close(source->root_fd);
+	if (source->index_fd >= 0)
+		close(source->index_fd);
+	source->root_fd = source->index_fd = -1;
+	free(source->root);
+	source->root = NULL;
+	link_targets_close(&source->link_targets);
+	source->link_targets = (struct link_targets){.count = 0};
+	source->stray_count = 0;
+}
+
+/* The root in the user's words: a folder's as he says them now, others' as he said them then, if they still mean the same. */
+static char *root_name(const struct source *source, const struct index_file *file, const struct index_origin *origin)
+{
+	bool is_folder = strncmp(origin->asked, "folder\n", strlen("folder\n")) == 0;
+	const char *name = is_folder ? source->path : origin->root;
+	char *real = realpath(name, NULL);
+	bool is_same = real && strcmp(real, file->tail) == 0;
+
+	free(real);
+	return strdup(is_same ? name : file->tail);
+}
+
+static int open_root(struct source *source, const struct index_file *file, const struct index_origin *origin, struct err *err)
+{
+	source->root = root_name(source, file, origin);
+	if (!source->root)
+		return err_fail(err, -ENOMEM, "out of memory");
+	source->root_fd = open(source->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return source->root_fd < 0 ? err_fail(err, -ESTALE, "%s is gone: %s", source->root, strerror(errno)) : 0;
+}
+
+static int take_file(struct index_cache *cache, struct source *source, const struct index_file *file, struct err *err)
+{
+	struct index_stamps_view stamps;
+	const char *fault = index_stamps_open(&stamps, index_file_stamps(file), file->header.stamp_bytes);
+	int rc;
+
+	if (fault)
+		return err_fail(err, -EINVAL, "%s: not an index that can be used: %s", cache->path, fault);
+	if (strcmp(stamps.origin.asked, cache->asked) != 0)
+		return err_fail(err, -ESTALE, "it was of another source, or of other flags");
+	rc = open_root(source, file, &stamps.origin, err);
+	rc = rc ? rc : index_stamps_check(&stamps, source->root_fd, source->root, err);
+	if (rc)
+		return rc;
+	link_targets_open(&source->link_targets, source->root_fd);
+	if (index_stamps_add_links(&stamps, &source->link_targets) != 0)
+		return err_fail(err, -ENOMEM, "out of memory");
+	source->stray_count = stamps.origin.stray_count;
+	source->index_fd = index_file_load(file, cache->path, source->root, err);
+	return source->index_fd < 0 ? source->index_fd : 0;
+}
+
+void index_cache_take(struct index_cache *cache, struct source *source)
+{
+	struct err *why = &cache->report.text;
+	struct index_file file;
+	int rc;
+
+	if (!cache->path || !cache->exists)
+		return;
+	rc = index_file_open(&file, cache->path, why);
+	if (rc == 0)
+		rc = take_file(cache, source, &file, why);
+	index_file_close(&file);
+	if (rc == 0)
+		return;
+	cache->report.is_warning = rc != -ESTALE;
+	forget(source);
+}
+
+void index_cache_refuse(struct index_cache *cache, struct source *source, const struct err *fault)
+{
+	cache->report = (struct index_cache_report){.text = *fault, .is_warning = true};
+	forget(source);
+}
+
+/* ------------------------------------------------------------------ keeping */
+
+static int write_file(const struct index_cache *cache, const struct source *source, const struct index_view *view)
+{
+	const struct index_origin origin = {.asked = cache->asked, .root = source->root, .stray_count = source->stray_count};
+	char *real = realpath(source->root, NULL);
+	struct bytes stamps = {0};
+	int rc = real ? index_stamps_write(&cache->stamps, &origin, &source->link_targets, &stamps) : -errno;
+
+	if (rc == 0)
+		rc = index_file_write(view, real, &stamps, cache->folder_fd, cache->name);
+	bytes_free(&stamps);
+	free(real);
+	return rc;
+}
+
+int index_cache_keep(struct index_cache *cache, const struct source *source, const struct index_view *view, struct err *err)
+{
+	unsigned long long sample_count = view->header->sample_count;
+	struct err why = cache->report.text;
+	struct stat folder;
+	int rc;
+
+	if (!cache->path)
+		return 0;
+	if (!source->stamps)
+		return err_fail(&cache->report.text, 0, "index %s: %llu samples, used as it is", cache->path, sample_count);
+	if (fstat(cache->folder_fd, &folder) == 0 && index_stamps_include(&cache->stamps, source->root_fd, &folder))
+		return err_fail(err, -EINVAL,
+		                "--index %s: would lie in a folder of %s, and change it with every writing; put it elsewhere",
+		                cache->path, source->path);
+	rc = write_file(cache, source, view);
+	if (rc < 0) {
+		cache->report.is_warning = true;
+		return err_fail(&cache->report.text, 0, "index %s: cannot be written: %s; %s is read at every start%s%s",
+		                cache->path, strerror(-rc), source->path, *why.text ? ": " : "", why.text);
+	}
+	return err_fail(&cache->report.text, 0, "index %s: %llu samples, %s%s", cache->path, sample_count,
+	                *why.text ? "made anew: " : "written", why.text);
+}
