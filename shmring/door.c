@@ -84,6 +84,7 @@ void door_close(struct door *door)
 		door_unwatch_and_close(door, &door->reader[i].socket_fd);
 		door_unwatch_and_close(door, &door->reader[i].pidfd);
 	}
+	requests_forget(&door->inbox);
 	if (door->spare_fd >= 0)
 		close(door->spare_fd);
 	if (door->epoll_fd >= 0)

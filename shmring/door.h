@@ -1,8 +1,9 @@
-/* door.h - what door.c (sockets) and registry.c (readers) share. */
+/* door.h - what door.c (sockets), registry.c (readers) and requests.c share. */
 #ifndef SHMRING_DOOR_H
 #define SHMRING_DOOR_H
 
 #include "shmring/listener.h"
+#include "shmring/requests.h"
 #include "shmring/seats.h"
 #include "shmring/wire.h"
 
@@ -22,6 +23,7 @@ struct door {
 	uint64_t visit_count;
 	int adopted_fd; /* our parent's, while it is pending; else -1 */
 	struct seat reader[LAYOUT_MAX_READERS];
+	struct requests_inbox inbox;
 };
 
 /* 0 or a negative errno; what happens there comes back as `source` and `index`. */

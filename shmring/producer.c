@@ -90,6 +90,7 @@ int shmring_create(struct shmring_producer **out, const struct shmring_config *c
 	producer->pidfd = -1;
 	producer->catalog_fd = config->catalog_fd;
 	producer->share = config->share;
+	producer->takes_requests = config->takes_requests;
 	producer->reader_limit = config->reader_limit;
 	producer->slot_count = config->slot_count;
 	producer->field_count = config->field_count;

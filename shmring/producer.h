@@ -30,6 +30,7 @@ struct shmring_producer {
 	int segment_fd, pidfd, catalog_fd;
 	enum shmring_segment segment;
 	enum shmring_share share;
+	bool takes_requests;
 	uint32_t slot_count, field_count, reader_limit;
 	uint64_t field_offset_bytes[SHMRING_MAX_FIELDS];
 	uint64_t first_batch;

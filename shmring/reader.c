@@ -10,6 +10,7 @@
 
 #include "shmring/bell.h"
 #include "shmring/reader.h"
+#include "shmring/requests.h"
 #include "shmring/segment.h"
 #include "shmring/wire.h"
 
@@ -54,7 +55,8 @@ static void say_goodbye(struct shmring_reader *reader)
 	/* relaxed: a lease that another thread gives back right now is named with its sequence, which its word has no more then */
 	goodbye.held_slots = atomic_load_explicit(&reader->held_slots, memory_order_relaxed);
 	memcpy(goodbye.held_sequence, reader->filter.taken_sequence, sizeof goodbye.held_sequence);
-	(void)wire_send(reader->socket_fd, &goodbye, sizeof goodbye, NULL, 0);
+	if (wire_send_piece(reader->socket_fd, &goodbye, NULL, 0) == -EAGAIN && requests_make_room(reader->socket_fd) == 0)
+		(void)wire_send_piece(reader->socket_fd, &goodbye, NULL, 0);
 }
 
 /* The answer comes when the ring exists: after the scan and the reservation, so it may take a while. */
@@ -180,14 +182,9 @@ int shmring_attach(struct shmring_reader **out, const char *name, const struct s
 	return shmring_attach_fd(out, fd, wish, err);
 }
 
-static bool is_forked(const struct shmring_reader *reader)
-{
-	return reader->owner_pid != getpid();
-}
-
 void shmring_detach(struct shmring_reader *reader)
 {
-	if (is_forked(reader))
+	if (reader_is_forked(reader))
 		return;
 	/* [LAST] acquire: a thread that is just giving a lease back has done so before we tell what is still held.  Pairs with the release
 	 * in drop_reference(). */
@@ -199,7 +196,7 @@ void shmring_detach(struct shmring_reader *reader)
 	drop_reference(reader);
 }
 
-static bool producer_is_dead(const struct shmring_reader *reader)
+bool reader_sees_producer_dead(const struct shmring_reader *reader)
 {
 	struct pollfd look = {.fd = reader->pidfd, .events = POLLIN};
 	int result;
@@ -273,7 +270,7 @@ static int try_acquire(struct shmring_reader *reader, bool producer_dead, struct
 
 	if (end == SHMRING_CORRUPTED)
 		return -EPROTO;
-	if (holds_too_many && (producer_dead || producer_is_dead(reader))) {
+	if (holds_too_many && (producer_dead || reader_sees_producer_dead(reader))) {
 		/* No slot is filled any more, so that none must be kept free: the rest is for whoever takes it. */
 		producer_dead = true;
 		holds_too_many = false;
@@ -303,7 +300,7 @@ static int wait_for_batch(struct shmring_reader *reader, int timeout_ms, struct 
 			break;
 		in_time = clock_now_ns() < deadline_ns;
 		/* First whether it lives, then what there is: it may have published just before it died. */
-		producer_dead = rc == -ETIMEDOUT && producer_is_dead(reader);
+		producer_dead = rc == -ETIMEDOUT && reader_sees_producer_dead(reader);
 		rc = try_acquire(reader, producer_dead, lease);
 	} while (rc == -EAGAIN && in_time);
 	/* relaxed: a number for people, written by this reader alone */
@@ -315,7 +312,7 @@ int shmring_acquire(struct shmring_reader *reader, int timeout_ms, struct shmrin
 {
 	int rc;
 
-	if (is_forked(reader))
+	if (reader_is_forked(reader))
 		return -ECHILD;
 	rc = try_acquire(reader, false, lease);
 	return rc == -EAGAIN ? wait_for_batch(reader, timeout_ms, lease) : rc;
@@ -340,7 +337,7 @@ int shmring_release(struct shmring_reader *reader, const struct shmring_lease *l
 	_Atomic uint64_t *slot_word_at = &reader->map.slot[lease->slot].word;
 	uint64_t word, changed, bit = UINT64_C(1) << lease->slot;
 
-	if (is_forked(reader))
+	if (reader_is_forked(reader))
 		return -ECHILD;
 	/* relaxed: which leases are out is counted, and compared with what was promised; the word below hands the memory over */
 	if (reader->filter.taken_sequence[lease->slot] != lease->sequence ||

@@ -3,6 +3,7 @@
 #define SHMRING_READER_H
 
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "shmring/layout.h"
 #include "shmring/slot.h"
@@ -17,5 +18,12 @@ struct shmring_reader {
 	_Atomic uint64_t held_slots; /* a bit for each lease that is out */
 	_Atomic uint32_t references; /* 1 while attached, and 1 per lease */
 };
+
+static inline bool reader_is_forked(const struct shmring_reader *reader)
+{
+	return reader->owner_pid != getpid();
+}
+
+bool reader_sees_producer_dead(const struct shmring_reader *reader);
 
 #endif

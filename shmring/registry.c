@@ -14,6 +14,8 @@
 #include "shmring/audience.h"
 #include "shmring/door.h"
 
+enum { UNHEARD_LIMIT = 4096 }; /* packets; socket buffers hold some 100 */
+
 uint32_t shmring_reader_count(const struct shmring_producer *producer)
 {
 	uint32_t count = 0;
@@ -146,39 +148,82 @@ enum shmring_event registry_admit(struct door *door, struct seat *newcomer, cons
 	return registry_miss_parent(newcomer->is_owner, visitor);
 }
 
+/* A piece of a request comes behind the hello, into the inbox, if the reader may send one; *piece_bytes tells its bytes. */
+static int receive(struct door *door, const struct seat *reader, struct wire_hello *hello, size_t *piece_bytes)
+{
+	int fds[WIRE_MAX_FDS], rc;
+
+	*piece_bytes = door->producer->takes_requests && reader->is_owner ? sizeof door->inbox.piece : 0;
+	rc = wire_receive_piece(reader->socket_fd, hello, door->inbox.piece, piece_bytes, fds);
+	if (rc == 0)
+		wire_close_fds(fds);
+	return rc == 0 && hello->magic != WIRE_MAGIC ? -EPROTO : rc;
+}
+
+static enum shmring_event take_leave(struct door *door, uint32_t number, const struct wire_hello *goodbye,
+                                     struct shmring_visitor *visitor)
+{
+	struct seat *reader = &door->reader[number];
+
+	*visitor = (struct shmring_visitor){.reader = number, .pid = reader->pid, .is_owner = reader->is_owner};
+	door_unwatch_and_close(door, &reader->socket_fd);
+	reader->has_left = true;
+	audience_leave(door->producer, number, goodbye);
+	forget_the_departed(door);
+	return SHMRING_LEFT;
+}
+
 enum shmring_event registry_hear_reader(struct door *door, uint32_t number, struct shmring_visitor *visitor)
 {
 	struct seat *reader = &door->reader[number];
-	int fds[WIRE_MAX_FDS];
+	size_t piece_bytes;
 	struct wire_hello hello;
-	int rc = wire_receive(reader->socket_fd, &hello, sizeof hello, fds);
+	int rc = receive(door, reader, &hello, &piece_bytes);
 
 	if (rc == -EAGAIN || rc == -EINTR)
 		return SHMRING_NOTHING;
-	if (rc == 0)
-		wire_close_fds(fds);
-	door_unwatch_and_close(door, &reader->socket_fd);
-	if (rc < 0 || hello.magic != WIRE_MAGIC || hello.purpose != WIRE_LEAVE)
-		return SHMRING_NOTHING; /* dead or just rude: its pidfd tells */
-	*visitor = (struct shmring_visitor){.reader = number, .pid = reader->pid, .is_owner = reader->is_owner};
-	reader->has_left = true;
-	audience_leave(door->producer, number, &hello);
-	forget_the_departed(door);
-	return SHMRING_LEFT;
+	if (rc == 0 && hello.purpose == WIRE_LEAVE)
+		return take_leave(door, number, &hello, visitor);
+	if (rc == 0 && hello.purpose == WIRE_REQUEST) {
+		rc = requests_take(&door->inbox, &hello, piece_bytes, visitor);
+		visitor->reader = number;
+		visitor->pid = reader->pid;
+		visitor->is_owner = true;
+		if (rc >= 0)
+			return rc > 0 ? SHMRING_REQUESTED : SHMRING_NOTHING;
+	}
+	door_unwatch_and_close(door, &reader->socket_fd); /* dead or just rude: its pidfd tells */
+	return SHMRING_NOTHING;
+}
+
+/* A reader that has ended may have said goodbye, behind requests that nobody waits for any more. */
+static bool find_goodbye(struct door *door, const struct seat *reader, struct wire_hello *goodbye)
+{
+	size_t piece_bytes;
+
+	/* A fork of it may still have the socket, and go on and on. */
+	for (int i = 0; i < UNHEARD_LIMIT && reader->socket_fd >= 0; i++) {
+		if (receive(door, reader, goodbye, &piece_bytes) < 0)
+			return false;
+		if (goodbye->purpose != WIRE_REQUEST)
+			return goodbye->purpose == WIRE_LEAVE;
+	}
+	return false;
 }
 
 enum shmring_event registry_bury(struct door *door, uint32_t number, struct shmring_visitor *visitor)
 {
 	const struct seat *reader = &door->reader[number];
+	struct wire_hello goodbye;
 
-	*visitor = (struct shmring_visitor){
-		.reader = number, .pid = reader->pid, .had_left = reader->has_left, .is_owner = reader->is_owner};
-	/* Its goodbye may lie in the socket, unheard. */
-	if (!reader->has_left && reader->socket_fd >= 0 && registry_hear_reader(door, number, visitor) == SHMRING_LEFT) {
+	if (!reader->has_left && find_goodbye(door, reader, &goodbye)) {
+		(void)take_leave(door, number, &goodbye, visitor);
 		if (door->reader[number].pidfd >= 0)
 			(void)forget(door, number);
 		return SHMRING_LEFT;
 	}
+	*visitor = (struct shmring_visitor){
+		.reader = number, .pid = reader->pid, .had_left = reader->has_left, .is_owner = reader->is_owner};
 	visitor->batch_count = forget(door, number);
 	return SHMRING_DIED;
 }

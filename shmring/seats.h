@@ -15,7 +15,7 @@ struct seat {
 	int32_t pid;
 	uint32_t hold; /* batches that it may keep while it asks for another */
 	bool has_left;
-	bool is_owner; /* the process that started the producer */
+	bool is_owner; /* the process that started the producer, and may send requests */
 };
 
 /* What a reader to be is told instead of a welcome. */

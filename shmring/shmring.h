@@ -30,6 +30,7 @@ enum {
 	SHMRING_MAX_READERS = 24,
 	SHMRING_MAX_NOTES = 1024,
 	SHMRING_NAME_BYTES = 32,
+	SHMRING_MAX_REQUEST_BYTES = 16 << 20,
 };
 
 enum shmring_dtype { SHMRING_UINT8 = 1, SHMRING_INT32 = 2, SHMRING_INT64 = 3, SHMRING_FLOAT16 = 4, SHMRING_FLOAT32 = 5 };
@@ -76,6 +77,7 @@ struct shmring_config {
 	const char *const *counter_names; /* at most 31 characters each */
 	uint32_t counter_count;
 	int catalog_fd;      /* handed to every reader beside the segment; -1: none.  Stays the caller's. */
+	bool takes_requests; /* from the process that started the producer; anyone else's, and all others, are not heard */
 	const char *subject; /* what is served, for `cropring list`; cut to fit */
 };
 
@@ -156,6 +158,7 @@ enum shmring_event {
 	SHMRING_JOINED,
 	SHMRING_LEFT, /* what it still holds stays its own until it gives it back or dies */
 	SHMRING_DIED, /* what it held is offered again, unless it had left before */
+	SHMRING_REQUESTED,
 };
 
 /* Whom an event is about. */
@@ -166,6 +169,8 @@ struct shmring_visitor {
 	bool had_left;        /* DIED: it had said goodbye before */
 	bool is_owner;        /* the process that started the producer, over shmring_door_adopt() */
 	bool is_absent;       /* stalled: a lane that nobody reads */
+	void *request;        /* REQUESTED: a whole one, to be freed by whoever gets it; hostile.  NULL: memory ran out */
+	size_t request_bytes;
 };
 
 /*
@@ -185,6 +190,12 @@ int shmring_door_fd(const struct shmring_producer *producer);
 
 /* Handles one thing that happened; SHMRING_NOTHING when there is none.  Never blocks. */
 enum shmring_event shmring_door_step(struct shmring_producer *producer, struct shmring_visitor *visitor);
+
+/*
+ * No more requests are taken in until the hold ends: they stay where they are, and shmring_request() waits when there is no more
+ * room.  That their sender leaves or dies is noticed all the same; they are then forgotten.
+ */
+void shmring_door_hold_requests(struct shmring_producer *producer, bool hold);
 
 /* Readers that are there. */
 uint32_t shmring_reader_count(const struct shmring_producer *producer);
@@ -247,6 +258,15 @@ int shmring_acquire(struct shmring_reader *reader, int timeout_ms, struct shmrin
 
 /* Gives a batch back.  -ESTALE: it is not this reader's (any more); -ECHILD, as above: nothing is given back. */
 int shmring_release(struct shmring_reader *reader, const struct shmring_lease *lease);
+
+/*
+ * Asks the producer for something, in bytes that it and the caller understand: it gets them whole, and one request after another.
+ * Only the process that started the producer is heard.  Waits while the producer has requests enough.
+ * -EMSGSIZE over SHMRING_MAX_REQUEST_BYTES; -EINVAL no bytes; -EPIPE the stream has ended, the producer died, or it does not hear this
+ * process; -EINTR nothing was asked for, try again; -ECHILD, as above.
+ * Threads: one thread requests, while others acquire and release.
+ */
+int shmring_request(struct shmring_reader *reader, const void *bytes, size_t byte_count);
 
 uint32_t shmring_field_count(const struct shmring_reader *reader);
 const struct shmring_field *shmring_field(const struct shmring_reader *reader, uint32_t field);

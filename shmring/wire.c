@@ -35,6 +35,16 @@ int wire_send(int socket_fd, const void *message, size_t message_bytes, const in
 	return sent < 0 ? -errno : 0;
 }
 
+int wire_send_piece(int socket_fd, const struct wire_hello *hello, const void *piece, size_t piece_bytes)
+{
+	/* sendmsg() does not write to them */
+	struct iovec parts[] = {{.iov_base = (void *)hello, .iov_len = sizeof *hello},
+	                        {.iov_base = (void *)piece, .iov_len = piece_bytes}};
+	const struct msghdr header = {.msg_iov = parts, .msg_iovlen = 2};
+
+	return sendmsg(socket_fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
 void wire_close_fds(int fds[WIRE_MAX_FDS])
 {
 	for (int i = 0; i < WIRE_MAX_FDS; i++) {
@@ -56,13 +66,13 @@ static void take_fds(struct msghdr *header, int fds[WIRE_MAX_FDS])
 	}
 }
 
-int wire_receive(int socket_fd, void *message, size_t message_bytes, int fds[WIRE_MAX_FDS])
+/* One packet of at least least_bytes, which are not more than what `parts` hold: its bytes. */
+static ssize_t receive(int socket_fd, struct iovec *parts, size_t part_count, size_t least_bytes, int fds[WIRE_MAX_FDS])
 {
-	struct iovec part = {.iov_base = message, .iov_len = message_bytes};
 	union fd_space space;
 	/* CMSG_LEN, not the whole space: alignment would leave room for a descriptor that nobody would ever close. */
-	struct msghdr header = {.msg_iov = &part,
-	                        .msg_iovlen = 1,
+	struct msghdr header = {.msg_iov = parts,
+	                        .msg_iovlen = part_count,
 	                        .msg_control = space.bytes,
 	                        .msg_controllen = CMSG_LEN(WIRE_MAX_FDS * sizeof(int))};
 	ssize_t received;
@@ -78,10 +88,27 @@ int wire_receive(int socket_fd, void *message, size_t message_bytes, int fds[WIR
 	if (received < 0)
 		return errno == ECONNRESET ? -ENOTCONN : -errno;
 	take_fds(&header, fds);
-	if (received == (ssize_t)message_bytes && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
-		return 0;
+	if (received >= (ssize_t)least_bytes && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
+		return received;
 	wire_close_fds(fds);
 	return received == 0 ? -ENOTCONN : -EPROTO;
+}
+
+int wire_receive(int socket_fd, void *message, size_t message_bytes, int fds[WIRE_MAX_FDS])
+{
+	struct iovec part = {.iov_base = message, .iov_len = message_bytes};
+	ssize_t received = receive(socket_fd, &part, 1, message_bytes, fds);
+
+	return received < 0 ? (int)received : 0;
+}
+
+int wire_receive_piece(int socket_fd, struct wire_hello *hello, void *piece, size_t *piece_bytes, int fds[WIRE_MAX_FDS])
+{
+	struct iovec parts[] = {{.iov_base = hello, .iov_len = sizeof *hello}, {.iov_base = piece, .iov_len = *piece_bytes}};
+	ssize_t received = receive(socket_fd, parts, 2, sizeof *hello, fds);
+
+	*piece_bytes = received < 0 ? 0 : (size_t)received - sizeof *hello;
+	return received < 0 ? (int)received : 0;
 }
 
 int wire_check_peer(int socket_fd)

@@ -4,6 +4,7 @@
  *   reader    -> producer   wire_hello {JOIN, wish} + its own pidfd, or wire_hello {LOOK}
  *   producer  -> reader     wire_welcome + segment, producer's pidfd [, catalog]; or wire_welcome with result < 0 and a sentence
  *   producer  -> looker     wire_card
+ *   owner     -> producer   wire_hello {REQUEST, bytes of the whole, where this piece begins} and the piece, in one packet
  *   reader    -> producer   wire_hello {LEAVE, what it still holds}
  */
 #ifndef SHMRING_WIRE_H
@@ -20,7 +21,7 @@
 
 #define WIRE_MAGIC 0x32524f4f44524321u /* "!CRDOOR2" */
 
-enum wire_purpose { WIRE_JOIN = 1, WIRE_LOOK = 2, WIRE_LEAVE = 3 };
+enum wire_purpose { WIRE_JOIN = 1, WIRE_LOOK = 2, WIRE_LEAVE = 3, WIRE_REQUEST = 4 };
 
 enum { WIRE_MAX_FDS = 3, WIRE_FD_SEGMENT = 0, WIRE_FD_PIDFD = 1, WIRE_FD_CATALOG = 2 };
 
@@ -30,6 +31,9 @@ enum { WIRE_MAX_FDS = 3, WIRE_FD_SEGMENT = 0, WIRE_FD_PIDFD = 1, WIRE_FD_CATALOG
  */
 enum { WIRE_MESSAGE_BYTES = 1024 };
 
+/* Of a request, in one packet of 64 KB with its hello: socket buffers, 208 KB unless somebody changed that, hold a few of them. */
+enum { WIRE_PIECE_BYTES = 65536 - WIRE_MESSAGE_BYTES };
+
 struct wire_hello {
 	uint64_t magic;
 	uint32_t fingerprint; /* layout_fingerprint() */
@@ -37,7 +41,8 @@ struct wire_hello {
 	struct shmring_wish wish;                  /* JOIN */
 	uint64_t held_slots;                       /* LEAVE: a bit for each slot that is still borrowed, */
 	uint32_t held_sequence[SHMRING_MAX_SLOTS]; /* and the batch in it */
-	uint8_t reserved[WIRE_MESSAGE_BYTES - 32 - 4 * SHMRING_MAX_SLOTS];
+	uint64_t request_bytes, piece_at;          /* REQUEST: of the whole, and how many went before */
+	uint8_t reserved[WIRE_MESSAGE_BYTES - 48 - 4 * SHMRING_MAX_SLOTS];
 };
 
 struct wire_welcome {
@@ -67,6 +72,12 @@ int wire_send(int socket_fd, const void *message, size_t message_bytes, const in
  * non-blocking socket.
  */
 int wire_receive(int socket_fd, void *message, size_t message_bytes, int fds[WIRE_MAX_FDS]);
+
+/* A hello with a piece behind it, without waiting: -EAGAIN when the socket is full. */
+int wire_send_piece(int socket_fd, const struct wire_hello *hello, const void *piece, size_t piece_bytes);
+
+/* As wire_receive(), for a hello with up to *piece_bytes behind it; *piece_bytes then tells how many there are. */
+int wire_receive_piece(int socket_fd, struct wire_hello *hello, void *piece, size_t *piece_bytes, int fds[WIRE_MAX_FDS]);
 
 void wire_close_fds(int fds[WIRE_MAX_FDS]);
 

@@ -23,6 +23,7 @@ struct ring_plan {
 	enum shmring_share share;
 	uint32_t slots, readers; /* 0: RING_SLOTS, 1 */
 	uint64_t first_batch;
+	bool takes_requests;
 };
 
 /* For a ring with a door, so that the same test can run twice on a machine.  Valid until the next call; call it before fork(). */
@@ -47,6 +48,7 @@ static inline struct shmring_producer *ring_create_as(const char *name, const st
 	                                      .share = plan->share,
 	                                      .reader_limit = plan->readers ? plan->readers : 1,
 	                                      .first_batch = plan->first_batch,
+	                                      .takes_requests = plan->takes_requests,
 	                                      .fields = fields,
 	                                      .field_count = 2,
 	                                      .counter_names = counters,
