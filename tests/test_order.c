@@ -41,6 +41,12 @@ static void assert_fair(const char *what, uint64_t count, double chi_square, dou
 	assert_true(fabs(distance) < 5);
 }
 
+/* Of the sample that the order itself puts there. */
+static uint64_t substitute(const struct order *order, uint32_t epoch, uint64_t position, uint32_t attempt)
+{
+	return order_substitute(order, epoch, position, order_sample(order, epoch, position), attempt);
+}
+
 static void assert_is_permutation(const struct order *order, uint32_t epoch, uint8_t *seen)
 {
 	memset(seen, 0, order->sample_count);
@@ -264,7 +270,7 @@ static void order_of_a_seed_never_changes(void **state)
 	for (uint64_t i = 0; i < 4; i++)
 		assert_int_equal(order_sample(&order, 3, i), large[i]);
 	for (uint32_t i = 0; i < 4; i++)
-		assert_int_equal(order_substitute(&order, 3, 1000, i + 1), substitutes[i]);
+		assert_int_equal(substitute(&order, 3, 1000, i + 1), substitutes[i]);
 }
 
 static void substitutes_are_all_other_samples_before_one_comes_twice(void **state)
@@ -281,11 +287,11 @@ static void substitutes_are_all_other_samples_before_one_comes_twice(void **stat
 
 		seen[order_sample(&order, epoch, position)] = 1;
 		for (uint32_t attempt = 1; attempt <= other_count; attempt++) {
-			uint64_t sample = order_substitute(&order, epoch, position, attempt);
+			uint64_t sample = substitute(&order, epoch, position, attempt);
 
 			assert_true(sample < order.sample_count && !seen[sample]);
 			seen[sample] = 1;
-			assert_int_equal(order_substitute(&order, epoch, position, attempt + other_count), sample);
+			assert_int_equal(substitute(&order, epoch, position, attempt + other_count), sample);
 		}
 	}
 }
@@ -301,7 +307,7 @@ static void substitutes_are_spread_over_all_samples(void **state)
 		order.shuffle = shuffle;
 		for (uint32_t epoch = 0; epoch < 1000; epoch++)
 			for (uint64_t position = 0; position < 101; position++)
-				frequency[order_substitute(&order, epoch, position, 1)]++;
+				frequency[substitute(&order, epoch, position, 1)]++;
 		assert_fair("substitutes", 101, chi_square(frequency, 101, 1000), 100);
 	}
 }
@@ -312,8 +318,8 @@ static void an_only_sample_is_its_own_substitute(void **state)
 
 	(void)state;
 	assert_int_equal(order_sample(&order, 0, 0), 0);
-	assert_int_equal(order_substitute(&order, 0, 0, 1), 0);
-	assert_int_equal(order_substitute(&order, 0, 0, UINT32_MAX), 0);
+	assert_int_equal(substitute(&order, 0, 0, 1), 0);
+	assert_int_equal(substitute(&order, 0, 0, UINT32_MAX), 0);
 }
 
 static void substitutes_of_huge_orders_stay_in_range(void **state)
@@ -322,13 +328,26 @@ static void substitutes_of_huge_orders_stay_in_range(void **state)
 
 	(void)state;
 	for (uint32_t attempt = 1; attempt < 1000; attempt++) {
-		uint64_t sample = order_substitute(&order, 0, order.sample_count - 1, attempt);
+		uint64_t sample = substitute(&order, 0, order.sample_count - 1, attempt);
 
 		assert_true(sample < order.sample_count);
 		assert_true(sample != order_sample(&order, 0, order.sample_count - 1));
 	}
 	order.sample_count = 2;
-	assert_int_equal(order_substitute(&order, 0, 0, UINT32_MAX), order_sample(&order, 0, 1));
+	assert_int_equal(substitute(&order, 0, 0, UINT32_MAX), order_sample(&order, 0, 1));
+}
+
+static void substitutes_of_samples_that_are_not_there_are_samples(void **state)
+{
+	struct order order = {.sample_count = 10, .seed = 1, .shuffle = true};
+
+	(void)state;
+	for (uint32_t attempt = 1; attempt < 100; attempt++) {
+		assert_true(order_substitute(&order, 0, UINT64_MAX, UINT64_MAX, attempt) < 10);
+		assert_true(order_substitute(&order, 0, 10, 10, attempt) < 10);
+	}
+	order.sample_count = 1;
+	assert_int_equal(order_substitute(&order, 0, 0, 7, 1), 0);
 }
 
 int main(void)
@@ -347,6 +366,7 @@ int main(void)
 		cmocka_unit_test(substitutes_are_spread_over_all_samples),
 		cmocka_unit_test(an_only_sample_is_its_own_substitute),
 		cmocka_unit_test(substitutes_of_huge_orders_stay_in_range),
+		cmocka_unit_test(substitutes_of_samples_that_are_not_there_are_samples),
 	};
 
 	return cmocka_run_group_tests_name("order", tests, NULL, NULL);

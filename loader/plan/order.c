@@ -74,19 +74,18 @@ uint64_t order_sample(const struct order *order, uint32_t epoch, uint64_t positi
  * The attempts of one position walk through a permutation of all other samples, from a place of its own, so that none comes twice
  * before all came once.
  */
-uint64_t order_substitute(const struct order *order, uint32_t epoch, uint64_t position, uint32_t attempt)
+uint64_t order_substitute(const struct order *order, uint32_t epoch, uint64_t position, uint64_t planned, uint32_t attempt)
 {
-	uint64_t planned = order_sample(order, epoch, position);
 	uint64_t other_count = order->sample_count - 1;
 
 	assert(attempt >= 1);
 	if (other_count == 0)
-		return planned;
+		return 0;
 
 	struct philox_words random = philox_draw(order->seed, epoch, position, PHILOX_SUBSTITUTE, DRAW_FIRST_ATTEMPT);
 	uint64_t first = ((uint64_t)random.word[0] << 32 | random.word[1]) % other_count;
 	uint64_t turn = (first + (attempt - 1) % other_count) % other_count;
 	uint64_t distance = 1 + permute(order->seed, epoch, PHILOX_SUBSTITUTE, other_count, turn);
 
-	return (planned + distance) % order->sample_count;
+	return (planned % order->sample_count + distance) % order->sample_count;
 }

@@ -20,9 +20,9 @@ struct order {
 uint64_t order_sample(const struct order *order, uint32_t epoch, uint64_t position);
 
 /*
- * The sample that takes the place of `position` when its own failed: a pure function of epoch, position and attempt
- * (1, 2, ...), never the planned sample itself unless there is only one.
+ * The sample that takes the place of the `planned` one, which failed, at `position`: a pure function of these, epoch and attempt
+ * (1, 2, ...), never the planned sample itself unless there is only one.  Both may be any number: readers ask for what they like.
  */
-uint64_t order_substitute(const struct order *order, uint32_t epoch, uint64_t position, uint32_t attempt);
+uint64_t order_substitute(const struct order *order, uint32_t epoch, uint64_t position, uint64_t planned, uint32_t attempt);
 
 #endif

@@ -48,7 +48,7 @@ static void blank_row(struct pipeline *pipeline, struct item *item)
 	struct render_row row = row_of(pipeline, item);
 
 	render_blank(&pipeline->render, &row);
-	pipeline_give_sample(pipeline, item, order_sample(&pipeline->order, item->batch->epoch, item->position));
+	pipeline_give_sample(pipeline, item, item->planned);
 	item->status &= (uint8_t)~ITEM_FLAG_SUBSTITUTED;
 	finish_row(pipeline, item);
 }
@@ -103,7 +103,9 @@ static void fail_row(struct pipeline *pipeline, struct item *item, enum item_sta
 	}
 	item->attempt++;
 	item->status |= ITEM_FLAG_SUBSTITUTED;
-	pipeline_give_sample(pipeline, item, order_substitute(&pipeline->order, item->batch->epoch, item->position, item->attempt));
+	pipeline_give_sample(
+		pipeline, item,
+		order_substitute(&pipeline->order, item->batch->epoch, item->position, item->planned, item->attempt));
 	shmring_counter_add(pipeline->producer, STATS_SUBSTITUTES, 1);
 	queue_push_front(&pipeline->to_fetch, item);
 	fetch_wake(pipeline->fetch);

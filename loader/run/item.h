@@ -18,6 +18,7 @@ struct item {
 	struct batch *batch;
 	uint32_t row;
 	uint64_t position;   /* in the epoch's order */
+	uint64_t planned;    /* the sample that stands there */
 	uint64_t sample;     /* the one that is being tried, */
 	struct crop_ask ask; /* and what is asked of it */
 	uint32_t attempt;    /* 0: the planned sample; else the n-th substitute */

@@ -62,7 +62,8 @@ static void plan_batch(struct pipeline *pipeline, const struct shmring_slot *slo
 
 		*item = (struct item){.batch = batch, .row = row};
 		item->position = schedule_position(&pipeline->schedule, at->epoch, at->batch, row, &padding);
-		pipeline_give_sample(pipeline, item, order_sample(&pipeline->order, at->epoch, item->position));
+		item->planned = order_sample(&pipeline->order, at->epoch, item->position);
+		pipeline_give_sample(pipeline, item, item->planned);
 		item->status = padding ? ITEM_FLAG_PADDING : 0;
 		queue_push(&pipeline->to_fetch, item);
 	}
