@@ -358,6 +358,9 @@ static int check_together(struct options *options, struct err *err)
 	if (options->socket_path && !strchr(options->socket_path, '/'))
 		return err_fail(err, -EINVAL, "--socket %s: a path with a '/' is expected, such as ./%s", options->socket_path,
 		                options->socket_path);
+	if (options->requests != REQUESTS_NONE && options->reader_fd < 0)
+		return err_fail(err, -EINVAL, "--requests %s needs --reader-fd: only the process that started this one can ask",
+		                options->requests == REQUESTS_SAMPLES ? "samples" : "paths");
 	if (!options->short_side_px) /* to the nearest pixel: 256 for 224, 342 for 299 */
 		options->short_side_px = (larger_px * 8 + 3) / 7;
 	if (options->crop == CROP_CENTER && options->short_side_px < larger_px)

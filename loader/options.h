@@ -21,6 +21,7 @@ enum fidelity { FIDELITY_EXACT, FIDELITY_FAST };             /* in the order of 
 enum orientation_rule { ORIENTATION_RAW, ORIENTATION_EXIF }; /* in the order of --orientation */
 enum on_error { ON_ERROR_SUBSTITUTE, ON_ERROR_ZERO, ON_ERROR_STOP };
 enum stalled_rule { STALLED_WAIT, STALLED_EXPEL }; /* in the order of --stalled-reader */
+enum requests { REQUESTS_NONE, REQUESTS_SAMPLES, REQUESTS_PATHS }; /* in the order of --requests */
 enum log_format { LOG_TEXT, LOG_JSON };
 
 /* Strings point into argv or the environment. */
@@ -82,6 +83,12 @@ struct options {
 	/* Not in --help: what a Python process says that goes on where a worker of its own died. */
 	uint64_t first_batch; /* the number of the first batch */
 	const char *crashed;  /* samples that are never read, such as "17,4"; NULL: none */
+
+	/*
+	 * Not in --help: the process that started this one asks for batches itself (loader/plan/request.h), by the numbers of samples,
+	 * or by paths below SOURCE, which is then not scanned; there is no schedule.
+	 */
+	enum requests requests;
 
 	/* Not in --help: the socket of the Python process that started this worker; -1: none.  Known after a failure as well. */
 	int reader_fd;

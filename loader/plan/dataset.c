@@ -24,6 +24,7 @@ struct dataset {
 	void *mapping; /* the index, read-only */
 	size_t mapping_bytes;
 	uint64_t stray_count;
+	bool is_everything;
 	struct link_targets link_targets;
 	struct index_view view;
 	struct index_cache_report cache_report;
@@ -36,6 +37,8 @@ static int read_source(struct source *source, enum source_kind kind, struct err 
 	switch (kind) {
 	case SOURCE_FOLDER:
 		return source_folder_read(source, err);
+	case SOURCE_UNSCANNED:
+		return source_folder_name(source, err);
 	case SOURCE_INDEX:
 		return source_index_read(source, err);
 	case SOURCE_MANIFEST:
@@ -116,22 +119,34 @@ static int read_or_take(struct dataset *dataset, struct source *source, enum sou
 	return rc;
 }
 
+/* Whether that folder is "/", however it was named. */
+static bool is_root_of_all(int folder_fd)
+{
+	struct stat folder, root;
+
+	return fstat(folder_fd, &folder) == 0 && stat("/", &root) == 0 && folder.st_dev == root.st_dev &&
+	       folder.st_ino == root.st_ino;
+}
+
 int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct err *err)
 {
 	struct dataset *dataset = calloc(1, sizeof *dataset);
 	struct source source = {.spec = spec, .root_fd = -1, .index_fd = -1};
-	enum source_kind kind;
+	enum source_kind kind = SOURCE_UNSCANNED;
 	char *path = NULL;
 	int rc;
 
 	*out = NULL;
 	if (!dataset)
 		return err_fail(err, -ENOMEM, "%s: out of memory", spec->source);
-	rc = source_kind_find(spec->source, &kind, &path, err);
-	source.path = path;
+	rc = spec->unscanned ? 0 : source_kind_find(spec->source, &kind, &path, err);
+	source.path = path ? path : spec->source;
 	if (rc == 0)
 		rc = read_or_take(dataset, &source, kind, err);
+	if (rc == 0 && dataset_sample_count(dataset) == 0 && !spec->unscanned)
+		rc = err_fail(err, -ENODATA, "%s: an index without samples", spec->source);
 	dataset->root_fd = source.root_fd;
+	dataset->is_everything = source.root_fd >= 0 && is_root_of_all(source.root_fd);
 	dataset->index_fd = source.index_fd;
 	dataset->stray_count = source.stray_count;
 	dataset->link_targets = source.link_targets;
@@ -250,6 +265,11 @@ uint64_t dataset_stray_count(const struct dataset *dataset)
 int dataset_root_fd(const struct dataset *dataset)
 {
 	return dataset->root_fd;
+}
+
+bool dataset_is_everything(const struct dataset *dataset)
+{
+	return dataset->is_everything;
 }
 
 int dataset_index_fd(const struct dataset *dataset)

@@ -26,6 +26,7 @@ struct dataset_spec {
 	const char *targets;    /* --targets: where a second picture of the same name lies for each sample; NULL: nowhere */
 	const char *index_path; /* --index: keep the list of samples in this file; NULL: do not */
 	uint32_t threads;       /* that may look around at once; at least 1 */
+	bool unscanned;         /* a folder, of which readers will name files: it has no samples */
 };
 
 /*
@@ -76,6 +77,9 @@ const char *dataset_cache_report(const struct dataset *dataset, bool *is_warning
 
 /* The folders outside of the root that its symbolic links led to when it was scanned. */
 const struct link_targets *dataset_link_targets(const struct dataset *dataset);
+
+/* The root is "/", so that absolute paths are files of it. */
+bool dataset_is_everything(const struct dataset *dataset);
 
 /* O_PATH descriptor of the root, for openat(); owned by the dataset. */
 int dataset_root_fd(const struct dataset *dataset);

@@ -64,7 +64,7 @@ const char *index_view_check_header(const struct index_header *header, uint64_t 
 	    (has(header, INDEX_TARGET_OFFSET) && !has(header, INDEX_TARGET)))
 		return "its columns are not such as belong together";
 	/* A sample takes 16 bytes at least, a class 9. */
-	if (byte_count > INDEX_MAX_BYTES || header->sample_count == 0 || header->sample_count > byte_count / 16 ||
+	if (byte_count > INDEX_MAX_BYTES || header->sample_count > byte_count / 16 ||
 	    header->class_count > byte_count / 9 || header->text_bytes > byte_count || header->stamp_bytes > byte_count ||
 	    index_view_bytes(header) != byte_count)
 		return "its length is not what its counts need";

@@ -25,11 +25,9 @@ static int add_scan(struct index_build *build, struct scan *scan)
 	return rc;
 }
 
-int source_folder_read(struct source *source, struct err *err)
+int source_folder_name(struct source *source, struct err *err)
 {
 	const char *folder = source->path;
-	struct scan scan;
-	int rc;
 
 	source->build = index_build_open(0);
 	source->root = strdup(folder);
@@ -39,6 +37,18 @@ int source_folder_read(struct source *source, struct err *err)
 	if (source->root_fd < 0)
 		return err_fail(err, -errno, "%s: cannot open this folder: %s%s", folder, strerror(errno),
 		                errno == ENOTDIR ? "; and no manifest (.csv, .tsv, .jsonl), .tar file or index either" : "");
+	source->link_targets.stay_beneath = strcmp(folder, "/") != 0;
+	return 0;
+}
+
+int source_folder_read(struct source *source, struct err *err)
+{
+	const char *folder = source->path;
+	struct scan scan;
+	int rc = source_folder_name(source, err);
+
+	if (rc < 0)
+		return rc;
 	rc = scan_open(&scan, source->root_fd, folder, source->spec->threads, source->stamps, err);
 	if (rc == 0) {
 		rc = add_scan(source->build, &scan);

@@ -4,6 +4,9 @@
 
 #include "loader/plan/source.h"
 
+/* No image: readers will name them.  Paths stay beneath it, unless it is "/", which no link can leave. */
+int source_folder_name(struct source *source, struct err *err);
+
 int source_folder_read(struct source *source, struct err *err);
 
 #endif

@@ -28,29 +28,30 @@ static void say_goodbye(struct attendance *attendance, enum shmring_event event,
 		log_write(LOG_INFO, "reader %u (process %d) died", visitor->reader, visitor->pid);
 }
 
-enum attendance_change attendance_step(struct attendance *attendance)
+enum attendance_change attendance_step(struct attendance *attendance, struct shmring_visitor *visitor)
 {
-	struct shmring_visitor visitor;
-	enum shmring_event event = shmring_door_step(attendance->producer, &visitor);
+	enum shmring_event event = shmring_door_step(attendance->producer, visitor);
 	bool first = !attendance->anyone_came;
 
-	if (event == SHMRING_NOTHING || (event == SHMRING_DIED && visitor.had_left))
+	if (event == SHMRING_NOTHING || (event == SHMRING_DIED && visitor->had_left))
 		return ATTENDANCE_SAME;
+	if (event == SHMRING_REQUESTED)
+		return ATTENDANCE_REQUESTED;
 	shmring_counter_set(attendance->producer, STATS_READERS, shmring_reader_count(attendance->producer));
 	if (event == SHMRING_JOINED) {
-		greet(attendance, &visitor);
+		greet(attendance, visitor);
 		attendance->anyone_came = true;
 		return first ? ATTENDANCE_FIRST_CAME : ATTENDANCE_SAME;
 	}
 	attendance->last_event = event;
-	attendance->last_visitor = visitor;
-	if (visitor.is_owner)
+	attendance->last_visitor = *visitor;
+	if (visitor->is_owner)
 		return ATTENDANCE_OVER;
 	if (shmring_reader_count(attendance->producer) == 0 && attendance->options->linger_ms == 0) {
-		shmring_counter_add(attendance->producer, STATS_REDELIVERED, visitor.batch_count);
+		shmring_counter_add(attendance->producer, STATS_REDELIVERED, visitor->batch_count);
 		return ATTENDANCE_OVER;
 	}
-	say_goodbye(attendance, event, &visitor);
+	say_goodbye(attendance, event, visitor);
 	if (shmring_reader_count(attendance->producer) == 0)
 		attendance->alone_since_ns = clock_now_ns();
 	return ATTENDANCE_SAME;

@@ -23,13 +23,13 @@ struct attendance {
 };
 
 /* What happened at the door. */
-enum attendance_change { ATTENDANCE_SAME, ATTENDANCE_FIRST_CAME, ATTENDANCE_OVER };
+enum attendance_change { ATTENDANCE_SAME, ATTENDANCE_FIRST_CAME, ATTENDANCE_REQUESTED, ATTENDANCE_OVER };
 
 /*
  * Handles one event at the door.  OVER: the process that started the worker has gone, or the last reader has and --linger-ms is 0;
- * last_event and last_visitor tell how.
+ * last_event and last_visitor tell how.  REQUESTED: *visitor has the request, which is the caller's.
  */
-enum attendance_change attendance_step(struct attendance *attendance);
+enum attendance_change attendance_step(struct attendance *attendance, struct shmring_visitor *visitor);
 
 /* Now and then: looks after stalled readers.  True when nobody has come back within --linger-ms. */
 bool attendance_tick(struct attendance *attendance);

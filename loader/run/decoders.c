@@ -32,7 +32,7 @@ static void finish_row(struct pipeline *pipeline, struct item *item)
 	struct batch *batch = item->batch;
 	void *const *field = batch->slot.field;
 
-	((int64_t *)field[FIELD_LABELS])[item->row] = dataset_label(pipeline->dataset, item->sample);
+	((int64_t *)field[FIELD_LABELS])[item->row] = item_label(item, pipeline->dataset);
 	((int64_t *)field[FIELD_INDEX])[item->row] = (int64_t)item->sample;
 	((uint8_t *)field[FIELD_STATUS])[item->row] = item->status;
 	/* relaxed: a number for people */
@@ -48,7 +48,7 @@ static void blank_row(struct pipeline *pipeline, struct item *item)
 	struct render_row row = row_of(pipeline, item);
 
 	render_blank(&pipeline->render, &row);
-	pipeline_give_sample(pipeline, item, item->planned);
+	item->sample = item->planned;
 	item->status &= (uint8_t)~ITEM_FLAG_SUBSTITUTED;
 	finish_row(pipeline, item);
 }
@@ -56,6 +56,8 @@ static void blank_row(struct pipeline *pipeline, struct item *item)
 /* What a person is told about a file that could not be read; decoders have words of their own. */
 static const char *fetch_reason(const struct pipeline *pipeline, const struct item *item, char *text, size_t text_bytes)
 {
+	if (item->reason)
+		return item->reason;
 	switch (item->fetched) {
 	case ITEM_EMPTY:
 		return "the file has 0 bytes";
@@ -84,7 +86,7 @@ static const char *fetch_reason(const struct pipeline *pipeline, const struct it
 
 static void fail_row(struct pipeline *pipeline, struct item *item, enum item_status status, const char *reason)
 {
-	const char *path = dataset_path(pipeline->dataset, item->sample);
+	const char *path = item_path(item, pipeline->dataset);
 
 	log_sample(item->sample, path, item_status_name(status), reason);
 	shmring_counter_add(pipeline->producer, (uint32_t)(STATS_STATUS_0 + (int)status), 1);
@@ -93,16 +95,18 @@ static void fail_row(struct pipeline *pipeline, struct item *item, enum item_sta
 		item->status |= (uint8_t)status;
 	}
 	if (pipeline->options->on_error == ON_ERROR_STOP) {
-		pipeline_change_state(pipeline, PIPELINE_BAD_DATA, "%s/%s: %s (%s); stopped by --on-error stop",
-		                      dataset_root(pipeline->dataset), path, reason, item_status_name(status));
+		pipeline_change_state(pipeline, PIPELINE_BAD_DATA, "%s%s%s: %s (%s); stopped by --on-error stop",
+		                      path[0] == '/' ? "" : dataset_root(pipeline->dataset), path[0] == '/' ? "" : "/", path,
+		                      reason, item_status_name(status));
 		return; /* the row stays open: its batch is never published */
 	}
-	if (pipeline->options->on_error == ON_ERROR_ZERO || item->attempt == MAX_SUBSTITUTES) {
+	if (pipeline->options->on_error == ON_ERROR_ZERO || item->attempt == MAX_SUBSTITUTES || item->path) {
 		blank_row(pipeline, item);
 		return;
 	}
 	item->attempt++;
 	item->status |= ITEM_FLAG_SUBSTITUTED;
+	item->reason = NULL;
 	pipeline_give_sample(
 		pipeline, item,
 		order_substitute(&pipeline->order, item->batch->epoch, item->position, item->planned, item->attempt));
@@ -124,9 +128,9 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 		fail_row(pipeline, item, status, fetch_reason(pipeline, item, text, sizeof text));
 		return;
 	}
-	crash_note_sample(item->sample);
+	crash_note_sample(item_note(item));
 	file = file_bytes_with_part(item->buffer->data, item->buffer->byte_count, item->buffer->head_bytes, &item->buffer->part);
-	dataset_image(pipeline->dataset, item->sample, &where);
+	item_file(item, pipeline->dataset, &where);
 	file.id = where.id;
 	status = renderer_run(renderer, &file, &item->ask, &row, &times);
 	crash_note_none();

@@ -26,12 +26,12 @@ static void submit_rows(struct pipeline *pipeline)
 
 		if (!item)
 			return;
-		if (crashed_list_has(&pipeline->crashed, item->sample)) {
+		if (!item->path && crashed_list_has(&pipeline->crashed, item->sample)) {
 			item->fetched = ITEM_CRASHED;
 			queue_push(&pipeline->to_decode, item);
 			continue;
 		}
-		dataset_image(pipeline->dataset, item->sample, &file);
+		item_file(item, pipeline->dataset, &file);
 		job = (struct fetch_job){.directory_fd = dataset_root_fd(pipeline->dataset),
 		                         .path = file.path,
 		                         .offset = file.offset,

@@ -8,6 +8,7 @@
 #include "loader/fetch/fetch.h"
 #include "loader/item_status.h"
 #include "loader/plan/crop.h"
+#include "loader/plan/dataset.h"
 #include "shmring/shmring.h"
 
 struct batch;
@@ -21,10 +22,13 @@ struct item {
 	uint64_t planned;    /* the sample that stands there */
 	uint64_t sample;     /* the one that is being tried, */
 	struct crop_ask ask; /* and what is asked of it */
+	const char *path;    /* --requests paths: the file, as the reader named it, which takes no substitute; else NULL, */
+	int64_t label;       /* and its label */
 	uint32_t attempt;    /* 0: the planned sample; else the n-th substitute */
 	uint8_t status;      /* what batch.status will be: the planned sample's failure, and flags */
 	enum item_status fetched;
 	int error;                   /* the errno behind `fetched` */
+	const char *reason;          /* why it failed, when that was known before any file was read; else NULL */
 	struct fetch_buffer *buffer; /* the file's bytes, between fetch and decode */
 };
 
@@ -34,6 +38,18 @@ struct batch {
 	uint32_t epoch, row_count;
 	_Atomic uint32_t rows_left; /* the thread that takes it to 0 commits the slot */
 	struct item *items;
+	void *request; /* that asked for it, until it is committed; items' paths lie in it.  NULL: none did */
 };
+
+/* Where the row's file lies, relative to dataset_root_fd(). */
+void item_file(const struct item *item, const struct dataset *dataset, struct dataset_file *file);
+
+int64_t item_label(const struct item *item, const struct dataset *dataset);
+
+/* For messages. */
+const char *item_path(const struct item *item, const struct dataset *dataset);
+
+/* What crash_note_sample() keeps: the sample's number; of a path the low 32 bits of its batch's number, and in 20 bits below its row. */
+uint64_t item_note(const struct item *item);
 
 #endif

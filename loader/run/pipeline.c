@@ -56,9 +56,15 @@ void pipeline_schedule(const struct options *options, uint64_t sample_count, str
 
 /* ------------------------------------------------------------------ state */
 
-void pipeline_change_state(struct pipeline *pipeline, enum pipeline_state state, const char *format, ...)
+void pipeline_wake_watch(struct pipeline *pipeline)
 {
 	const uint64_t one = 1;
+
+	(void)!write(pipeline->event_fd, &one, sizeof one); /* fails only when it is readable already */
+}
+
+void pipeline_change_state(struct pipeline *pipeline, enum pipeline_state state, const char *format, ...)
+{
 	va_list arguments;
 
 	pthread_mutex_lock(&pipeline->state_lock);
@@ -69,7 +75,7 @@ void pipeline_change_state(struct pipeline *pipeline, enum pipeline_state state,
 		pipeline->state = state;
 	}
 	pthread_mutex_unlock(&pipeline->state_lock);
-	(void)!write(pipeline->event_fd, &one, sizeof one); /* fails only when it is readable already */
+	pipeline_wake_watch(pipeline);
 }
 
 enum pipeline_state pipeline_state(struct pipeline *pipeline, const char **text)
@@ -103,6 +109,8 @@ void pipeline_commit(struct pipeline *pipeline, struct batch *batch)
 	/* Counted first, so that a reader that has the batch finds it counted. */
 	shmring_counter_add(pipeline->producer, STATS_IMAGES, batch->row_count);
 	shmring_counter_add(pipeline->producer, STATS_BATCHES, 1);
+	free(batch->request);
+	batch->request = NULL;
 	/* From here on the planner may use `batch` for another one at any moment. */
 	shmring_commit(pipeline->producer, &batch->slot, batch->epoch, batch->row_count);
 	pipeline_close_one(pipeline);
@@ -128,7 +136,8 @@ static int start_thread(struct pipeline *pipeline, void *(*run)(void *), const c
 
 int pipeline_start(struct pipeline *pipeline, struct err *err)
 {
-	int rc = start_thread(pipeline, planner_run, "plan", err);
+	bool takes_requests = pipeline->options->requests != REQUESTS_NONE;
+	int rc = start_thread(pipeline, takes_requests ? planner_requests_run : planner_run, "plan", err);
 
 	if (rc == 0)
 		rc = start_thread(pipeline, fetcher_run, "fetch", err);
@@ -181,6 +190,7 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 	render_spec_init(&pipeline->render, options);
 	pipeline->render.jpeg_indexes = jpeg_index_store_open(JPEG_INDEX_BUDGET_BYTES, JPEG_LEAST_GAIN_BYTES); /* NULL does too */
 	pthread_mutex_init(&pipeline->state_lock, NULL);
+	request_queue_open(&pipeline->requests);
 	queue_open(&pipeline->to_fetch);
 	queue_open(&pipeline->to_decode);
 	sem_init(&pipeline->decoding, 0, options->reader_fd < 0 ? 1u : 0u);
@@ -228,6 +238,16 @@ uint64_t pipeline_reader_joined(struct pipeline *pipeline)
 	return worked_until_ns - pipeline->start_ns;
 }
 
+void pipeline_request(struct pipeline *pipeline, void *request, size_t request_bytes)
+{
+	request_queue_push(&pipeline->requests, (struct request){.bytes = request, .byte_count = request_bytes});
+}
+
+bool pipeline_has_room(struct pipeline *pipeline)
+{
+	return request_queue_has_room(&pipeline->requests);
+}
+
 uint32_t pipeline_epoch(const struct pipeline *pipeline)
 {
 	/* relaxed: for the progress line */
@@ -250,6 +270,7 @@ void pipeline_stop(struct pipeline *pipeline)
 
 	atomic_store_explicit(&pipeline->stopping, true, memory_order_relaxed); /* relaxed: see pipeline_is_stopping() */
 	shmring_cancel_claims(pipeline->producer);
+	request_queue_close(&pipeline->requests);
 	queue_close(&pipeline->to_decode);
 	sem_post(&pipeline->decoding);
 	if (pipeline->fetch)
@@ -262,12 +283,15 @@ void pipeline_stop(struct pipeline *pipeline)
 	}
 	if (pipeline->fetch)
 		fetch_close(pipeline->fetch);
-	for (uint32_t i = 0; i < pipeline->batch_count; i++)
+	for (uint32_t i = 0; i < pipeline->batch_count; i++) {
 		free(pipeline->batches[i].items);
+		free(pipeline->batches[i].request);
+	}
 	free(pipeline->batches);
 	free(pipeline->threads);
 	crashed_list_close(&pipeline->crashed);
 	jpeg_index_store_close(pipeline->render.jpeg_indexes);
+	request_queue_destroy(&pipeline->requests);
 	queue_destroy(&pipeline->to_fetch);
 	queue_destroy(&pipeline->to_decode);
 	sem_destroy(&pipeline->decoding);

@@ -35,7 +35,7 @@ enum pipeline_state {
 	PIPELINE_RUNNING,
 	PIPELINE_DONE,     /* every batch is committed */
 	PIPELINE_BAD_DATA, /* a sample failed under --on-error stop */
-	PIPELINE_FAILED,   /* the ring was overwritten, or memory ran out */
+	PIPELINE_FAILED,   /* the ring was overwritten, memory ran out, or a request cannot be read */
 };
 
 struct pipeline;
@@ -58,6 +58,13 @@ enum pipeline_state pipeline_state(struct pipeline *pipeline, const char **text)
  * was something to do before.
  */
 uint64_t pipeline_reader_joined(struct pipeline *pipeline);
+
+/*
+ * --requests: a reader asks for a batch with these bytes, which are the pipeline's now (malloc) and may be anything: what is no
+ * request makes it PIPELINE_FAILED.  Only while pipeline_has_room(); when there is room again, event_fd becomes readable.
+ */
+void pipeline_request(struct pipeline *pipeline, void *request, size_t request_bytes);
+bool pipeline_has_room(struct pipeline *pipeline);
 
 /* The epoch that is being planned, for the progress line. */
 uint32_t pipeline_epoch(const struct pipeline *pipeline);

@@ -1,7 +1,8 @@
 /*
  * pipeline_internal.h - what the pipeline's threads share.
  *
- *   planner   claims a slot per batch, gives each row its sample           -> to_fetch
+ *   planner   claims a slot per batch (of the schedule, or of `requests`),
+ *             gives each row its sample                                    -> to_fetch
  *   fetcher   keeps --io-depth files on their way into memory              -> to_decode
  *   decoders  crop, decode, shape into the slot; commit what is full       -> the ring
  *
@@ -19,6 +20,7 @@
 #include "loader/run/pipeline.h"
 #include "loader/run/queue.h"
 #include "loader/run/render.h"
+#include "loader/run/request_queue.h"
 
 enum { PIPELINE_SLICE_MS = 100 }; /* no thread sleeps longer without a look at `stopping` */
 
@@ -31,6 +33,7 @@ struct pipeline {
 	struct render_spec render;
 	struct crashed_list crashed;
 	struct fetch *fetch;
+	struct request_queue requests; /* unless --requests none: from the main thread to the planner */
 	struct queue to_fetch, to_decode;
 	uint32_t batch_count;
 	struct batch *batches; /* one per slot */
@@ -48,7 +51,7 @@ struct pipeline {
 	_Atomic uint64_t reader_since_ns; /* when the first reader joined; 0: none yet */
 	_Atomic uint32_t epoch;
 
-	int event_fd;
+	int event_fd; /* the main thread looks at us when it is readable */
 	pthread_mutex_t state_lock; /* guards the two below */
 	enum pipeline_state state;
 	char text[512];
@@ -59,6 +62,7 @@ void pipeline_give_sample(struct pipeline *pipeline, struct item *item, uint64_t
 
 /* The threads; the argument is the pipeline. */
 void *planner_run(void *pipeline);
+void *planner_requests_run(void *pipeline); /* unless --requests none */
 void *fetcher_run(void *pipeline);
 void *decoder_run(void *pipeline);
 
@@ -76,6 +80,9 @@ void pipeline_commit(struct pipeline *pipeline, struct batch *batch);
 
 /* Counts down what is open; the last one announces PIPELINE_DONE. */
 void pipeline_close_one(struct pipeline *pipeline);
+
+/* The main thread is to look at the state, or at whether there is room for requests. */
+void pipeline_wake_watch(struct pipeline *pipeline);
 
 /* Only the first change counts. */
 __attribute__((format(printf, 3, 4))) void pipeline_change_state(struct pipeline *pipeline, enum pipeline_state state,

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "base/clock.h"
-#include "loader/run/pipeline_internal.h"
+#include "loader/run/planner.h"
 #include "loader/run/stats.h"
 
 static uint64_t later(uint64_t a_ns, uint64_t b_ns)
@@ -25,7 +25,7 @@ static void count_idle_time(struct pipeline *pipeline, uint64_t wait_begin_ns)
 		shmring_counter_add(pipeline->producer, STATS_LOADER_WAIT_NS, now_ns - begin_ns);
 }
 
-static bool claim_slot(struct pipeline *pipeline, struct shmring_slot *slot)
+bool planner_claim(struct pipeline *pipeline, struct shmring_slot *slot)
 {
 	int rc;
 
@@ -40,22 +40,35 @@ static bool claim_slot(struct pipeline *pipeline, struct shmring_slot *slot)
 	return rc == 0;
 }
 
-static void plan_batch(struct pipeline *pipeline, const struct shmring_slot *slot, const struct schedule_cursor *at)
+struct batch *planner_begin(struct pipeline *pipeline, const struct shmring_slot *slot, uint32_t epoch, uint32_t row_count)
 {
 	struct batch *batch = &pipeline->batches[slot->index];
-	uint32_t row_count = schedule_rows(&pipeline->schedule, at->epoch, at->batch);
 
 	batch->slot = *slot;
-	batch->epoch = at->epoch;
+	batch->epoch = epoch;
 	batch->row_count = row_count;
 	/* relaxed: the queue's lock hands the batch to the other threads */
 	atomic_store_explicit(&batch->rows_left, row_count, memory_order_relaxed);
 	atomic_fetch_add_explicit(&pipeline->open_count, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&pipeline->rows_in_flight, row_count, memory_order_relaxed);
-	if (row_count == 0) {
-		pipeline_commit(pipeline, batch); /* a rank without rows in the last, partial batch */
+	if (row_count > 0)
+		return batch;
+	pipeline_commit(pipeline, batch);
+	return NULL;
+}
+
+void planner_send(struct pipeline *pipeline, struct item *item)
+{
+	queue_push(item->fetched == ITEM_OK ? &pipeline->to_fetch : &pipeline->to_decode, item);
+}
+
+static void plan_batch(struct pipeline *pipeline, const struct shmring_slot *slot, const struct schedule_cursor *at)
+{
+	uint32_t row_count = schedule_rows(&pipeline->schedule, at->epoch, at->batch);
+	struct batch *batch = planner_begin(pipeline, slot, at->epoch, row_count);
+
+	if (!batch) /* a rank without rows in the last, partial batch */
 		return;
-	}
 	for (uint32_t row = 0; row < row_count; row++) {
 		struct item *item = &batch->items[row];
 		bool padding;
@@ -65,7 +78,7 @@ static void plan_batch(struct pipeline *pipeline, const struct shmring_slot *slo
 		item->planned = order_sample(&pipeline->order, at->epoch, item->position);
 		pipeline_give_sample(pipeline, item, item->planned);
 		item->status = padding ? ITEM_FLAG_PADDING : 0;
-		queue_push(&pipeline->to_fetch, item);
+		planner_send(pipeline, item);
 	}
 	fetch_wake(pipeline->fetch);
 }
@@ -78,7 +91,7 @@ void *planner_run(void *argument)
 
 	schedule_begin(&pipeline->schedule, &cursor);
 	while (schedule_next(&pipeline->schedule, &cursor, &now)) {
-		if (!claim_slot(pipeline, &slot))
+		if (!planner_claim(pipeline, &slot))
 			return NULL; /* the end is not ours to announce */
 		/* relaxed: for the progress line */
 		atomic_store_explicit(&pipeline->epoch, now.epoch, memory_order_relaxed);

@@ -65,6 +65,7 @@ int sandbox_limit_files(struct sandbox *sandbox, const struct sandbox_needs *nee
 	if (sandbox->reads_everything)
 		return refuse(sandbox, "files cannot be kept apart",
 		              "the symbolic links of the source lead all over the file system", err);
+	sandbox->reads_everything = needs->source_is_everything; /* as was asked for */
 	return 0;
 }
 

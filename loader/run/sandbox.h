@@ -24,6 +24,7 @@ enum sandbox_mode { SANDBOX_AUTO, SANDBOX_REQUIRE, SANDBOX_OFF }; /* in the orde
 struct sandbox_needs {
 	int source_fd;                    /* O_PATH is enough */
 	const struct link_targets *links; /* of the source */
+	bool source_is_everything;        /* it is "/" */
 	const char *socket_path;          /* a socket file to be removed at the end; NULL: none */
 };
 

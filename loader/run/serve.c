@@ -118,7 +118,10 @@ static void report_index(const struct service *service)
 static int set_up_dataset(struct service *service, struct err *err)
 {
 	const struct options *options = &service->options;
-	struct dataset_spec spec = {.source = options->source, .index_path = options->index_path, .threads = service->threads};
+	struct dataset_spec spec = {.source = options->source,
+	                            .index_path = options->index_path,
+	                            .threads = service->threads,
+	                            .unscanned = options->requests == REQUESTS_PATHS};
 	struct schedule schedule;
 	uint64_t sample_count;
 	int rc;
@@ -131,11 +134,13 @@ static int set_up_dataset(struct service *service, struct err *err)
 	if (dataset_stray_count(service->dataset) > 0)
 		log_write(LOG_WARNING, "%s: %llu images lie beside the class folders and are left out", options->source,
 		          (unsigned long long)dataset_stray_count(service->dataset));
+	if (options->requests == REQUESTS_PATHS) /* every row brings its own box, and there is no schedule */
+		return 0;
 	if (options->start_sample >= sample_count)
 		return err_fail(err, -EINVAL, "--start-sample %llu: %s has only %llu samples",
 		                (unsigned long long)options->start_sample, options->source, (unsigned long long)sample_count);
 	rc = check_boxes(service, err);
-	if (rc < 0)
+	if (rc < 0 || options->requests == REQUESTS_SAMPLES)
 		return rc;
 	pipeline_schedule(options, sample_count, &schedule);
 	if (schedule_batches(&schedule, options->start_epoch) == 0 && schedule_batches(&schedule, options->start_epoch + 1) == 0)
@@ -197,6 +202,7 @@ static int set_up_ring(struct service *service, struct err *err)
 		.counter_names = stats_counter_names(),
 		.counter_count = STATS_COUNTER_COUNT,
 		.catalog_fd = dataset_index_fd(service->dataset),
+		.takes_requests = options->requests != REQUESTS_NONE,
 		.subject = options->source,
 	};
 	uint64_t slot_bytes, segment_bytes;
@@ -237,6 +243,7 @@ static int start_pipeline_in_sandbox(struct service *service, struct err *err)
 {
 	const struct sandbox_needs needs = {.source_fd = dataset_root_fd(service->dataset),
 	                                    .links = dataset_link_targets(service->dataset),
+	                                    .source_is_everything = dataset_is_everything(service->dataset),
 	                                    .socket_path = service->options.socket_path};
 	struct sandbox *sandbox = &service->sandbox;
 	bool has_ring;
@@ -267,7 +274,7 @@ static void report_sandbox(const struct service *service)
 	shmring_counter_set(service->producer, STATS_SANDBOX_URING, sandbox->ring);
 	sandbox_describe(sandbox, text, sizeof text);
 	log_write(LOG_DEBUG, "sandbox: %s", text);
-	if (sandbox->reads_everything)
+	if (sandbox->reads_everything && !dataset_is_everything(service->dataset))
 		log_write(LOG_INFO, "%s: symbolic links lead all over the file system, so the worker may read all of it",
 		          service->options.source);
 }

@@ -65,7 +65,8 @@ static void list_untaken(const struct service *service, char *text, size_t text_
 static int end_by_departure(struct service *service)
 {
 	const struct attendance *attendance = &service->attendance;
-	bool endless = service->options.epochs == 0, ours = service->options.reader_fd >= 0, complete;
+	bool endless = service->options.epochs == 0 || service->options.requests != REQUESTS_NONE;
+	bool ours = service->options.reader_fd >= 0, complete;
 	bool died = attendance->last_event == SHMRING_DIED;
 	char text[256], untaken[160];
 
@@ -90,21 +91,6 @@ static int end_by_departure(struct service *service)
 	return EXIT_FAILED;
 }
 
-/* -1: go on. */
-static int step_door(struct service *service)
-{
-	switch (attendance_step(&service->attendance)) {
-	case ATTENDANCE_FIRST_CAME:
-		service->counting_since_ns = clock_now_ns() - pipeline_reader_joined(service->pipeline);
-		break;
-	case ATTENDANCE_OVER:
-		return end_by_departure(service);
-	case ATTENDANCE_SAME:
-		break;
-	}
-	return -1;
-}
-
 static int end_by_failure(struct service *service, int code, const char *text)
 {
 	char kept[512];
@@ -117,12 +103,41 @@ static int end_by_failure(struct service *service, int code, const char *text)
 }
 
 /* -1: go on. */
+static int take_request(struct service *service, const struct shmring_visitor *visitor)
+{
+	if (!visitor->request)
+		return end_by_failure(service, EXIT_FAILED, "out of memory for a request");
+	pipeline_request(service->pipeline, visitor->request, visitor->request_bytes);
+	return -1;
+}
+
+/* -1: go on. */
+static int step_door(struct service *service)
+{
+	struct shmring_visitor visitor;
+
+	switch (attendance_step(&service->attendance, &visitor)) {
+	case ATTENDANCE_FIRST_CAME:
+		service->counting_since_ns = clock_now_ns() - pipeline_reader_joined(service->pipeline);
+		break;
+	case ATTENDANCE_REQUESTED:
+		return take_request(service, &visitor);
+	case ATTENDANCE_OVER:
+		return end_by_departure(service);
+	case ATTENDANCE_SAME:
+		break;
+	}
+	return -1;
+}
+
+/* -1: go on. */
 static int step_pipeline(struct service *service)
 {
 	bool parent_is_to_join = service->options.reader_fd >= 0 && service->counting_since_ns == 0;
 	const char *text;
 	enum pipeline_state state = pipeline_state(service->pipeline, &text);
 
+	shmring_door_hold_requests(service->producer, !pipeline_has_room(service->pipeline));
 	/* Whatever the end is, the process that started us hears of it through the ring, after the batches before it. */
 	if (state == PIPELINE_RUNNING || parent_is_to_join)
 		return -1;
@@ -166,20 +181,20 @@ int watch_until_end(struct service *service)
 		[PIPELINE] = {.fd = service->event_fd, .events = POLLIN},
 		[DOOR] = {.fd = shmring_door_fd(service->producer), .events = POLLIN},
 	};
-	uint64_t next_tick_ns = 0;
+	uint64_t next_tick_ns = 0, wake_count;
 	int code = -1;
 
 	while (code < 0) {
 		if (poll(source, SOURCE_COUNT, service->complete ? DRAIN_TICK_MS : TICK_MS) < 0 && errno != EINTR)
 			return end_by_failure(service, EXIT_FAILED, "the kernel refuses to wait for readers and signals (poll)");
+		if (source[PIPELINE].revents)
+			(void)!read(service->event_fd, &wake_count, sizeof wake_count);
 		if (source[SIGNALS].revents)
 			code = end_by_signal(service);
 		if (code < 0 && source[DOOR].revents)
 			code = step_door(service);
 		if (code < 0)
 			code = step_pipeline(service);
-		if (source[PIPELINE].revents)
-			source[PIPELINE].fd = -1; /* it changes its state once */
 		if (code < 0 && clock_now_ns() >= next_tick_ns) {
 			if (attendance_tick(&service->attendance))
 				code = end_by_departure(service);

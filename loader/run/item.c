@@ -1,0 +1,41 @@
+/* item.c - whose pixels a row is after: a sample of the dataset, or a file that a reader named.  Any thread. */
+#include "loader/run/item.h"
+
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* An absolute path is only taken where the root folder is that of all. */
+static const char *relative(const char *path)
+{
+	path += strspn(path, "/");
+	return path[0] != '\0' ? path : ".";
+}
+
+void item_file(const struct item *item, const struct dataset *dataset, struct dataset_file *file)
+{
+	if (item->path)
+		*file = (struct dataset_file){.path = relative(item->path), .id = XXH3_64bits(item->path, strlen(item->path))};
+	else
+		dataset_image(dataset, item->sample, file);
+}
+
+int64_t item_label(const struct item *item, const struct dataset *dataset)
+{
+	if (item->path)
+		return item->label;
+	return item->sample < dataset_sample_count(dataset) ? dataset_label(dataset, item->sample) : -1;
+}
+
+const char *item_path(const struct item *item, const struct dataset *dataset)
+{
+	if (item->path)
+		return item->path[0] != '\0' ? item->path : "an empty path";
+	return item->sample < dataset_sample_count(dataset) ? dataset_path(dataset, item->sample) : "a sample beyond the last";
+}
+
+uint64_t item_note(const struct item *item)
+{
+	return item->path ? (uint64_t)item->batch->slot.sequence << 20 | item->row : item->sample;
+}
