@@ -1,4 +1,4 @@
-"""Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; and EXIF blocks.
+"""Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; EXIF blocks; requests.
 
     tests/fuzz/make_seeds.py          # writes tests/fuzz/seeds anew, all of it
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import random
 import shutil
+import struct
 import sys
 from pathlib import Path
 
@@ -58,6 +59,33 @@ def long_photos() -> dict[str, bytes]:
     return files
 
 
+# Of requests on their way: bytes of the whole, where the piece begins, its bytes.
+PIECES = {
+    "whole": (100, 0, 100, 1, 0, 1),
+    "in_three": (300, 0, 100, 300, 100, 100, 300, 200, 100),
+    "begun_anew": (300, 0, 100, 300, 100, 100, 50, 0, 20, 50, 20, 30),
+    "largest": (65000, 0, 64512, 65000, 64512, 488),
+}
+
+
+def requests() -> dict[str, bytes]:
+    """As loader/plan/request.h has them."""
+    no_path, usual = 2**32 - 1, 2**32 - 1
+
+    def request(rows: list[bytes], text: bytes = b"") -> bytes:
+        return struct.pack("<8sIIQQ", b"cropreq1", len(rows), 7, 99, len(text)) + b"".join(rows) + text
+
+    def row(sample: int, path_at: int, rule: int, numbers: bytes = bytes(16)) -> bytes:
+        return struct.pack("<QQqII", sample, 11, -1, path_at, rule) + numbers
+
+    return {
+        "nothing": request([]),
+        "samples": request([row(5, no_path, usual), row(2**64 - 1, no_path, 0), row(6, no_path, 1), row(7, no_path, 2)]),
+        "boxes": request([row(0, no_path, 4, struct.pack("<4i", *box)) for box in ((1, 2, 3, 4), (-1, 0, 5, 5), (0, 0, 2**31 - 1, 9))]),
+        "paths": request([row(0, 0, 3), row(1, 6, 5, struct.pack("<3fI", 0.5, 1, 0.25, 0))], b"a.jpg\0b/c.png\0"),
+    }
+
+
 def plain_name(kind: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in kind).replace("__", "_").lower()
 
@@ -70,6 +98,8 @@ def all_seeds() -> dict[str, bytes]:
         format_name, kind = name.split(" ", 1)
         seeds[f"{format_name.lower()}/{plain_name(kind)}"] = make(small_photo(rng), rng)
     seeds |= {f"jpeg_long/{name}": content for name, content in long_photos().items()}
+    seeds |= {f"request/{name}": request for name, request in requests().items()}
+    seeds |= {f"pieces/{name}": struct.pack(f"<{len(words)}H", *words) for name, words in PIECES.items()}
     return seeds | {f"exif/{name}": block for name, block in exif_blocks().items()}
 
 

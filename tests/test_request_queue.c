@@ -1,0 +1,112 @@
+/* test_request_queue.c - requests come out in order, and the queue tells when it has enough and when there is room again. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "loader/run/request_queue.h"
+
+/* A request that says which one it is. */
+static void push(struct request_queue *queue, int number, size_t byte_count)
+{
+	int *bytes = malloc(sizeof *bytes);
+
+	*bytes = number;
+	request_queue_push(queue, (struct request){.bytes = bytes, .byte_count = byte_count});
+}
+
+static void expect(struct request_queue *queue, int number, bool makes_room)
+{
+	struct request request;
+	bool made_room;
+
+	assert_true(request_queue_pop(queue, &request, &made_room));
+	assert_int_equal(*(int *)request.bytes, number);
+	assert_int_equal(made_room, makes_room);
+	free(request.bytes);
+}
+
+static void it_is_full_of_so_many_and_has_room_when_half_of_them_are_gone(void **state)
+{
+	struct request_queue queue;
+
+	(void)state;
+	request_queue_open(&queue);
+	for (int turn = 0; turn < 3; turn++) {
+		for (int i = 0; i < REQUEST_QUEUE_LIMIT; i++) {
+			assert_true(request_queue_has_room(&queue));
+			push(&queue, i, 1);
+		}
+		for (int i = 0; i < REQUEST_QUEUE_LIMIT; i++) {
+			assert_int_equal(request_queue_has_room(&queue), i >= REQUEST_QUEUE_LIMIT / 2);
+			expect(&queue, i, i == REQUEST_QUEUE_LIMIT / 2 - 1);
+		}
+	}
+	request_queue_destroy(&queue);
+}
+
+static void it_is_full_of_so_many_bytes(void **state)
+{
+	struct request_queue queue;
+
+	(void)state;
+	request_queue_open(&queue);
+	for (int i = 0; i < 4; i++) {
+		assert_true(request_queue_has_room(&queue));
+		push(&queue, i, SHMRING_MAX_REQUEST_BYTES);
+	}
+	assert_false(request_queue_has_room(&queue));
+	for (int i = 0; i < 4; i++)
+		expect(&queue, i, i == 2);
+	request_queue_destroy(&queue);
+}
+
+static void *pop_until_closed(void *argument)
+{
+	struct request request;
+	bool made_room;
+	intptr_t count = 0;
+
+	while (request_queue_pop(argument, &request, &made_room)) {
+		free(request.bytes);
+		count++;
+	}
+	return (void *)count;
+}
+
+static void whoever_waits_gets_the_next_one_or_learns_of_the_end(void **state)
+{
+	struct request_queue queue;
+	pthread_t thread;
+	void *count;
+
+	(void)state;
+	request_queue_open(&queue);
+	assert_int_equal(pthread_create(&thread, NULL, pop_until_closed, &queue), 0);
+	for (int i = 0; i < 10; i++) {
+		usleep(1000);
+		push(&queue, i, 1);
+	}
+	while (queue.count > 0)
+		usleep(1000);
+	request_queue_close(&queue);
+	pthread_join(thread, &count);
+	assert_int_equal((intptr_t)count, 10);
+	push(&queue, 10, 1); /* what is left is freed with it */
+	request_queue_destroy(&queue);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(it_is_full_of_so_many_and_has_room_when_half_of_them_are_gone),
+		cmocka_unit_test(it_is_full_of_so_many_bytes),
+		cmocka_unit_test(whoever_waits_gets_the_next_one_or_learns_of_the_end),
+	};
+
+	return cmocka_run_group_tests_name("request_queue", tests, NULL, NULL);
+}
