@@ -107,6 +107,13 @@ uint64_t index_build_sample_count(const struct index_build *build)
 	return build->sample_count;
 }
 
+const char *index_build_path(const struct index_build *build, uint64_t sample)
+{
+	const uint64_t *offsets = (const uint64_t *)(const void *)build->column[INDEX_PATH].data;
+
+	return build->text.data + offsets[sample];
+}
+
 int64_t *index_build_labels(struct index_build *build)
 {
 	return (int64_t *)(void *)build->column[INDEX_LABEL].data;
