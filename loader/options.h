@@ -29,6 +29,9 @@ struct options {
 	const char *source;
 	const char *index_path; /* NULL: none is kept */
 
+	/* source */
+	const char *root; /* NULL: where the source says */
+
 	/* batches */
 	uint32_t batch_size, epochs, start_epoch, rank, world_size;
 	uint64_t seed, start_sample;

@@ -19,6 +19,8 @@
 
 FLAG(INDEX, "Source", 0, "index", TEXT, index_path, "", ANY, "FILE",
      "keep the list of samples in this file, and begin with it, without looking through SOURCE, as long as no folder has changed")
+FLAG(ROOT, "Source", 0, "root", TEXT, root, "", ANY, "DIR",
+     "what the paths of a manifest begin at; without it, the folder that the manifest lies in")
 
 FLAG(BATCH_SIZE, "Batches", 'b', "batch-size", U32, batch_size, "256", BETWEEN("1", "65536"), "N", "samples per batch")
 FLAG(EPOCHS, "Batches", 'e', "epochs", U32, epochs, "1", BETWEEN("0", "1000000000"), "N", "passes over the samples; 0: without end")

@@ -51,4 +51,4 @@ class BadSample(CropringError):
 
 
 class SourceError(CropringError):
-    """The folder of images is missing, unreadable, empty, or not shaped as one folder per class."""
+    """The source is missing, unreadable, empty, or something in it cannot be right; of a manifest, the file, line and column are told."""

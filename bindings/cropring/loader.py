@@ -45,7 +45,10 @@ class Loader:
     Parameters
     ----------
     source : str or path-like
-        A folder with one sub-folder per class (as torchvision's ImageFolder reads it), or a flat folder of images.
+        A folder with one sub-folder per class (as torchvision's ImageFolder reads it), a flat folder of images, a manifest (.csv,
+        .tsv or .jsonl), or a folder with a metadata.csv or .jsonl as Hugging Face has them; see docs/sources.md.
+    root : str or path-like, optional
+        What the paths of a manifest begin at; by default the folder that it lies in.
     batch_size : int
         Samples per batch.
     epochs : int
@@ -94,7 +97,7 @@ class Loader:
     ValueError
         A flag's value cannot be used.
     SourceError
-        The folder cannot be read or holds no image.
+        The source cannot be read, holds no image, or has something in it that cannot be right.
     WorkerDied, CropringError
         The worker did not start.
     """
@@ -103,6 +106,7 @@ class Loader:
         self,
         source: str | os.PathLike[str],
         *,
+        root: str | os.PathLike[str] | None = None,
         batch_size: int = 256,
         epochs: int = 0,
         start_epoch: int = 0,
@@ -159,6 +163,8 @@ class Loader:
                 raise ValueError(f"threads={threads} and num_workers={num_workers}: they are two names for one number")
             flags["threads"] = num_workers
         flags = {name: _checked(name, value) for name, value in flags.items()}
+        if root is not None:
+            flags["root"] = os.path.expanduser(os.fspath(root))
         if _checked("respawn", respawn) < 0:
             raise ValueError(f"respawn={respawn}: 0 or more deaths are expected")
         self._flags = {name: value for name, value in flags.items() if name in _ALWAYS_SAID or value != _DEFAULTS[name]}

@@ -77,6 +77,8 @@ class Worker:
             return BadSample(str(error), error.errno)
         if error.errno == errno.EINVAL:
             return ValueError(str(error))
+        if error.errno == errno.EBADMSG:
+            return SourceError(str(error), errno.EINVAL)
         if error.errno in _SOURCE_ERRNOS:
             return SourceError(str(error), error.errno)
         if error.errno in (errno.EPIPE, errno.ECONNRESET):

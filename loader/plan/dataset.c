@@ -18,6 +18,7 @@
 #include "loader/plan/source_folder.h"
 #include "loader/plan/source_index.h"
 #include "loader/plan/source_kind.h"
+#include "loader/plan/source_manifest.h"
 
 struct dataset {
 	int root_fd, index_fd;
@@ -25,6 +26,7 @@ struct dataset {
 	size_t mapping_bytes;
 	uint64_t stray_count;
 	bool is_everything;
+	char *remark;
 	struct link_targets link_targets;
 	struct index_view view;
 	struct index_cache_report cache_report;
@@ -34,6 +36,9 @@ struct dataset {
 
 static int read_source(struct source *source, enum source_kind kind, struct err *err)
 {
+	if (source->spec->root && kind != SOURCE_MANIFEST && kind != SOURCE_INDEX)
+		return err_fail(err, -EINVAL, "--root %s: that is where the paths of a manifest begin, but %s is none", source->spec->root,
+		                source->path);
 	switch (kind) {
 	case SOURCE_FOLDER:
 		return source_folder_read(source, err);
@@ -42,8 +47,7 @@ static int read_source(struct source *source, enum source_kind kind, struct err 
 	case SOURCE_INDEX:
 		return source_index_read(source, err);
 	case SOURCE_MANIFEST:
-		return err_fail(err, -EINVAL, "%s: a manifest, which this version cannot read; name a folder of images",
-		                source->path);
+		return source_manifest_read(source, err);
 	case SOURCE_TAR:
 		return err_fail(err, -EINVAL, "%s: tar files, which this version cannot read; unpack them and name the folder",
 		                source->path);
@@ -150,6 +154,7 @@ int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct e
 	dataset->index_fd = source.index_fd;
 	dataset->stray_count = source.stray_count;
 	dataset->link_targets = source.link_targets;
+	dataset->remark = source.remark;
 	index_build_close(source.build);
 	free(source.root);
 	free(path);
@@ -172,6 +177,7 @@ void dataset_close(struct dataset *dataset)
 	if (dataset->root_fd >= 0)
 		close(dataset->root_fd);
 	link_targets_close(&dataset->link_targets);
+	free(dataset->remark);
 	free(dataset);
 }
 
@@ -260,6 +266,11 @@ const char *dataset_root(const struct dataset *dataset)
 uint64_t dataset_stray_count(const struct dataset *dataset)
 {
 	return dataset->stray_count;
+}
+
+const char *dataset_remark(const struct dataset *dataset)
+{
+	return dataset->remark;
 }
 
 int dataset_root_fd(const struct dataset *dataset)

@@ -119,6 +119,7 @@ static int set_up_dataset(struct service *service, struct err *err)
 {
 	const struct options *options = &service->options;
 	struct dataset_spec spec = {.source = options->source,
+	                            .root = options->root,
 	                            .index_path = options->index_path,
 	                            .threads = service->threads,
 	                            .unscanned = options->requests == REQUESTS_PATHS};
@@ -128,9 +129,11 @@ static int set_up_dataset(struct service *service, struct err *err)
 
 	rc = dataset_open(&service->dataset, &spec, err);
 	if (rc < 0)
-		return rc;
+		return rc == -EINVAL ? -EBADMSG : rc; /* the source is wrong, and no flag */
 	report_index(service);
 	sample_count = dataset_sample_count(service->dataset);
+	if (dataset_remark(service->dataset))
+		log_write(LOG_DEBUG, "%s", dataset_remark(service->dataset));
 	if (dataset_stray_count(service->dataset) > 0)
 		log_write(LOG_WARNING, "%s: %llu images lie beside the class folders and are left out", options->source,
 		          (unsigned long long)dataset_stray_count(service->dataset));
@@ -303,7 +306,7 @@ static int set_up(struct service *service, int *code, struct err *err)
 
 	if (rc == 0)
 		rc = set_up_dataset(service, err);
-	*code = rc == -EINVAL || rc == -ENOENT || rc == -ENOTDIR || rc == -ENODATA || rc == -ELOOP ? EXIT_USAGE : EXIT_FAILED;
+	*code = rc == -EINVAL || rc == -EBADMSG || rc == -ENOENT || rc == -ENOTDIR || rc == -ENODATA || rc == -ELOOP ? EXIT_USAGE : EXIT_FAILED;
 	if (rc < 0)
 		return rc;
 	rc = set_up_signals(service, err);

@@ -82,8 +82,11 @@ def test_keywords_become_words_of_the_command_line() -> None:
     ]
 
 
-def test_every_keyword_reaches_the_worker(load: Callable[..., cropring.Loader], tmp_path: Path) -> None:
+def test_every_keyword_reaches_the_worker(load: Callable[..., cropring.Loader], photos: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "all.csv"
+    manifest.write_text("path\n" + "".join(f"{path.relative_to(photos)}\n" for path in sorted(photos.glob("*/*"))))
     unusual = {
+        "root": photos,
         "batch_size": 3, "epochs": 2, "start_epoch": 1, "seed": 2**64 - 1, "shuffle": False, "tail": "pad", "start_sample": 2, "rank": 1,
         "world_size": 2, "size": (20, 30), "crop": "center", "short_side": 40, "scale": (0.08, 1), "ratio": (0.75, 1.3333), "hflip": 0.25,
         "max_img_percent": 0.5, "resample": "lanczos", "fidelity": "fast", "orientation": "exif", "channels": 1, "dtype": "float16", "layout": "nchw", "mean": 0.5,
@@ -94,7 +97,7 @@ def test_every_keyword_reaches_the_worker(load: Callable[..., cropring.Loader], 
         "verbose": False, "quiet": True, "log": "json", "stats": tmp_path / "stats.json",
     }  # fmt: skip
     assert set(unusual) == set(keywords())
-    loader = load(**unusual)
+    loader = load(manifest, **unusual)
     words = loader._worker.process.args
     for name, value in unusual.items():
         if name not in ("readers", "verbose", "scale", "ratio"):  # these stay at their defaults; the last two are for another crop
