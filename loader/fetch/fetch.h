@@ -25,7 +25,7 @@ enum fetch_backend { FETCH_AUTO, FETCH_URING, FETCH_PREAD }; /* in the order of 
 struct fetch_config {
 	enum fetch_backend backend;
 	uint32_t depth;          /* files in flight at most */
-	uint64_t max_file_bytes; /* larger files end as ITEM_TOO_LARGE, whatever part of them is wanted */
+	uint64_t max_file_bytes; /* larger images end as ITEM_TOO_LARGE, whatever part of them is wanted */
 	uint32_t timeout_ms;     /* a file that takes longer, from when its turn came, ends as ITEM_TIMEOUT */
 
 	/*
@@ -51,9 +51,13 @@ struct fetch_config {
 struct fetch_job {
 	int directory_fd; /* stays open and the same folder until fetch_close() */
 	const char *path; /* relative to directory_fd; copied */
-	uint64_t offset,
-		length; /* the image within that file, which is what is read as if it were a file; both 0: the whole file */
-	void *tag;      /* comes back with the result */
+	void *tag;        /* comes back with the result */
+
+	/*
+	 * Where the image lies in that file.  It is read as if it were a file of its own: limits, sizes and parts are the image's.
+	 * Both 0: it is the whole file.
+	 */
+	uint64_t offset, length;
 };
 
 /*
@@ -73,7 +77,7 @@ struct fetch_buffer {
 
 struct fetch_result {
 	void *tag;
-	enum item_status status;     /* ITEM_OK, or MISSING, UNREADABLE, EMPTY, TOO_LARGE, TIMEOUT */
+	enum item_status status;     /* ITEM_OK, or MISSING, UNREADABLE, EMPTY, TOO_LARGE, TIMEOUT; TRUNCATED: no such place */
 	int error;                   /* the errno behind ITEM_MISSING and ITEM_UNREADABLE, else 0 */
 	struct fetch_buffer *buffer; /* NULL unless ITEM_OK */
 };

@@ -68,12 +68,15 @@ int fetch_slot_assign(struct fetch_slot *slot, const struct fetch_job *job)
 	}
 	memcpy(slot->path, job->path, path_bytes);
 	slot->directory_fd = job->directory_fd;
+	slot->image_offset = job->offset;
+	slot->is_whole_file = job->offset == 0 && job->length == 0;
+	slot->image_bytes = slot->is_whole_file ? UINT64_MAX : job->length;
 	slot->tag = job->tag;
 	slot->status = ITEM_OK;
 	slot->error = 0;
 	slot->need = FETCH_NEEDS_NOTHING;
 	slot->size_bytes = slot->room_bytes = 0;
-	slot->head_bytes = UINT64_MAX;
+	slot->head_bytes = slot->image_bytes;
 	slot->part = (struct file_part){0};
 	slot->part_done_bytes = 0;
 	slot->chosen = slot->skips = slot->always_waits = false;
@@ -155,6 +158,11 @@ static enum fetch_step get_more_memory(struct fetch_slot *slot, const struct fet
 	}
 }
 
+static bool has_room_for(uint64_t file_bytes, uint64_t offset, uint64_t length)
+{
+	return offset <= file_bytes && length <= file_bytes - offset;
+}
+
 /* AT_STATX_DONT_SYNC: no server is asked, what opening has told is enough. */
 static enum fetch_step look_at(struct fetch_slot *slot, const struct fetch_rules *rules)
 {
@@ -164,9 +172,13 @@ static enum fetch_step look_at(struct fetch_slot *slot, const struct fetch_rules
 		return fail(slot, ITEM_UNREADABLE, errno);
 	if (!S_ISREG(status.stx_mode))
 		return fail(slot, ITEM_UNREADABLE, S_ISDIR(status.stx_mode) ? EISDIR : FETCH_NOT_REGULAR);
-	if (status.stx_size > rules->max_file_bytes)
+	if (slot->image_bytes == 0)
+		return fail(slot, ITEM_EMPTY, 0);
+	if (!slot->is_whole_file && !has_room_for(status.stx_size, slot->image_offset, slot->image_bytes))
+		return fail(slot, ITEM_TRUNCATED, 0);
+	slot->size_bytes = slot->is_whole_file ? status.stx_size : slot->image_bytes;
+	if (slot->size_bytes > rules->max_file_bytes)
 		return fail(slot, ITEM_TOO_LARGE, 0);
-	slot->size_bytes = status.stx_size;
 	slot->room_bytes = slot->size_bytes + 1;
 	slot->chosen = !rules->asks_for_parts || slot->size_bytes <= FETCH_PART_MIN_BYTES;
 	if (!slot->chosen)
@@ -215,22 +227,24 @@ void fetch_slot_plan_read(struct fetch_slot *slot)
 {
 	const struct fetch_buffer *buffer = slot->buffer;
 
-	if (has_head(slot)) {
+	if (has_head(slot))
 		fetch_part_plan_read(slot);
-		return;
-	}
-	slot->read = (struct fetch_slot_read){
-		.data = buffer->data + buffer->byte_count,
-		.byte_count =
-			(uint32_t)least(least(buffer->capacity_bytes, slot->head_bytes) - buffer->byte_count, FETCH_READ_MAX_BYTES),
-		.offset = buffer->byte_count,
-	};
+	else
+		slot->read = (struct fetch_slot_read){
+			.data = buffer->data + buffer->byte_count,
+			.byte_count = (uint32_t)least(least(buffer->capacity_bytes, slot->head_bytes) - buffer->byte_count,
+		                                      FETCH_READ_MAX_BYTES),
+			.offset = buffer->byte_count,
+		};
+	slot->read.offset += slot->image_offset;
 }
 
 static enum fetch_step finish(struct fetch_slot *slot, const struct fetch_rules *rules)
 {
 	struct fetch_buffer *buffer = slot->buffer;
 
+	if (!slot->is_whole_file && !has_head(slot))
+		return fail(slot, ITEM_TRUNCATED, 0); /* the file became shorter */
 	if (buffer->byte_count == 0)
 		return fail(slot, ITEM_EMPTY, 0);
 	buffer->head_bytes = buffer->byte_count;
@@ -310,7 +324,7 @@ enum fetch_step fetch_slot_choose(struct fetch_slot *slot, const struct file_par
 		}
 	}
 	slot->part = (struct file_part){0};
-	slot->head_bytes = UINT64_MAX;
+	slot->head_bytes = slot->image_bytes;
 	slot->room_bytes = slot->size_bytes + 1;
 	return get_more_memory(slot, rules);
 }

@@ -5,7 +5,7 @@
  * and nothing else, because a size is a rumour (/proc says 0, a file may shrink or grow meanwhile).  A file is what lies before
  * the first read that returns 0.  A read that returned less than asked is not the end either: FUSE and NFS may answer short, and
  * io_uring's worker threads pass that on.  The read that sees the end costs 0.1 of the 16 us that a warm 110 KB file takes, the
- * look 0.5.
+ * look 0.5.  An image within a larger file ends where it was said to, and must be there.
  *
  * Threads: a slot belongs to one thread at a time; the three atomics are looked at from the other side.
  */
@@ -61,11 +61,15 @@ struct fetch_slot {
 	enum fetch_need need; /* valid after FETCH_HALT */
 	struct fetch_buffer *buffer;
 
+	/* The image is so many bytes of the file from here on, or all. */
+	uint64_t image_offset, image_bytes;
+	bool is_whole_file; /* image_bytes is UINT64_MAX */
+
 	int fd;              /* -1: not open */
-	uint64_t size_bytes; /* a rumour */
+	uint64_t size_bytes; /* of the image; a rumour if that is all of the file */
 	uint64_t room_bytes; /* for which memory is to be had */
 
-	/* What is read: the first head_bytes, or all if there are fewer; then the part's rows, if it has any. */
+	/* What is read of the image: the first head_bytes, or all if there are fewer; then the part's rows, if it has any. */
 	uint64_t head_bytes;
 	struct file_part part;
 	uint64_t part_done_bytes;    /* from its first byte on, what lies between the rows included */

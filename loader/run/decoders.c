@@ -65,6 +65,8 @@ static const char *fetch_reason(const struct pipeline *pipeline, const struct it
 		snprintf(text, text_bytes, "over --max-file-bytes %llu; raise it or remove the file",
 		         (unsigned long long)pipeline->options->max_file_bytes);
 		return text;
+	case ITEM_TRUNCATED:
+		return "the file ends before the image in it does";
 	case ITEM_TIMEOUT:
 		snprintf(text, text_bytes, "not read within --item-timeout-ms %u", pipeline->options->item_timeout_ms);
 		return text;
