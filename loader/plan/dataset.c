@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,6 +20,7 @@
 #include "loader/plan/source_index.h"
 #include "loader/plan/source_kind.h"
 #include "loader/plan/source_manifest.h"
+#include "loader/plan/source_tar.h"
 
 struct dataset {
 	int root_fd, index_fd;
@@ -49,8 +51,7 @@ static int read_source(struct source *source, enum source_kind kind, struct err 
 	case SOURCE_MANIFEST:
 		return source_manifest_read(source, err);
 	case SOURCE_TAR:
-		return err_fail(err, -EINVAL, "%s: tar files, which this version cannot read; unpack them and name the folder",
-		                source->path);
+		return source_tar_read(source, err);
 	}
 	return -EINVAL;
 }
@@ -220,6 +221,17 @@ void dataset_target(const struct dataset *dataset, uint64_t sample, struct datas
 const char *dataset_path(const struct dataset *dataset, uint64_t sample)
 {
 	return dataset->view.text + number_in(dataset, INDEX_PATH, sample);
+}
+
+const char *dataset_name(const struct dataset *dataset, uint64_t sample, char *text, size_t text_bytes)
+{
+	struct dataset_file file;
+
+	dataset_image(dataset, sample, &file);
+	if (file.offset == 0 && file.length == 0)
+		return file.path;
+	snprintf(text, text_bytes, "%s at byte %llu", file.path, (unsigned long long)file.offset);
+	return text;
 }
 
 int64_t dataset_label(const struct dataset *dataset, uint64_t sample)

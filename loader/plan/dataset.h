@@ -50,8 +50,11 @@ void dataset_image(const struct dataset *dataset, uint64_t sample, struct datase
 /* Only if dataset_has(INDEX_TARGET). */
 void dataset_target(const struct dataset *dataset, uint64_t sample, struct dataset_file *file);
 
-/* dataset_image()'s path, for messages. */
+/* dataset_image()'s path. */
 const char *dataset_path(const struct dataset *dataset, uint64_t sample);
+
+/* For messages: the path, or, in `text`, the path and where in that file the image begins. */
+const char *dataset_name(const struct dataset *dataset, uint64_t sample, char *text, size_t text_bytes);
 
 /* Class number, or what the manifest says; -1: none. */
 int64_t dataset_label(const struct dataset *dataset, uint64_t sample);

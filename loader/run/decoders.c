@@ -2,6 +2,7 @@
  * decoders.c - many threads: each takes a row with its file's bytes, renders it into the slot, and deals with what fails.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -88,7 +89,8 @@ static const char *fetch_reason(const struct pipeline *pipeline, const struct it
 
 static void fail_row(struct pipeline *pipeline, struct item *item, enum item_status status, const char *reason)
 {
-	const char *path = item_path(item, pipeline->dataset);
+	char text[PATH_MAX + 64]; /* some file systems allow longer paths, of which the rest is not shown */
+	const char *path = item_name(item, pipeline->dataset, text, sizeof text);
 
 	log_sample(item->sample, path, item_status_name(status), reason);
 	shmring_counter_add(pipeline->producer, (uint32_t)(STATS_STATUS_0 + (int)status), 1);

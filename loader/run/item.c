@@ -28,11 +28,13 @@ int64_t item_label(const struct item *item, const struct dataset *dataset)
 	return item->sample < dataset_sample_count(dataset) ? dataset_label(dataset, item->sample) : -1;
 }
 
-const char *item_path(const struct item *item, const struct dataset *dataset)
+const char *item_name(const struct item *item, const struct dataset *dataset, char *text, size_t text_bytes)
 {
 	if (item->path)
 		return item->path[0] != '\0' ? item->path : "an empty path";
-	return item->sample < dataset_sample_count(dataset) ? dataset_path(dataset, item->sample) : "a sample beyond the last";
+	if (item->sample >= dataset_sample_count(dataset))
+		return "a sample beyond the last";
+	return dataset_name(dataset, item->sample, text, text_bytes);
 }
 
 uint64_t item_note(const struct item *item)

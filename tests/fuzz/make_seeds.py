@@ -1,4 +1,4 @@
-"""Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; EXIF blocks; requests.
+"""Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; EXIF blocks; requests; tar archives.
 
     tests/fuzz/make_seeds.py          # writes tests/fuzz/seeds anew, all of it
 """
@@ -10,6 +10,7 @@ import random
 import shutil
 import struct
 import sys
+import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +87,41 @@ def requests() -> dict[str, bytes]:
     }
 
 
+def archive(form: int, members: dict[str, bytes], **headers: object) -> bytes:
+    """A tar archive, its end without the zeros that fill it up to 10 KB."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form, pax_headers=headers.pop("shared", None)) as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            for field, value in headers.items():
+                setattr(info, field, value)
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue().rstrip(b"\0") + bytes(1024)
+
+
+def archives() -> dict[str, bytes]:
+    ustar, gnu, pax = tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT
+    pair, deep = {"0001.jpg": b"\xff\xd8", "0001.cls": b"7"}, "folder/" * 15
+    return {
+        "ustar": archive(ustar, pair | {"0002.cls": b"cat\n", "0002.PNG": b"\x89PNG", "readme": b""}),
+        "ustar_prefix": archive(ustar, {deep + "0001.jpg": b"1", deep + "0001.json": b'{"label": 3}'}),
+        "gnu": archive(gnu, pair),
+        "gnu_long_name": archive(gnu, {"n" * 120 + ".jpg": b"1", "n" * 120 + ".json": b'{"cls": "cat"}'}),
+        "gnu_large_number": archive(gnu, pair, mtime=1 << 40),
+        "pax": archive(pax, pair),
+        "pax_long_name": archive(pax, {deep + "ä.jpg": b"1", deep + "ä.cls": b"-1"}),
+        "pax_size": archive(pax, pair, pax_headers={"size": "2", "path": "./0003.jpg"}),
+        "pax_shared": archive(pax, pair, shared={"comment": "for all", "path": "0004.jpg"}),
+        "pax_sparse": archive(pax, pair, pax_headers={"GNU.sparse.major": "1"}),
+        "folder": archive(ustar, {"folder": b""}, type=tarfile.DIRTYPE)[:512] + archive(ustar, {"folder/1.jpg": b"1"}),
+        "link": archive(ustar, {"1.jpg": b""}, type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+        "sparse": archive(gnu, {"1.jpg": b""}, type=tarfile.GNUTYPE_SPARSE),
+        "target": archive(ustar, {"1.jpg": b"image", "1.seg.png": b"target", "1.left.jpg": b"another"}),
+        "no_end": archive(ustar, pair)[:-1024],
+    }
+
+
 def plain_name(kind: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in kind).replace("__", "_").lower()
 
@@ -100,6 +136,7 @@ def all_seeds() -> dict[str, bytes]:
     seeds |= {f"jpeg_long/{name}": content for name, content in long_photos().items()}
     seeds |= {f"request/{name}": request for name, request in requests().items()}
     seeds |= {f"pieces/{name}": struct.pack(f"<{len(words)}H", *words) for name, words in PIECES.items()}
+    seeds |= {f"tar/{name}": content for name, content in archives().items()}
     return seeds | {f"exif/{name}": block for name, block in exif_blocks().items()}
 
 
