@@ -71,7 +71,7 @@ static void files_are_known_by_their_ending_in_any_case(void **state)
 	assert_kind("x-{0000..0099}.tar", SOURCE_TAR, "x-{0000..0099}.tar");
 	assert_kind("missing.cropidx", SOURCE_INDEX, "missing.cropidx");
 	assert_kind("missing", SOURCE_FOLDER, "missing");
-	assert_kind("missing.tar.gz", SOURCE_FOLDER, "missing.tar.gz");
+	assert_kind("missing.tar.gz", SOURCE_TAR, "missing.tar.gz"); /* which is told why it cannot be read */
 	assert_kind("", SOURCE_FOLDER, "");
 }
 

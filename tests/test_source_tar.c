@@ -266,6 +266,11 @@ static void what_is_no_tar_file_is_refused_with_its_name(void **state)
 	expect_refusal("odd/empty.tar", -EINVAL, "odd/empty.tar: 0 bytes");
 	expect_refusal("odd/missing.tar", -ENOENT, "odd/missing.tar: cannot open");
 	expect_refusal("odd/text.tar", -ENODATA, "odd/text.tar: no image in 1 tar files");
+	fd = open("odd/small.tar.gz", O_WRONLY | O_CREAT, 0644);
+	assert_int_equal(write(fd, "\x1f\x8b\x08", 3), 3);
+	assert_int_equal(ftruncate(fd, 100), 0);
+	close(fd);
+	expect_refusal("odd/small.tar.gz", -EINVAL, "odd/small.tar.gz: compressed with gzip");
 	expect_refusal("od{d,e}/../x.tar", -EINVAL, "leads out of");
 }
 

@@ -5,7 +5,8 @@
  * and nothing else, because a size is a rumour (/proc says 0, a file may shrink or grow meanwhile).  A file is what lies before
  * the first read that returns 0.  A read that returned less than asked is not the end either: FUSE and NFS may answer short, and
  * io_uring's worker threads pass that on.  The read that sees the end costs 0.1 of the 16 us that a warm 110 KB file takes, the
- * look 0.5.  An image within a larger file ends where it was said to, and must be there.
+ * look 0.5.  An image within a larger file ends where it was said to, and must be there; its file is opened for it alone, which is
+ * 1.2 of the 3.2 us that 10 KB in the page cache take, and nothing beside the decoding.
  *
  * Threads: a slot belongs to one thread at a time; the three atomics are looked at from the other side.
  */

@@ -16,10 +16,13 @@
 
 static const char *const manifest_endings[] = {".csv", ".tsv", ".jsonl"};
 
-static bool is_manifest_name(const char *name)
+/* The compressed ones cannot be read, which their reader explains better than one that expects a folder. */
+static const char *const tar_endings[] = {".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar.lz4"};
+
+static bool ends_with_one_of(const char *name, const char *const *endings, size_t ending_count)
 {
-	for (size_t i = 0; i < sizeof manifest_endings / sizeof *manifest_endings; i++)
-		if (listing_ends_with(name, manifest_endings[i]))
+	for (size_t i = 0; i < ending_count; i++)
+		if (listing_ends_with(name, endings[i]))
 			return true;
 	return false;
 }
@@ -84,9 +87,9 @@ static bool begins_like_an_index(const char *path)
 
 static enum source_kind kind_of_file(const char *path, bool is_regular)
 {
-	if (is_manifest_name(path))
+	if (ends_with_one_of(path, manifest_endings, sizeof manifest_endings / sizeof *manifest_endings))
 		return SOURCE_MANIFEST;
-	if (listing_ends_with(path, ".tar"))
+	if (ends_with_one_of(path, tar_endings, sizeof tar_endings / sizeof *tar_endings))
 		return SOURCE_TAR;
 	if (listing_ends_with(path, ".cropidx") || (is_regular && begins_like_an_index(path)))
 		return SOURCE_INDEX;

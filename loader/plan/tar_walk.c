@@ -95,7 +95,7 @@ int tar_walk_open(struct tar_walk *walk, int fd, const char *name, struct err *e
 {
 	const char *compression;
 	struct stat status;
-	uint8_t begin[6];
+	uint8_t begin[6] = {0};
 	int rc;
 
 	*walk = (struct tar_walk){.fd = fd, .name = name};
@@ -104,17 +104,19 @@ int tar_walk_open(struct tar_walk *walk, int fd, const char *name, struct err *e
 	if (!S_ISREG(status.st_mode))
 		return err_fail(err, -EINVAL, "%s: not a regular file; expected a tar archive", name);
 	walk->file_bytes = (uint64_t)status.st_size;
-	if (walk->file_bytes < TAR_BLOCK_BYTES)
-		return err_fail(err, -EINVAL, "%s: %llu bytes; a tar archive has at least %u", name,
-		                (unsigned long long)walk->file_bytes, TAR_BLOCK_BYTES);
-	rc = tar_walk_read(walk, 0, begin, sizeof begin, err);
-	if (rc < 0)
-		return rc;
+	if (walk->file_bytes >= sizeof begin) {
+		rc = tar_walk_read(walk, 0, begin, sizeof begin, err);
+		if (rc < 0)
+			return rc;
+	}
 	compression = compression_of(begin);
 	if (compression)
 		return err_fail(err, -EINVAL,
 		                "%s: compressed with %s; images are read from where they lie, so unpack it to a plain .tar", name,
 		                compression);
+	if (walk->file_bytes < TAR_BLOCK_BYTES)
+		return err_fail(err, -EINVAL, "%s: %llu bytes; a tar archive has at least %u", name,
+		                (unsigned long long)walk->file_bytes, TAR_BLOCK_BYTES);
 	return 0;
 }
 
