@@ -1,5 +1,4 @@
 /* test_order.c - every epoch is a permutation, and over seeds and epochs the permutations look like fair draws. */
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,35 +10,8 @@
 #include <cmocka.h>
 
 #include "loader/plan/order.h"
+#include "tests/chi_square.h"
 #include "tests/seed.h"
-
-/*
- * How many standard deviations a chi-square statistic lies from its expectation (Wilson and Hilferty's cube root makes it nearly
- * normal).  A fair table is beyond 5 once in a million times; an unfair one is far beyond with this many draws.
- */
-static double deviation(double chi_square, double degrees_of_freedom)
-{
-	double variance = 2 / (9 * degrees_of_freedom);
-
-	return (cbrt(chi_square / degrees_of_freedom) - (1 - variance)) / sqrt(variance);
-}
-
-static double chi_square(const uint32_t *observed, size_t cell_count, double expected)
-{
-	double sum = 0;
-
-	for (size_t i = 0; i < cell_count; i++)
-		sum += (observed[i] - expected) * (observed[i] - expected) / expected;
-	return sum;
-}
-
-static void assert_fair(const char *what, uint64_t count, double chi_square, double degrees_of_freedom)
-{
-	double distance = deviation(chi_square, degrees_of_freedom);
-
-	printf("%s of %llu samples: chi-square %+.2f standard deviations\n", what, (unsigned long long)count, distance);
-	assert_true(fabs(distance) < 5);
-}
 
 /* Of the sample that the order itself puts there. */
 static uint64_t substitute(const struct order *order, uint32_t epoch, uint64_t position, uint32_t attempt)

@@ -25,6 +25,9 @@
 /* The draw that is not a round's: where the attempts of a position begin. */
 #define DRAW_FIRST_ATTEMPT ROUNDS_FEW_NUMBERS
 
+/* With weights: draws for each attempt, until one is another sample. */
+#define DRAWS_PER_ATTEMPT 64
+
 /* Up to 2^62 numbers, so that both halves are below 2^32. */
 #define COUNT_MAX (UINT64_C(1) << 62)
 
@@ -63,11 +66,24 @@ static uint64_t permute(uint64_t seed, uint32_t epoch, enum philox_purpose purpo
 
 uint64_t order_sample(const struct order *order, uint32_t epoch, uint64_t position)
 {
-	assert(order->sample_count <= COUNT_MAX && position < order->sample_count);
+	if (order->weights)
+		return weights_draw(order->weights, philox_draw(order->seed, epoch, position, PHILOX_WEIGHTED, 0));
 
+	assert(order->sample_count <= COUNT_MAX && position < order->sample_count);
 	if (!order->shuffle)
 		return position;
 	return permute(order->seed, epoch, PHILOX_ORDER, order->sample_count, position);
+}
+
+/* The planned sample itself only where hardly any other has a weight. */
+static uint64_t draw_other(const struct order *order, uint32_t epoch, uint64_t position, uint64_t planned, uint32_t attempt)
+{
+	uint64_t sample = planned;
+
+	for (uint32_t i = 0; i < DRAWS_PER_ATTEMPT && sample == planned; i++)
+		sample = weights_draw(order->weights,
+		                      philox_draw(order->seed, epoch, position, PHILOX_WEIGHTED, attempt * DRAWS_PER_ATTEMPT + i));
+	return sample;
 }
 
 /*
@@ -79,6 +95,8 @@ uint64_t order_substitute(const struct order *order, uint32_t epoch, uint64_t po
 	uint64_t other_count = order->sample_count - 1;
 
 	assert(attempt >= 1);
+	if (order->weights)
+		return draw_other(order, epoch, position, planned, attempt);
 	if (other_count == 0)
 		return 0;
 

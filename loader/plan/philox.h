@@ -14,6 +14,7 @@ enum philox_purpose {
 	PHILOX_FLIP = 2,       /* its mirror bit */
 	PHILOX_ORDER = 3,      /* the rounds of an epoch's permutation */
 	PHILOX_SUBSTITUTE = 4, /* which sample takes a failed one's place */
+	PHILOX_WEIGHTED = 5,   /* which sample stands at a position, drawn by weight */
 };
 
 struct philox_words {

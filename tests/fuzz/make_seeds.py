@@ -1,4 +1,4 @@
-"""Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; EXIF blocks; requests; tar archives.
+"""Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; EXIF blocks; requests; tars; arrays.
 
     tests/fuzz/make_seeds.py          # writes tests/fuzz/seeds anew, all of it
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/kinds"))
 import kinds  # noqa: E402
+import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 SEEDS = ROOT / "tests/fuzz/seeds"
@@ -38,6 +39,22 @@ def exif_blocks() -> dict[str, bytes]:
         "two_entries": b"MM\0*\0\0\0\x08\0\2" + b"\1\x0f\0\2\0\0\0\4abc\0" + b"\1\x12\0\3\0\0\0\1\0\x08\0\0" + b"\0\0\0\0",
         "far_away": b"MM\0*\0\0\0\x40" + bytes(56) + b"\0\1\1\x12\0\3\0\0\0\1\0\2\0\0",
     }
+
+
+def arrays() -> dict[str, bytes]:
+    """.npy files: of numbers that can be weights, and others."""
+    files = {}
+    for name in ("<f8", "<f4", "<i8", "<i4", "<i2", "|i1", "<u8", "<u2", "|u1", "|b1", ">f8", "<f2"):
+        out = io.BytesIO()
+        np.save(out, np.arange(5).astype(name))
+        files[plain_name(name[1:] + ("_big" if name[0] == ">" else ""))] = out.getvalue()
+    for version in ((2, 0), (3, 0)):
+        out = io.BytesIO()
+        np.lib.format.write_array(out, np.ones(3), version=version)
+        files[f"version_{version[0]}"] = out.getvalue()
+    out = io.BytesIO()
+    np.save(out, np.ones((2, 2)))
+    return files | {"square": out.getvalue(), "other_order": b"\x93NUMPY\1\0\x34\0{\"shape\":(1,),\"fortran_order\":True,\"descr\":\"|u1\"}  \n\7"}
 
 
 def long_photos() -> dict[str, bytes]:
@@ -137,6 +154,7 @@ def all_seeds() -> dict[str, bytes]:
     seeds |= {f"request/{name}": request for name, request in requests().items()}
     seeds |= {f"pieces/{name}": struct.pack(f"<{len(words)}H", *words) for name, words in PIECES.items()}
     seeds |= {f"tar/{name}": content for name, content in archives().items()}
+    seeds |= {f"npy/{name}": content for name, content in arrays().items()}
     return seeds | {f"exif/{name}": block for name, block in exif_blocks().items()}
 
 
