@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import operator
 import os
 import warnings
@@ -18,6 +17,7 @@ from ._ring import Lease
 from .batch import Batch
 from .dataset import Dataset
 from .errors import CropringError, WorkerDied
+from .flags import checked, defaults_of, working_folder
 from .supervisor import Supervisor
 from .worker import Worker
 
@@ -162,14 +162,14 @@ class Loader:
             if threads not in (0, num_workers):
                 raise ValueError(f"threads={threads} and num_workers={num_workers}: they are two names for one number")
             flags["threads"] = num_workers
-        flags = {name: _checked(name, value) for name, value in flags.items()}
+        flags = {name: checked(name, value, _DEFAULTS[name]) for name, value in flags.items()}
         if root is not None:
             flags["root"] = os.path.expanduser(os.fspath(root))
-        if _checked("respawn", respawn) < 0:
+        if checked("respawn", respawn, _DEFAULTS["respawn"]) < 0:
             raise ValueError(f"respawn={respawn}: 0 or more deaths are expected")
         self._flags = {name: value for name, value in flags.items() if name in _ALWAYS_SAID or value != _DEFAULTS[name]}
         self._source = os.path.expanduser(os.fspath(source))
-        self._folder = _working_folder()  # of relative paths, wherever the program goes later
+        self._folder = working_folder()  # of relative paths, wherever the program goes later
         self.batch_size: int = flags["batch_size"]
         self.batch_sampler = None
         self._closed_stats: dict[str, int] | None = None
@@ -392,32 +392,7 @@ class Loader:
         return f"<cropring.Loader {self._source!r}: {len(self.dataset)} samples, {len(self)} batches of {self.batch_size}>"
 
 
-_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(Loader).parameters.items()}
-
-
-def _working_folder() -> str | None:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return None  # it was removed; absolute paths work all the same
-
-
-def _checked(name: str, value: Any) -> Any:
-    """The value as the worker's command line will show it; `TypeError` names the keyword."""
-    default = _DEFAULTS[name]
-    try:
-        if name in ("mean", "std") and value is not None:
-            return tuple(float(part) for part in value) if hasattr(value, "__iter__") else float(value)
-        if isinstance(default, bool):
-            return bool(value)
-        if isinstance(default, int) and name != "size":
-            return int(operator.index(value))
-        if isinstance(default, float):
-            return float(value)
-    except TypeError:
-        kind = "numbers are" if name in ("mean", "std") else "a number is" if isinstance(default, float) else "a whole number is"
-        raise TypeError(f"{name}={value!r}: {kind} expected") from None
-    return value
+_DEFAULTS = defaults_of(Loader)
 
 
 class _Epoch(Iterator[Batch]):
