@@ -58,7 +58,7 @@ static struct schedule random_schedule(uint64_t *random, enum schedule_tail tail
 	};
 
 	if (seed_next(random) % 2)
-		schedule.start_sample = seed_between(random, 0, schedule.sample_count - 1);
+		schedule.start_sample = seed_between(random, 0, schedule.sample_count);
 	return schedule;
 }
 

@@ -11,7 +11,7 @@ static uint64_t epoch_start(const struct schedule *schedule, uint32_t epoch)
 {
 	uint64_t start = epoch == schedule->first_epoch ? schedule->start_sample : 0;
 
-	assert(start < schedule->sample_count);
+	assert(start <= schedule->sample_count);
 	return start;
 }
 

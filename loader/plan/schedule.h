@@ -3,7 +3,8 @@
  *
  * Step s of W ranks with batch size B covers the global positions start + [s*W*B, (s+1)*W*B); row i of rank r is position
  * start + s*W*B + i*W + r.  So ranks are disjoint, the global order does not depend on W, and every rank has the same number
- * of batches.  `start` is --start-sample in the first epoch and 0 afterwards.
+ * of batches.  `start` is --start-sample in the first epoch and 0 afterwards; a run that is resumed at an epoch's very end starts with
+ * an epoch of no batches.
  */
 #ifndef CROPRING_SCHEDULE_H
 #define CROPRING_SCHEDULE_H
@@ -15,12 +16,12 @@
 enum schedule_tail { TAIL_DROP, TAIL_PAD, TAIL_PARTIAL };
 
 struct schedule {
-	uint64_t sample_count;
+	uint64_t sample_count; /* positions of an epoch, at least 1 */
 	uint32_t batch_size, rank, world_size;
 	enum schedule_tail tail;
 	uint32_t first_epoch;
 	uint32_t epochs;       /* 0: without end */
-	uint64_t start_sample; /* samples of first_epoch that were consumed before, by all ranks together */
+	uint64_t start_sample; /* samples of first_epoch that were consumed before, by all ranks together; at most sample_count */
 };
 
 /* Batches of `epoch` for each rank; may be 0. */
