@@ -342,6 +342,8 @@ static int check_together(struct options *options, struct err *err)
 	if (options->rank >= options->world_size)
 		return err_fail(err, -EINVAL, "--rank %u is not below --world-size %u; ranks count from 0", options->rank,
 		                options->world_size);
+	if (options->weights && !options->shuffle)
+		return err_fail(err, -EINVAL, "--weights draws samples at random: leave --no-shuffle out");
 	if (options->normalise && options->dtype == CONVERT_UINT8)
 		return err_fail(err, -EINVAL,
 		                "--mean and --std need --dtype float32 or float16; with uint8, pixels stay as they are");

@@ -34,8 +34,9 @@ struct options {
 
 	/* batches */
 	uint32_t batch_size, epochs, start_epoch, rank, world_size;
-	uint64_t seed, start_sample;
+	uint64_t seed, start_sample, limit; /* limit 0: none */
 	bool shuffle;
+	const char *weights; /* a .npy file, or "column"; NULL: every sample once */
 	enum schedule_tail tail;
 
 	/* crop */

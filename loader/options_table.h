@@ -33,6 +33,11 @@ FLAG(TAIL, "Batches", 0, "tail", CHOICE, tail, "drop", ONE_OF("drop|pad|partial"
      "leave an incomplete last batch out, fill it from the epoch's start, or hand it out short")
 FLAG(START_SAMPLE, "Batches", 0, "start-sample", U64, start_sample, "0", BETWEEN("0", "9223372036854775807"), "N",
      "samples of the first epoch to pass over: what all ranks together consumed before")
+FLAG(LIMIT, "Batches", 0, "limit", U64, limit, "0", BETWEEN("0", "9223372036854775807"), "N",
+     "end each epoch after so many samples of its order; 0: after all of them")
+FLAG(WEIGHTS, "Batches", 0, "weights", TEXT, weights, "", ANY, "FILE|column",
+     "draw samples with replacement, each as often as its weight says: a .npy file with one for each, or the manifest's column "
+     "weight")
 FLAG(RANK, "Batches", 0, "rank", U32, rank, "0", BETWEEN("0", "1048575"), "N",
      "this process's number among those that share each epoch")
 FLAG(WORLD_SIZE, "Batches", 0, "world-size", U32, world_size, "1", BETWEEN("1", "1048576"), "N",
@@ -41,7 +46,8 @@ FLAG(WORLD_SIZE, "Batches", 0, "world-size", U32, world_size, "1", BETWEEN("1", 
 FLAG(SIZE, "Crop", 's', "size", SIZE, height_px, "224", BETWEEN("1", "8192"), "PX|HxW",
      "height and width of every output image, in pixels")
 FLAG(CROP, "Crop", 0, "crop", CHOICE, crop, "random-resized", ONE_OF("random-resized|random|center|resize|box|window"), "RULE",
-     "torchvision's RandomResizedCrop, a box of the output's size anywhere, Resize then CenterCrop, the whole image, or the box (x, y, "
+     "torchvision's RandomResizedCrop, a box of the output's size anywhere, Resize then CenterCrop, the whole image, or the box "
+     "(x, y, "
      "width, height) or window (x, y, scale) that the source tells for each sample")
 FLAG(SHORT_SIDE, "Crop", 0, "short-side", U32, short_side_px, "0", BETWEEN("0", "65535"), "PX",
      "for --crop center: the shorter side before the crop; 0: 256/224 of --size")

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ._ring import Lease
 from .batch import Batch
@@ -19,6 +19,7 @@ from .dataset import Dataset
 from .errors import CropringError, WorkerDied
 from .flags import checked, defaults_of, working_folder
 from .supervisor import Supervisor
+from .weights import Weights
 from .worker import Worker
 
 # What decides which samples stand in which batch is always said on the worker's command line, because a restart changes it; of
@@ -61,6 +62,11 @@ class Loader:
         A new order in every epoch.
     tail : {"drop", "pad", "partial"}
         What becomes of an incomplete last batch.
+    limit : int
+        Samples of an epoch: the first so many of its order; 0 is all of them.
+    weights : array-like, path-like or "column", optional
+        Draws the samples of an epoch with replacement, each as often as its weight says: (N,) numbers >= 0, a .npy file of them, or the
+        word for the manifest's own column.  An epoch has as many samples as the data set, or `limit`, which may be more.
     rank, world_size : int
         This process's share of each epoch.
     size : int or (int, int)
@@ -114,6 +120,8 @@ class Loader:
         shuffle: bool = True,
         tail: Literal["drop", "pad", "partial"] = "drop",
         start_sample: int = 0,
+        limit: int = 0,
+        weights: ArrayLike | str | os.PathLike[str] | None = None,
         rank: int = 0,
         world_size: int = 1,
         size: int | tuple[int, int] = 224,
@@ -162,6 +170,8 @@ class Loader:
             if threads not in (0, num_workers):
                 raise ValueError(f"threads={threads} and num_workers={num_workers}: they are two names for one number")
             flags["threads"] = num_workers
+        self._weights = None if weights is None else Weights(weights)
+        flags["weights"] = None if self._weights is None else self._weights.flag
         flags = {name: checked(name, value, _DEFAULTS[name]) for name, value in flags.items()}
         if root is not None:
             flags["root"] = os.path.expanduser(os.fspath(root))
@@ -196,7 +206,7 @@ class Loader:
         self._stop_worker()
         self._supervisor.stream_begins()
         self._stream_epoch, self._stream_batch, self._stream_seq = epoch, 0, 0
-        self._stream_start_sample = self._flags["start_sample"] if epoch == self._flags["start_epoch"] else 0
+        self._stream_start_sample = self._passed_over(epoch)
         worker = self._adopt(self._make_worker())
         self._take_dataset(Dataset(worker.ring.catalog_fd))
 
@@ -211,7 +221,8 @@ class Loader:
             flags["first_batch"] = self._stream_seq
         if self._supervisor.crashed:
             flags["crashed"] = self._supervisor.crashed
-        return Worker(self._source, flags, self._folder if self._folder and os.path.isdir(self._folder) else None)
+        fds = () if self._weights is None else self._weights.fds
+        return Worker(self._source, flags, self._folder if self._folder and os.path.isdir(self._folder) else None, fds)
 
     def _adopt(self, worker: Worker) -> Worker:
         self._worker = worker
@@ -253,8 +264,18 @@ class Loader:
 
     def _batch_count(self, passed_over: int) -> int:
         """The rule of loader/plan/schedule.h."""
-        left, step = max(0, len(self.dataset) - passed_over), self._step()
+        left, step = max(0, self._epoch_samples() - passed_over), self._step()
         return left // step if self._flags["tail"] == "drop" else -(-left // step)
+
+    def _epoch_samples(self) -> int:
+        """Positions of an epoch's order."""
+        limit, count = self._flags.get("limit", 0), len(self.dataset)
+        return limit if limit and (limit < count or self._weights is not None) else count
+
+    def _passed_over(self, epoch: int) -> int:
+        """Samples at the begin of `epoch` that were consumed before this Loader."""
+        passed_over: int = self._flags["start_sample"] if epoch == self._flags["start_epoch"] else 0
+        return passed_over
 
     def _step(self) -> int:
         """Samples that all ranks together take in one batch each."""
@@ -286,7 +307,7 @@ class Loader:
         if self._worker is None or (self._stream_epoch, self._stream_batch) != (epoch, 0):
             self._start_worker(epoch)
         self._loops_begun += 1
-        count = self._batch_count(self._flags["start_sample"] if epoch == self._flags["start_epoch"] else 0)
+        count = self._batch_count(self._passed_over(epoch))
         if count == 0:  # the worker passes over such an epoch without a word
             self._next_epoch = epoch + 1
             self._end()

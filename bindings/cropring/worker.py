@@ -41,10 +41,10 @@ class Worker:
     """A running `cropring serve` whose reader is this process.
 
     Other readers, if any, are let in once the process that started it has joined.  The worker ends when
-    this process does, however it does.  Relative paths begin at `folder`; None: where this process is.
+    this process does, however it does.  Relative paths begin at `folder`; None: where this process is.  It inherits `fds`.
     """
 
-    def __init__(self, source: str, flags: Mapping[str, object], folder: str | None = None) -> None:
+    def __init__(self, source: str, flags: Mapping[str, object], folder: str | None = None, fds: Sequence[int] = ()) -> None:
         self._owner_pid = os.getpid()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
@@ -57,7 +57,7 @@ class Worker:
                 stdout=subprocess.DEVNULL,
                 env=environment,
                 cwd=folder,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *fds],
                 start_new_session=True,
             )
             theirs.close()  # or a worker that dies would never be noticed

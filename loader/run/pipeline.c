@@ -40,10 +40,18 @@ void pipeline_fields(const struct options *options, struct shmring_field fields[
 	describe(&fields[FIELD_STATUS], "status", SHMRING_UINT8, 1, (const uint32_t[4]){rows});
 }
 
+/* Positions of an epoch: with weights, more than there are samples if --limit says so. */
+static uint64_t epoch_positions(const struct options *options, uint64_t sample_count)
+{
+	bool limited = options->limit > 0 && (options->limit < sample_count || options->weights);
+
+	return limited ? options->limit : sample_count;
+}
+
 void pipeline_schedule(const struct options *options, uint64_t sample_count, struct schedule *schedule)
 {
 	*schedule = (struct schedule){
-		.sample_count = sample_count,
+		.sample_count = epoch_positions(options, sample_count),
 		.batch_size = options->batch_size,
 		.rank = options->rank,
 		.world_size = options->world_size,
@@ -99,7 +107,8 @@ void pipeline_close_one(struct pipeline *pipeline)
 void pipeline_give_sample(struct pipeline *pipeline, struct item *item, uint64_t sample)
 {
 	item->sample = sample;
-	item->ask = crop_usual_ask(&pipeline->render.crop, item->batch->epoch, sample);
+	/* With weights a sample may come several times in an epoch: each position has a crop of its own. */
+	item->ask = crop_usual_ask(&pipeline->render.crop, item->batch->epoch, pipeline->order.weights ? item->position : sample);
 	if (item->ask.rule == CROP_BOX || item->ask.rule == CROP_WINDOW)
 		(void)dataset_box(pipeline->dataset, sample, &item->ask); /* set-up saw that there are boxes */
 }
@@ -166,7 +175,7 @@ static int allocate(struct pipeline *pipeline, uint32_t slot_count)
 }
 
 int pipeline_open(struct pipeline **out, const struct options *options, const struct dataset *dataset,
-                  struct shmring_producer *producer, uint32_t threads, int event_fd, struct err *err)
+                  const struct weights *weights, struct shmring_producer *producer, uint32_t threads, int event_fd, struct err *err)
 {
 	struct fetch_config fetch = {.backend = options->io,
 	                             .depth = options->io_depth,
@@ -184,9 +193,13 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 	pipeline->producer = producer;
 	pipeline->thread_count = threads;
 	pipeline->event_fd = event_fd;
-	pipeline->order =
-		(struct order){.sample_count = dataset_sample_count(dataset), .seed = options->seed, .shuffle = options->shuffle};
 	pipeline_schedule(options, dataset_sample_count(dataset), &pipeline->schedule);
+	pipeline->order = (struct order){.sample_count = dataset_sample_count(dataset),
+	                                 .seed = options->seed,
+	                                 .shuffle = options->shuffle,
+	                                 .weights = weights};
+	if (!weights && !options->shuffle) /* the first --limit files are all there is, for substitutes too */
+		pipeline->order.sample_count = pipeline->schedule.sample_count;
 	render_spec_init(&pipeline->render, options);
 	pipeline->render.jpeg_indexes = jpeg_index_store_open(JPEG_INDEX_BUDGET_BYTES, JPEG_LEAST_GAIN_BYTES); /* NULL does too */
 	pthread_mutex_init(&pipeline->state_lock, NULL);

@@ -12,6 +12,7 @@
 #include "loader/options.h"
 #include "loader/plan/dataset.h"
 #include "loader/plan/schedule.h"
+#include "loader/plan/weights.h"
 
 /* The fields of a slot, in the order of pipeline_fields(). */
 enum pipeline_field {
@@ -41,11 +42,12 @@ enum pipeline_state {
 struct pipeline;
 
 /*
- * Gets everything ready that needs the kernel's consent.  `options`, `dataset` and `producer` stay the caller's and outlive the
- * pipeline.  event_fd becomes readable when the state changes.
+ * Gets everything ready that needs the kernel's consent.  `options`, `dataset`, `weights` (NULL: none) and `producer` stay the
+ * caller's and outlive the pipeline.  event_fd becomes readable when the state changes.
  */
 int pipeline_open(struct pipeline **pipeline, const struct options *options, const struct dataset *dataset,
-                  struct shmring_producer *producer, uint32_t threads, int event_fd, struct err *err);
+                  const struct weights *weights, struct shmring_producer *producer, uint32_t threads, int event_fd,
+                  struct err *err);
 
 /* Starts the threads.  No file was looked at before this. */
 int pipeline_start(struct pipeline *pipeline, struct err *err);

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "loader/plan/weights_file.h"
 #include "loader/run/crash.h"
 #include "loader/run/limits.h"
 #include "loader/run/service.h"
@@ -115,6 +117,63 @@ static void report_index(const struct service *service)
 		log_write(is_warning ? LOG_WARNING : service->chatter, "%s", text);
 }
 
+static int set_up_weights(struct service *service, struct err *err)
+{
+	const struct options *options = &service->options;
+	uint64_t sample_count = dataset_sample_count(service->dataset);
+	const double *column;
+	char name[300];
+	double *values;
+	int rc;
+
+	if (!options->weights)
+		return 0;
+	snprintf(name, sizeof name, "--weights %s", options->weights);
+	if (strcmp(options->weights, "column") == 0) {
+		column = dataset_index(service->dataset)->column[INDEX_WEIGHT];
+		if (!column)
+			return err_fail(
+				err, -EINVAL,
+				"--weights column: %s tells no weights; a manifest with the column weight does, or name a .npy "
+				"file (./column if that is its name)",
+				options->source);
+		return weights_open(&service->weights, column, sample_count, name, err);
+	}
+	rc = weights_file_read(options->weights, sample_count, &values, err);
+	if (rc == 0)
+		rc = weights_open(&service->weights, values, sample_count, name, err);
+	free(values);
+	return rc;
+}
+
+/* What is left of the epochs must be something. */
+static int set_up_schedule(struct service *service, struct err *err)
+{
+	const struct options *options = &service->options;
+	struct schedule schedule;
+	unsigned long long epoch_samples;
+	const char *limited = "";
+
+	pipeline_schedule(options, dataset_sample_count(service->dataset), &schedule);
+	epoch_samples = schedule.sample_count;
+	if (epoch_samples == options->limit)
+		limited = " (--limit)";
+	if (options->start_sample > schedule.sample_count)
+		return err_fail(err, -EINVAL, "--start-sample %llu: an epoch of %s has only %llu samples%s",
+		                (unsigned long long)options->start_sample, options->source, epoch_samples, limited);
+	if (schedule_batches(&schedule, options->start_epoch) == 0 && schedule_batches(&schedule, options->start_epoch + 1) == 0)
+		return err_fail(err, -EINVAL,
+		                "%llu samples%s do not fill one batch of %u on each of %u ranks: use a smaller --batch-size, or "
+		                "--tail partial",
+		                epoch_samples, limited, options->batch_size, options->world_size);
+	service->scope.epoch = options->start_epoch;
+	count_expected(&schedule, &service->scope);
+	if (options->epochs > 0 && service->scope.expected_batches == 0)
+		log_write(LOG_WARNING, "--start-sample %llu leaves no batch of the one epoch that was asked for",
+		          (unsigned long long)options->start_sample);
+	return 0;
+}
+
 static int set_up_dataset(struct service *service, struct err *err)
 {
 	const struct options *options = &service->options;
@@ -123,15 +182,12 @@ static int set_up_dataset(struct service *service, struct err *err)
 	                            .index_path = options->index_path,
 	                            .threads = service->threads,
 	                            .unscanned = options->requests == REQUESTS_PATHS};
-	struct schedule schedule;
-	uint64_t sample_count;
 	int rc;
 
 	rc = dataset_open(&service->dataset, &spec, err);
 	if (rc < 0)
 		return rc == -EINVAL ? -EBADMSG : rc; /* the source is wrong, and no flag */
 	report_index(service);
-	sample_count = dataset_sample_count(service->dataset);
 	if (dataset_remark(service->dataset))
 		log_write(LOG_DEBUG, "%s", dataset_remark(service->dataset));
 	if (dataset_stray_count(service->dataset) > 0)
@@ -139,24 +195,11 @@ static int set_up_dataset(struct service *service, struct err *err)
 		          (unsigned long long)dataset_stray_count(service->dataset));
 	if (options->requests == REQUESTS_PATHS) /* every row brings its own box, and there is no schedule */
 		return 0;
-	if (options->start_sample >= sample_count)
-		return err_fail(err, -EINVAL, "--start-sample %llu: %s has only %llu samples",
-		                (unsigned long long)options->start_sample, options->source, (unsigned long long)sample_count);
 	rc = check_boxes(service, err);
 	if (rc < 0 || options->requests == REQUESTS_SAMPLES)
 		return rc;
-	pipeline_schedule(options, sample_count, &schedule);
-	if (schedule_batches(&schedule, options->start_epoch) == 0 && schedule_batches(&schedule, options->start_epoch + 1) == 0)
-		return err_fail(err, -EINVAL,
-		                "%llu samples do not fill one batch of %u on each of %u ranks: use a smaller --batch-size, or "
-		                "--tail partial",
-		                (unsigned long long)sample_count, options->batch_size, options->world_size);
-	service->scope.epoch = options->start_epoch;
-	count_expected(&schedule, &service->scope);
-	if (options->epochs > 0 && service->scope.expected_batches == 0)
-		log_write(LOG_WARNING, "--start-sample %llu leaves no batch of the one epoch that was asked for",
-		          (unsigned long long)options->start_sample);
-	return 0;
+	rc = set_up_weights(service, err);
+	return rc < 0 ? rc : set_up_schedule(service, err);
 }
 
 static uint32_t larger(uint32_t a, uint32_t b)
@@ -255,8 +298,8 @@ static int start_pipeline_in_sandbox(struct service *service, struct err *err)
 	sandbox->mode = service->options.sandbox;
 	rc = sandbox_limit_files(sandbox, &needs, err); /* before there is a second thread, */
 	if (rc == 0)
-		rc = pipeline_open(&service->pipeline, &service->options, service->dataset, service->producer, service->threads,
-		                   service->event_fd, err);
+		rc = pipeline_open(&service->pipeline, &service->options, service->dataset, service->weights, service->producer,
+		                   service->threads, service->event_fd, err);
 	if (rc < 0)
 		return rc;
 	has_ring = strcmp(pipeline_io_name(service->pipeline), "uring") == 0;
@@ -325,6 +368,7 @@ static void take_down(struct service *service)
 		pipeline_stop(service->pipeline);
 	log_keep(NULL, NULL);
 	shmring_destroy(service->producer);
+	weights_close(service->weights);
 	if (service->dataset)
 		dataset_close(service->dataset);
 	if (service->signal_fd >= 0)

@@ -14,6 +14,7 @@ struct service {
 	enum log_level chatter; /* a worker that Python started keeps its good news to itself */
 	uint32_t threads;
 	struct dataset *dataset;
+	struct weights *weights; /* NULL: none */
 	struct shmring_producer *producer;
 	struct pipeline *pipeline;
 	struct stats_scope scope;
