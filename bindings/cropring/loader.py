@@ -21,6 +21,7 @@ from .flags import checked, defaults_of, working_folder
 from .supervisor import Supervisor
 from .weights import Weights
 from .worker import Worker
+from .world import World, find_world, log_world
 
 # What decides which samples stand in which batch is always said on the worker's command line, because a restart changes it; of
 # the other flags those that differ from their default.
@@ -67,8 +68,9 @@ class Loader:
     weights : array-like, path-like or "column", optional
         Draws the samples of an epoch with replacement, each as often as its weight says: (N,) numbers >= 0, a .npy file of them, or the
         word for the manifest's own column.  An epoch has as many samples as the data set, or `limit`, which may be more.
-    rank, world_size : int
-        This process's share of each epoch.
+    rank, world_size : int, optional
+        This process's share of each epoch.  Without both they are those that torchrun, Ray, srun or mpirun set in the environment
+        (docs/order-and-resume.md); with `readers` above 1 the environment is not asked, and one process takes all.
     size : int or (int, int)
         Height and width of the images in pixels.
     crop, short_side, scale, ratio, max_img_percent, hflip, resample, fidelity, orientation
@@ -95,6 +97,8 @@ class Loader:
     ----------
     dataset : Dataset
         The samples: sized, with `classes`, `class_to_idx`, `samples`, `targets`.
+    rank, world_size : int
+        Those that are in force, wherever they came from.
     batch_sampler : None
         For trainers that look for one.
 
@@ -122,8 +126,8 @@ class Loader:
         start_sample: int = 0,
         limit: int = 0,
         weights: ArrayLike | str | os.PathLike[str] | None = None,
-        rank: int = 0,
-        world_size: int = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
         size: int | tuple[int, int] = 224,
         crop: Literal["random-resized", "random", "center", "resize", "box", "window"] = "random-resized",
         short_side: int = 0,
@@ -172,6 +176,8 @@ class Loader:
             flags["threads"] = num_workers
         self._weights = None if weights is None else Weights(weights)
         flags["weights"] = None if self._weights is None else self._weights.flag
+        world = World() if readers != 1 and rank is None and world_size is None else find_world(rank, world_size)
+        flags |= {"rank": world.rank, "world_size": world.size}
         flags = {name: checked(name, value, _DEFAULTS[name]) for name, value in flags.items()}
         if root is not None:
             flags["root"] = os.path.expanduser(os.fspath(root))
@@ -181,6 +187,7 @@ class Loader:
         self._source = os.path.expanduser(os.fspath(source))
         self._folder = working_folder()  # of relative paths, wherever the program goes later
         self.batch_size: int = flags["batch_size"]
+        self.rank, self.world_size = world.rank, world.size
         self.batch_sampler = None
         self._closed_stats: dict[str, int] | None = None
         self._owner_pid = os.getpid()
@@ -198,6 +205,7 @@ class Loader:
         self._loops_begun = 0  # only the newest may take batches
         self._worker: Worker | None = None
         self._start_worker(start_epoch)
+        log_world(world)
 
     # ---------------------------------------------------------------- the worker
 

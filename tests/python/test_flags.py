@@ -35,9 +35,9 @@ def test_every_flag_is_a_keyword_in_the_same_order(flags: dict[str, dict[str, An
     assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in keywords().values())
 
 
-def test_defaults_are_the_same_but_for_epochs(flags: dict[str, dict[str, Any]]) -> None:
+def test_defaults_are_the_same_but_for_epochs_and_the_world(flags: dict[str, dict[str, Any]]) -> None:
     for name, parameter in keywords().items():
-        own = {"epochs": 0}
+        own = {"epochs": 0, "rank": None, "world_size": None}
         expected = own.get(name, flags[name]["default"])
         if flags[name]["kind"] == "level":
             expected = False
