@@ -6,7 +6,7 @@ import operator
 import os
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
@@ -16,8 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from ._ring import Lease
 from .batch import Batch
 from .dataset import Dataset
+from .epoch import Epoch
 from .errors import CropringError, WorkerDied
 from .flags import checked, defaults_of, working_folder
+from .state import Order, Progress, as_dict, epoch_batches, from_dict
 from .supervisor import Supervisor
 from .weights import Weights
 from .worker import Worker
@@ -198,6 +200,8 @@ class Loader:
         self._stream_batch = 0  # its number within that epoch,
         self._stream_seq = 0  # its number since the stream began,
         self._stream_start_sample = 0  # and the samples of that epoch that are passed over
+        self._epoch_seq = 0  # the number since the stream began of that epoch's first batch
+        self._progress = Progress(start_epoch, flags["start_sample"])  # what state_dict() tells
         self._is_only_reader = flags["readers"] == 1
         self._shares_batches = not self._is_only_reader and flags["share"] != "broadcast"  # then no count tells an epoch's end
         self._kept: Lease | None = None  # sharing: the batch that told it, for the next loop
@@ -213,7 +217,7 @@ class Loader:
         """A new stream, from the beginning of `epoch`."""
         self._stop_worker()
         self._supervisor.stream_begins()
-        self._stream_epoch, self._stream_batch, self._stream_seq = epoch, 0, 0
+        self._stream_epoch, self._stream_batch, self._stream_seq, self._epoch_seq = epoch, 0, 0, 0
         self._stream_start_sample = self._passed_over(epoch)
         worker = self._adopt(self._make_worker())
         self._take_dataset(Dataset(worker.ring.catalog_fd))
@@ -271,9 +275,7 @@ class Loader:
         return self._batch_count(0)
 
     def _batch_count(self, passed_over: int) -> int:
-        """The rule of loader/plan/schedule.h."""
-        left, step = max(0, self._epoch_samples() - passed_over), self._step()
-        return left // step if self._flags["tail"] == "drop" else -(-left // step)
+        return epoch_batches(self._epoch_samples(), passed_over, self._step(), self._flags["tail"])
 
     def _epoch_samples(self) -> int:
         """Positions of an epoch's order."""
@@ -291,7 +293,7 @@ class Loader:
         return step
 
     def __iter__(self) -> Iterator[Batch]:
-        return _Epoch(self)
+        return Epoch(self)
 
     def set_epoch(self, epoch: int) -> None:
         """Makes `epoch` the one that the next loop runs over.
@@ -302,6 +304,7 @@ class Loader:
         if epoch < 0 or (count and not first <= epoch < first + count):
             raise ValueError(f"epoch {epoch}: " + (f"{first} to {first + count - 1} were asked for" if count else "0 is the first"))
         self._next_epoch = epoch
+        self._progress = Progress(epoch, self._passed_over(epoch))
 
     def _begin(self) -> tuple[int, int]:
         """Brings the worker to the epoch that comes next; returns the loop's number and that epoch's number of batches."""
@@ -344,6 +347,7 @@ class Loader:
             self._flags["start_sample"] = 0
         self._stream_batch += 1
         self._stream_seq += 1
+        self._progress = self._progress_after(lease)
         return lease
 
     def _acquire(self, worker: Worker) -> Lease | None:
@@ -355,7 +359,78 @@ class Loader:
                 worker = self._replace(worker, error)
 
     def _end(self) -> None:
+        self._epoch_seq += self._batch_count(self._stream_start_sample)
         self._stream_epoch, self._stream_batch, self._stream_start_sample = self._stream_epoch + 1, 0, 0
+
+    # ---------------------------------------------------------------- resuming
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands, as numbers and strings that JSON keeps; the same on all ranks.
+
+        In the body of a loop, and after a `break`, the batches that the loop handed over are consumed, whatever the worker has made
+        ready beyond them; in the body of the last batch that is the whole epoch.  After the loop's end it is the next epoch's begin.
+        With `readers` above 1 it counts on readers that go in step: what each has had, all have had.
+
+        Raises
+        ------
+        ValueError
+            `share="split"` with several readers: nobody knows who had what.
+        """
+        if self._shares_batches and self._flags.get("share", "split") == "split":
+            raise ValueError('share="split" with several readers has no state: which of them has had what is not known; use "lanes" or "broadcast"')
+        return as_dict(self._progress, self._flags["seed"], self._order())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where the run stood that `state` is from: the next loop begins with the batch that would have come next.
+
+        Its bytes are the same if the flags are; world size, batch size and threads may be others, for what is kept is the samples'
+        global order.  The state's seed is taken over.  After a state from the body of an epoch's last batch the next loop is empty, as
+        that epoch has no more.  An empty `state` does nothing.
+
+        Raises
+        ------
+        ValueError
+            The state is of other samples, another order, `limit` or version, or damaged.
+        RuntimeError
+            This Loader has handed over a batch already.
+        """
+        if state == {}:
+            return
+        if self._closed_stats is not None:
+            raise ValueError("the loader is closed")
+        if self._loops_begun:
+            raise RuntimeError("load_state_dict() comes before the first loop: make a new Loader for it")
+        progress, seed = from_dict(state, self._order(), self._epoch_samples(), self.dataset.root)
+        first, count = self._flags["start_epoch"], self._flags["epochs"]
+        self._flags["seed"], self._next_epoch, self._progress = seed, progress.epoch, progress
+        if count and progress.epoch >= first + count:
+            self._stop_worker()  # that run was complete: the next loop says so
+            return
+        if count:
+            self._flags["epochs"] = first + count - progress.epoch
+        self._flags["start_epoch"], self._flags["start_sample"] = progress.epoch, progress.samples
+        self._start_worker(progress.epoch)
+
+    def _order(self) -> Order:
+        kind = f"weighted:{self._weights.digest}" if self._weights is not None else "shuffle" if self._flags["shuffle"] else "sequential"
+        return Order(kind, self._flags.get("limit", 0), self.dataset.fingerprint)
+
+    def _progress_after(self, lease: Lease) -> Progress:
+        """What is consumed once this batch is, the last of `_stream_batch` that this reader has had of its epoch."""
+        batches, epoch, passed_over = self._stream_batch, self._stream_epoch, self._stream_start_sample
+        if not self._is_only_reader:  # those in step with this one have had the other batches of the same round,
+            lanes = self._flags["readers"] if self._shares_batches else 1
+            seq = self._epoch_seq + (lease.sequence - self._epoch_seq) % 2**32
+            batches = (seq // lanes + 1) * lanes - self._epoch_seq
+            while batches > (count := self._batch_count(passed_over)):  # perhaps of the next epoch
+                batches, epoch, passed_over = batches - count, epoch + 1, 0
+        progress = Progress(epoch, min(self._epoch_samples(), passed_over + batches * self._step()))
+        return max(progress, self._progress) if lease.redelivered else progress  # which may be one of those before
+
+    def _loop_ended(self, loop: int) -> None:
+        """It is over, not left: a state is of the next epoch's begin."""
+        if loop == self._loops_begun and self._progress.epoch == self._stream_epoch - 1:
+            self._progress = Progress(self._next_epoch, self._passed_over(self._next_epoch))
 
     # ---------------------------------------------------------------- what there is to know
 
@@ -422,28 +497,3 @@ class Loader:
 
 
 _DEFAULTS = defaults_of(Loader)
-
-
-class _Epoch(Iterator[Batch]):
-    """One loop over a loader.  It begins when its first batch is asked for."""
-
-    __slots__ = ("_batches_left", "_loader", "_number")
-
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-        self._batches_left = -1  # not begun
-
-    def __next__(self) -> Batch:
-        if self._batches_left < 0:
-            self._number, self._batches_left = self._loader._begin()
-        if self._batches_left == 0:
-            raise StopIteration
-        lease = self._loader._take(self._number)
-        if lease is None:
-            self._batches_left = 0
-            raise StopIteration
-        if lease.epoch == self._loader._stream_epoch:  # else it is late, and one of another epoch's
-            self._batches_left -= 1
-        if self._batches_left == 0:
-            self._loader._end()
-        return Batch(lease)
