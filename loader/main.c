@@ -1,5 +1,5 @@
 /*
- * main.c - the command `cropring`: serve, list, flags.  One thread, until serve() starts more.
+ * main.c - the command `cropring`: serve, crop, list, flags.  One thread, until serve() starts more.
  *
  * stdout is for what was asked for, stderr for people.  Exit codes: --help of `cropring serve`.
  */
@@ -15,6 +15,7 @@
 #include "loader/options.h"
 #include "loader/run/printable.h"
 #include "loader/run/serve.h"
+#include "loader/shell/crop_command.h"
 #include "shmring/shmring.h"
 
 static const char overview[] =
@@ -24,11 +25,13 @@ static const char overview[] =
 	"\n"
 	"Commands:\n"
 	"  serve SOURCE     run the loader in the foreground: images of the folder SOURCE to a ring of batches\n"
+	"  crop PATHS...    cut a window out of each image: to a contact sheet (PNG) or a NumPy array\n"
 	"  list             show the rings that run now\n"
 	"  flags            print the flags of serve as a table for docs (--markdown) or programs (--json)\n"
 	"\n"
 	"Examples:\n"
 	"  cropring serve photos/train --ring train --epochs 90\n"
+	"  cropring crop photos/*.jpg --scale 0.5 --x 0.25 --y 0.25 -o sheet.png\n"
 	"  cropring list\n"
 	"  python3 -c 'import cropring; print(next(iter(cropring.attach(\"train\"))).images.shape)'\n"
 	"\n"
@@ -214,6 +217,7 @@ int main(int argc, char **argv)
 		int (*run)(int argc, char **argv);
 	} commands[] = {
 		{"serve", "cropring serve", run_serve},
+		{"crop", "cropring crop", crop_command},
 		{"list", "cropring list", run_list},
 		{"flags", "cropring flags", run_flags},
 	};
@@ -243,6 +247,6 @@ int main(int argc, char **argv)
 		snprintf(sentence, sizeof sentence, "'%.100s' is a folder, not a command; did you mean: cropring serve %.100s",
 		         argv[1], argv[1]);
 	else
-		snprintf(sentence, sizeof sentence, "'%.100s' is not a command; there are serve, list and flags", argv[1]);
+		snprintf(sentence, sizeof sentence, "'%.100s' is not a command; there are serve, crop, list and flags", argv[1]);
 	return refuse_usage("", sentence);
 }

@@ -32,15 +32,15 @@ def eventually(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.005)
 
 
-def children() -> set[int]:
-    """Processes whose parent this one is, zombies included."""
+def children(parent: int | None = None) -> set[int]:
+    """Processes whose parent is this one, or the one that is named; zombies included."""
     found = set()
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = status.read_text().rpartition(")")[2].split()
         except OSError:  # it ended while we looked
             continue
-        if int(fields[1]) == os.getpid():
+        if int(fields[1]) == (parent or os.getpid()):
             found.add(int(status.parent.name))
     return found
 

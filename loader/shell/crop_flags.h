@@ -1,0 +1,41 @@
+/*
+ * crop_flags.h - the command line of `cropring crop`.
+ *
+ * Flags that `cropring serve` has too are read and explained by its table (options_table.h), and handed on to the worker as they are.
+ */
+#ifndef CROPRING_CROP_FLAGS_H
+#define CROPRING_CROP_FLAGS_H
+
+#include "base/err.h"
+#include "loader/options.h"
+
+enum { CROP_WORD_LIMIT = 16 }; /* flags that are handed on */
+
+/* One number for all paths, or one for each. */
+struct crop_shares {
+	float *value;
+	size_t count;
+};
+
+/* Strings point into argv. */
+struct crop_flags {
+	const char *output;
+	uint32_t columns; /* of the sheet; 0: as many as make it nearly square */
+	char **paths;     /* none: they come from standard input */
+	size_t path_count;
+	bool ends_in_nul; /* and not in a newline, on standard input */
+	struct crop_shares x, y, scale;
+	int verbosity;
+	uint32_t height_px, width_px, channels;
+	char *word[CROP_WORD_LIMIT]; /* "--NAME=VALUE" for the worker */
+	uint32_t word_count;
+};
+
+/* Prints what is wrong, or what --help asks for, and exits, as argp does.  -ENOMEM. */
+int crop_flags_parse(struct crop_flags *flags, int argc, char **argv);
+void crop_flags_close(struct crop_flags *flags);
+
+/* The number from 0 to 1 that `text` is; `origin` names who said it.  -EINVAL with a sentence. */
+int crop_flags_read_share(const char *origin, const char *text, float *share, struct err *err);
+
+#endif
