@@ -56,9 +56,10 @@ def from_samples(samples: Iterable[Mapping[str, object]], out: PathLike, *, imag
     Parameters
     ----------
     samples : iterable of dict
-        One for each sample: `path`, and if wanted `label` (a number, or a name: names become classes in sorted order), a box
-        (`x, y, width, height` in pixels) or a window (`x, y, scale` in [0, 1]), `offset` and `length` in bytes within the file,
-        `target` (the path of a second image), `weight`.  All have the same keys.  Taken one at a time, never kept.
+        One for each sample: `path`, and if wanted `label` (a number, or a name, or None for -1), a box (`x, y, width, height` in
+        pixels) or a window (`x, y, scale` in [0, 1]), `offset` and `length` in bytes within the file, `target` (the path of a second
+        image), `weight`.  All have the same keys.  Names become classes in sorted order, unless all of them are whole numbers,
+        which a Loader takes as they are.  Samples are taken one at a time and never kept.
     out : path
         The manifest, `.csv` or `.jsonl`.  It appears when it is complete, in place of an earlier one.
     images : path, optional
@@ -128,7 +129,8 @@ def write_rows(file: IO[str], samples: Iterable[Mapping[str, object]], out: Path
         if form == ".csv":
             rows.writerow(row)
         else:
-            file.write(json.dumps(dict(zip(keys, row)), ensure_ascii=False) + "\n")
+            line = {key: value for key, value in zip(keys, row) if value is not None}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
         count += 1
     if count == 0:
         raise ValueError(f"{os.fspath(out)}: there is no sample to write")
@@ -165,7 +167,7 @@ def _checks_of(keys: list[str], place: Callable[[str], str]) -> dict[str, Callab
         return check
 
     def label(value: object) -> object:
-        return value if isinstance(value, str) and value else _whole("label", value, None, "a name or a whole number")
+        return value if value is None or (isinstance(value, str) and value) else _whole("label", value, None, "a name, a whole number or None")
 
     def whole(key: str, least: int) -> Callable[[object], object]:
         return lambda value: _whole(key, value, least, f"a whole number from {least} on")

@@ -37,7 +37,7 @@ def from_parquet(
         `image` that is text as the path.
     labels : "names" or "ids"
         Whether numbers for which Hugging Face's metadata has names (ClassLabel) are written as names, which become classes in sorted
-        order, or as they are.
+        order, or as they are.  Rows without a label, or with Hugging Face's -1 for it, have none.
     images : path, optional
         The folder that relative paths begin at, by default the manifest's own.  Not for images that the file holds.
 
@@ -167,7 +167,9 @@ def _read(path: str, wanted: list[str]) -> Iterator[dict[str, Any]]:
                 yield from batch.to_pylist()
 
 
-def _name_of(names: list[str], label: object, where: str) -> str:
+def _name_of(names: list[str], label: object, where: str) -> str | None:
+    if label is None or label == -1:  # Hugging Face's "no label"
+        return None
     if not isinstance(label, int) or not 0 <= label < len(names):
         raise ValueError(f"{where}: label {label!r} is none of the {len(names)} that have names; labels='ids' takes numbers as they are")
     return names[label]

@@ -164,6 +164,14 @@ def test_every_column_is_written_in_its_order(tmp_path: Path) -> None:
     assert line == {"path": "a.jpg", "label": -1, "x": 1, "y": 0.25, "scale": 0.5, "offset": 3, "length": 5, "target": "m.png", "weight": 2}
 
 
+def test_a_sample_may_have_no_label(tmp_path: Path) -> None:
+    samples = [{"path": "a", "label": None}, {"path": "b", "label": "cat"}]
+    manifest.from_samples(samples, tmp_path / "s.csv")
+    manifest.from_samples(samples, tmp_path / "s.jsonl")
+    assert (tmp_path / "s.csv").read_text() == "path,label\na,\nb,cat\n"
+    assert (tmp_path / "s.jsonl").read_text() == '{"path": "a"}\n{"path": "b", "label": "cat"}\n'
+
+
 def test_a_manifest_of_a_million_samples_is_never_in_memory(tmp_path: Path) -> None:
     taken = 0
 
@@ -202,7 +210,7 @@ def test_paths_are_relative_below_the_manifest_and_absolute_elsewhere(tmp_path: 
     ("change", "text"),
     [
         ({"path": ""}, "'path' is ''"), ({"path": 3}, "'path' is 3"), ({"path": b"a"}, "'path' is b'a'"),
-        ({"label": ""}, "'label' is ''"), ({"label": 1.5}, "'label' is 1.5"), ({"label": None}, "'label' is None"), ({"label": True}, "'label' is True"),
+        ({"label": ""}, "'label' is ''"), ({"label": 1.5}, "'label' is 1.5"), ({"label": True}, "'label' is True"),
         ({"x": -1}, "'x' is -1; a whole number from 0 on"), ({"width": 0}, "'width' is 0; a whole number from 1 on"), ({"y": "3"}, "'y' is '3'"),
         ({"height": 2.0}, "'height' is 2.0"), ({"weight": -1}, "'weight' is -1"), ({"weight": float("nan")}, "'weight' is nan"), ({"weight": "1"}, "'weight'"),
         ({"length": 0}, "'length' is 0"), ({"offset": None}, "'offset' is None"), ({"target": None}, "'target' is None"),

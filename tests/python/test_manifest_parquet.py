@@ -94,6 +94,13 @@ def test_labels_of_hugging_face_may_stay_numbers(tmp_path: Path, photos: Path) -
     assert [row["label"] for row in rows(tmp_path / "t.csv")] == ["0", "1", "2", "0"]
 
 
+def test_rows_without_a_label_have_none(tmp_path: Path) -> None:
+    table = pa.table({"path": ["a", "b", "c"], "label": [0, -1, None]}).replace_schema_metadata(class_labels("cat"))
+    pq.write_table(table, tmp_path / "t.parquet")
+    manifest.from_parquet(tmp_path / "t.parquet", tmp_path / "t.csv")
+    assert [row["label"] for row in rows(tmp_path / "t.csv")] == ["cat", "", ""]
+
+
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """96 MB of images in row groups of 2 MB, in a process that may grow by 48 MB once everything is imported."""
     blob = bytes(64 << 10)
@@ -134,8 +141,8 @@ def test_what_cannot_be_right_is_named(tmp_path: Path) -> None:
     refused(pa.table({"image": [3]}), "row 0: 'image' holds no image but 3")
     refused(pa.table({"image": [b"a"]}), "`images` is for paths", images=tmp_path)
     refused(pa.table({"path": pa.array([], pa.string())}), "there is no sample to write")
-    labelled = pa.table({"path": ["a", "b"], "label": [0, -1]}).replace_schema_metadata(class_labels("cat"))
-    refused(labelled, "row 1: label -1 is none of the 1 that have names; labels='ids'")
+    labelled = pa.table({"path": ["a", "b"], "label": [0, 1]}).replace_schema_metadata(class_labels("cat"))
+    refused(labelled, "row 1: label 1 is none of the 1 that have names; labels='ids'")
     path.write_bytes(b"no parquet")
     with pytest.raises(ValueError, match=r"t\.parquet"):
         manifest.from_parquet(path, out)
