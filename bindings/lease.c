@@ -26,7 +26,7 @@ static const struct {
 	uint8_t bytes;
 } dtypes[] = {
 	[SHMRING_UINT8] = {'B', 1},   [SHMRING_INT32] = {'i', 4},   [SHMRING_INT64] = {'q', 8},
-	[SHMRING_FLOAT16] = {'e', 2}, [SHMRING_FLOAT32] = {'f', 4},
+	[SHMRING_FLOAT16] = {'e', 2}, [SHMRING_FLOAT32] = {'f', 4}, [SHMRING_UINT16] = {'H', 2},
 };
 
 static int check_lent(const struct lease *lease)

@@ -31,6 +31,8 @@ static const char *dtype_name(uint32_t dtype)
 		return "float16";
 	case SHMRING_FLOAT32:
 		return "float32";
+	case SHMRING_UINT16:
+		return "uint16";
 	default:
 		return "?";
 	}
@@ -64,6 +66,8 @@ static double element(const void *data, uint32_t dtype, uint64_t index)
 		return half_value(((const uint16_t *)data)[index]);
 	case SHMRING_FLOAT32:
 		return (double)((const float *)data)[index];
+	case SHMRING_UINT16:
+		return ((const uint16_t *)data)[index];
 	default:
 		return NAN;
 	}

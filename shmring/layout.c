@@ -50,6 +50,7 @@ static uint64_t dtype_bytes(uint32_t dtype)
 	case SHMRING_UINT8:
 		return 1;
 	case SHMRING_FLOAT16:
+	case SHMRING_UINT16:
 		return 2;
 	case SHMRING_INT32:
 	case SHMRING_FLOAT32:

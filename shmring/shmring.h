@@ -33,7 +33,14 @@ enum {
 	SHMRING_MAX_REQUEST_BYTES = 16 << 20,
 };
 
-enum shmring_dtype { SHMRING_UINT8 = 1, SHMRING_INT32 = 2, SHMRING_INT64 = 3, SHMRING_FLOAT16 = 4, SHMRING_FLOAT32 = 5 };
+enum shmring_dtype {
+	SHMRING_UINT8 = 1,
+	SHMRING_INT32 = 2,
+	SHMRING_INT64 = 3,
+	SHMRING_FLOAT16 = 4,
+	SHMRING_FLOAT32 = 5,
+	SHMRING_UINT16 = 6
+};
 
 /* One array of a slot.  shape[0] is the batch size. */
 struct shmring_field {

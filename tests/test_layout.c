@@ -92,15 +92,16 @@ static struct shmring_field field(const char *name, uint32_t dtype, uint32_t dim
 static void fields_are_aligned_and_do_not_overlap(void **state)
 {
 	struct shmring_field fields[] = {field("a", SHMRING_UINT8, 1, 7, 0), field("b", SHMRING_INT64, 2, 7, 5),
-	                                 field("c", SHMRING_FLOAT16, 1, 1, 0)};
+	                                 field("c", SHMRING_FLOAT16, 1, 1, 0), field("d", SHMRING_UINT16, 2, 7, 3)};
 	uint64_t stride, total;
 
 	(void)state;
-	assert_int_equal(layout_measure(fields, 3, 4, &stride, &total, NULL), 0);
+	assert_int_equal(layout_measure(fields, 4, 4, &stride, &total, NULL), 0);
 	assert_int_equal(fields[0].byte_count, 7);
 	assert_int_equal(fields[1].offset_bytes, 256);
 	assert_int_equal(fields[1].byte_count, 7 * 5 * 8);
 	assert_int_equal(fields[2].offset_bytes, 768);
+	assert_int_equal(fields[3].byte_count, 7 * 3 * 2);
 	assert_int_equal(stride, LAYOUT_PAGE_BYTES);
 	assert_int_equal(total, LAYOUT_SLOTS_OFFSET + 4 * LAYOUT_PAGE_BYTES);
 }

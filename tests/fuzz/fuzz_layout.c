@@ -66,11 +66,11 @@ static void repair(struct layout_header *header, uint64_t *actual_bytes, uint8_t
 
 static void check_field(const struct layout_header *header, const struct shmring_field *field, unsigned __int128 *end)
 {
-	static const uint8_t dtype_bytes[] = {0, 1, 4, 8, 2, 4};
+	static const uint8_t dtype_bytes[] = {0, 1, 4, 8, 2, 4, 2};
 	unsigned __int128 byte_count;
 
 	must(memchr(field->name, '\0', sizeof field->name) != NULL, "a field's name does not end");
-	must(field->dtype >= SHMRING_UINT8 && field->dtype <= SHMRING_FLOAT32, "dtype");
+	must(field->dtype >= SHMRING_UINT8 && field->dtype <= SHMRING_UINT16, "dtype");
 	must(field->dim_count >= 1 && field->dim_count <= SHMRING_MAX_DIMS, "dim_count");
 	byte_count = dtype_bytes[field->dtype];
 	for (uint32_t i = 0; i < field->dim_count; i++)
