@@ -9,16 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "loader/decode/decode.h"
-#include "loader/options.h"
-#include "loader/plan/crop.h"
+#include "loader/run/cut.h"
 
 /* What is the same for every row; made once, read by all threads. */
 struct render_spec {
 	struct crop_spec crop;
-	enum resample_filter filter;
-	enum fidelity fidelity;
-	enum orientation_rule orientation;
+	struct cut_rule cut;
 	struct converter converter;
 	size_t image_bytes; /* of one row of `images` */
 	uint64_t max_pixels;
