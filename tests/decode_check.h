@@ -226,7 +226,7 @@ static inline enum item_status decode(struct decoder *decoder, struct file file,
 
 static inline enum item_status decode_whole(struct decoder *decoder, struct file file, const struct image_info *info)
 {
-	struct decode_want want = {{0, 0, (int32_t)info->width_px, (int32_t)info->height_px}, 3, 8};
+	struct decode_want want = {{0, 0, (int32_t)info->width_px, (int32_t)info->height_px}, 3, 8, false};
 	struct pixels out;
 
 	return decode(decoder, file, info, &want, &out);
@@ -263,7 +263,7 @@ static inline void check_region(struct decoder *decoder, struct file file, const
 static inline void check_regions(struct decoder *decoder, struct file file, const struct image_info *info,
                                  const struct picture *full, uint32_t scale_eighths, int count)
 {
-	struct decode_want want = {{0, 0, (int32_t)full->width_px, (int32_t)full->height_px}, full->channels, scale_eighths};
+	struct decode_want want = {{0, 0, (int32_t)full->width_px, (int32_t)full->height_px}, full->channels, scale_eighths, false};
 
 	check_region(decoder, file, info, &want, full);
 	want.region = (struct box){(int32_t)full->width_px - 1, (int32_t)full->height_px - 1, 1, 1};

@@ -133,7 +133,7 @@ static void only_the_rows_of_the_region_need_be_there(void **state)
 		struct file file =
 			bmp_encode(&(struct bmp_recipe){.header_bytes = 40, .bits = 24, .top_row_first = top_row_first}, 30, 20, &rgb);
 		struct image_info info = probe_ok(decoder, file);
-		struct decode_want want = {{0, top_row_first ? 0 : 10, 30, 10}, 3, 8};
+		struct decode_want want = {{0, top_row_first ? 0 : 10, 30, 10}, 3, 8, false};
 		struct file half = file_copy(file.bytes, file.byte_count - 92 * 10 - 2); /* ten rows and the eleventh's padding */
 
 		check_region(decoder, half, &info, &want, &rgb);
@@ -267,9 +267,9 @@ static void offsets_past_the_end_are_truncated(void **state)
 	bmp_write_number(file, 22, 0x80000000);
 	info = probe_ok(generous, file);
 	assert_int_equal(info.height_px, 0x80000000);
-	assert_int_equal(decode(generous, file, &info, &(struct decode_want){{0x7ffffffe, 0x7fffffff, 1, 1}, 3, 8}, &out),
+	assert_int_equal(decode(generous, file, &info, &(struct decode_want){{0x7ffffffe, 0x7fffffff, 1, 1}, 3, 8, false}, &out),
 	                 ITEM_TRUNCATED);
-	assert_int_equal(decode(generous, file, &info, &(struct decode_want){{0, 0, 1, 1}, 3, 8}, &out), ITEM_TRUNCATED);
+	assert_int_equal(decode(generous, file, &info, &(struct decode_want){{0, 0, 1, 1}, 3, 8, false}, &out), ITEM_TRUNCATED);
 	free(file.bytes);
 	free(rgb.data);
 	decoder_close(decoder);

@@ -39,7 +39,7 @@ struct answers {
 static void check_random_part(struct decoder *decoder, struct file file, const struct picture *expected, struct answers *answers)
 {
 	size_t head_bytes = check_below((uint32_t)file.byte_count + 1);
-	struct decode_want want = {random_box(expected->width_px, expected->height_px), expected->channels, 8};
+	struct decode_want want = {random_box(expected->width_px, expected->height_px), expected->channels, 8, false};
 	struct file head = file_copy(file.bytes, head_bytes);
 	struct file_bytes head_only = file_whole(head), bytes;
 	struct decode_limits limits = {.max_pixels = TEST_MAX_PIXELS};
@@ -115,7 +115,7 @@ static void rows_that_are_gray_already_are_not_copied(void **state)
 		struct picture rgb, luma;
 		struct file file = bmp_encode(&(struct bmp_recipe){.header_bytes = 40, .bits = 8, .top_row_first = top_row_first},
 		                              300, 100, &rgb);
-		struct decode_want want = {{70, !begins_in_head ? 30 : top_row_first ? 0 : 60, 100, 40}, 1, 8};
+		struct decode_want want = {{70, !begins_in_head ? 30 : top_row_first ? 0 : 60, 100, 40}, 1, 8, false};
 		const size_t head_bytes = 14 + 40 + 1024 + 100;
 		struct file_bytes bytes = file_bytes_whole(file.bytes, head_bytes);
 		struct image_info info;
@@ -152,7 +152,7 @@ static void all_is_read_of_what_has_no_rows_to_pick(void **state)
 	struct picture rgb;
 	struct file file = bmp_encode(&(struct bmp_recipe){.header_bytes = 40, .bits = 8}, 100, 100, &rgb);
 	struct decode_limits limits = {.max_pixels = TEST_MAX_PIXELS};
-	struct decode_want want = {{10, 10, 20, 20}, 3, 8};
+	struct decode_want want = {{10, 10, 20, 20}, 3, 8, false};
 	struct file_bytes head = file_bytes_whole(file.bytes, 2000), no_header = file_bytes_whole(file.bytes, 40),
 			  short_palette = file_bytes_whole(file.bytes, 14 + 40 + 1023);
 	struct image_info info;

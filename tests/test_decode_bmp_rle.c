@@ -129,7 +129,7 @@ static void check_file(struct decoder *decoder, struct file file, bool halves, u
 	luma = picture_make_luma(&rgb);
 	for (int i = 0; i < 8; i++) {
 		const struct picture *expected = check_random() & 1 ? &rgb : &luma;
-		struct decode_want want = {random_box(width_px, height_px), expected->channels, 8};
+		struct decode_want want = {random_box(width_px, height_px), expected->channels, 8, false};
 		uint32_t top = (uint32_t)want.region.y, end = top + (uint32_t)want.region.height;
 		uint64_t rows_needed = top_row_first ? end : height_px - top;
 		bool there = length >= rows_needed * width_px;
@@ -273,7 +273,7 @@ static void a_bomb_of_moves_costs_neither_memory_nor_time(void **state)
 	const uint32_t height_px = 255 * MOVES;
 	struct file file = begin_file(8, BMP_RECIPE_RLE8, 0x7fffffff, height_px + 1, false, palette);
 	struct image_info info = probe_ok(decoder, file);
-	struct decode_want want = {{0x7ffffffd, 0, 2, 1}, 3, 8};
+	struct decode_want want = {{0x7ffffffd, 0, 2, 1}, 3, 8, false};
 	struct pixels out;
 
 	(void)state;

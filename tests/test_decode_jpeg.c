@@ -75,7 +75,7 @@ static void rows_above_the_damage_are_still_read(void **state)
 	struct image_info info = probe_ok(decoder, file);
 	struct picture full = jpeg_reference(file, 3, 8);
 	struct file cut = file_copy(file.bytes, file.byte_count - 200);
-	struct decode_want want = {{10, 5, 100, 30}, 3, 8};
+	struct decode_want want = {{10, 5, 100, 30}, 3, 8, false};
 
 	(void)state;
 	check_region(decoder, cut, &info, &want, &full);
@@ -93,7 +93,7 @@ static void damage_above_the_region_is_found(void **state)
 	struct decoder *decoder = open_decoder();
 	struct file file = jpeg_encode(&baseline);
 	struct image_info info = probe_ok(decoder, file);
-	struct decode_want last_row = {{0, 119, 160, 1}, 3, 8}, first_row = {{0, 0, 160, 1}, 3, 8};
+	struct decode_want last_row = {{0, 119, 160, 1}, 3, 8, false}, first_row = {{0, 0, 160, 1}, 3, 8, false};
 	struct file cut = file_copy(file.bytes, file.byte_count - 800);
 	struct pixels out;
 
@@ -118,7 +118,7 @@ static void damage_anywhere_in_a_progressive_file_is_found(void **state)
 	struct decoder *decoder = open_decoder();
 	struct file file = jpeg_encode(&progressive);
 	struct image_info info = probe_ok(decoder, file);
-	struct decode_want first_row = {{0, 0, 160, 1}, 3, 8};
+	struct decode_want first_row = {{0, 0, 160, 1}, 3, 8, false};
 	struct pixels out;
 
 	(void)state;
@@ -166,7 +166,7 @@ static void what_lies_behind_a_gap_is_not_there(void **state)
 	struct file file = jpeg_encode(&baseline);
 	struct image_info info = probe_ok(decoder, file);
 	struct file_bytes bytes = file_whole(file);
-	struct decode_want first_row = {{0, 0, 160, 1}, 3, 8}, last_row = {{0, 119, 160, 1}, 3, 8};
+	struct decode_want first_row = {{0, 0, 160, 1}, 3, 8, false}, last_row = {{0, 119, 160, 1}, 3, 8, false};
 	struct pixels out;
 
 	(void)state;
@@ -307,12 +307,13 @@ static void a_file_that_changed_since_the_probe_is_corrupt(void **state)
 static void regions_outside_of_the_picture_are_refused(void **state)
 {
 	static const struct decode_want wants[] = {
-		{{0, 0, 161, 120}, 3, 8}, {{0, 0, 160, 121}, 3, 8},
-		{{160, 0, 1, 1}, 3, 8},   {{-1, 0, 10, 10}, 3, 8},
-		{{0, -1, 10, 10}, 3, 8},  {{0, 0, 0, 10}, 3, 8},
-		{{0, 0, 10, -10}, 3, 8},  {{INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX}, 3, 8},
-		{{0, 0, 81, 60}, 3, 4},   {{0, 0, 10, 10}, 2, 8},
-		{{0, 0, 10, 10}, 3, 0},   {{0, 0, 10, 10}, 3, 9},
+		{{0, 0, 161, 120}, 3, 8, false}, {{0, 0, 160, 121}, 3, 8, false},
+		{{160, 0, 1, 1}, 3, 8, false},   {{-1, 0, 10, 10}, 3, 8, false},
+		{{0, -1, 10, 10}, 3, 8, false},  {{0, 0, 0, 10}, 3, 8, false},
+		{{0, 0, 10, -10}, 3, 8, false},  {{INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX}, 3, 8, false},
+		{{0, 0, 81, 60}, 3, 4, false},   {{0, 0, 10, 10}, 2, 8, false},
+		{{0, 0, 10, 10}, 3, 0, false},   {{0, 0, 10, 10}, 3, 9, false},
+		{{0, 0, 10, 10}, 1, 8, true},
 	};
 	struct decoder *decoder = open_decoder();
 	struct file file = jpeg_encode(&baseline);

@@ -7,7 +7,7 @@ static const struct jpeg_recipe baseline = {.width_px = 160, .height_px = 120, .
 static const struct jpeg_recipe progressive = {
 	.width_px = 160, .height_px = 120, .stored = JCS_YCbCr, .scans = JPEG_SCANS_PROGRESSIVE};
 
-static const struct decode_want corner = {{0, 0, 9, 9}, 3, 8};
+static const struct decode_want corner = {{0, 0, 9, 9}, 3, 8, false};
 
 static struct decoder *open_generous(uint32_t timeout_ms)
 {

@@ -115,7 +115,7 @@ static void check_picture(struct decoder *decoder, const struct jpeg_recipe *rec
 		assert_int_equal(full.height_px, decode_scaled_px(info.height_px, eighths));
 		check_regions(decoder, file, &info, &full, eighths, 2);
 		for (int i = 0; i < 10; i++) {
-			struct decode_want want = {hard_box(full.width_px, full.height_px), channels, eighths};
+			struct decode_want want = {hard_box(full.width_px, full.height_px), channels, eighths, false};
 
 			check_region(decoder, file, &info, &want, &full);
 		}

@@ -273,7 +273,7 @@ static void rows_above_the_damage_are_still_read(void **state)
 	struct picture expected;
 	struct file file = encode(&plain, &expected);
 	struct image_info info = probe_ok(decoder, file);
-	struct decode_want want = {{7, 3, 40, 20}, 3, 8};
+	struct decode_want want = {{7, 3, 40, 20}, 3, 8, false};
 
 	(void)state;
 	file.byte_count -= 1500;
@@ -396,7 +396,7 @@ static void a_png_has_no_reduced_size(void **state)
 	struct pixels out;
 
 	(void)state;
-	assert_int_equal(decode(decoder, file, &info, &(struct decode_want){{0, 0, 8, 8}, 3, 4}, &out), ITEM_UNSUPPORTED);
+	assert_int_equal(decode(decoder, file, &info, &(struct decode_want){{0, 0, 8, 8}, 3, 4, false}, &out), ITEM_UNSUPPORTED);
 	free(file.bytes);
 	decoder_close(decoder);
 }

@@ -21,7 +21,7 @@ static void check_bands(const char *what, struct file file, uint32_t scale_eight
 	struct file_bytes bytes = file_whole(file);
 
 	for (uint32_t channels = 1; channels <= 3; channels += 2) {
-		struct decode_want want = {{5, 3, (int32_t)width_px - 12, (int32_t)height_px - 8}, channels, scale_eighths};
+		struct decode_want want = {{5, 3, (int32_t)width_px - 12, (int32_t)height_px - 8}, channels, scale_eighths, false};
 		struct kept kept;
 
 		kept_open(&kept, &want);
@@ -173,7 +173,7 @@ static void what_the_sink_keeps_counts(void **state)
 	struct jpeg_recipe progressive = {
 		.width_px = WIDTH_PX, .height_px = HEIGHT_PX, .stored = JCS_YCbCr, .scans = JPEG_SCANS_PROGRESSIVE};
 	struct file files[] = {write_png(8, PNG_INTERLACE_ADAM7), write_runs(), jpeg_encode(&progressive)};
-	struct decode_want want = {{0, 0, WIDTH_PX, HEIGHT_PX}, 3, 8};
+	struct decode_want want = {{0, 0, WIDTH_PX, HEIGHT_PX}, 3, 8, false};
 	struct decoder *decoder = open_decoder();
 
 	(void)state;

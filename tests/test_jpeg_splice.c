@@ -108,7 +108,7 @@ static int check_file(struct rig *rig, struct file file, uint32_t eighths, int r
 
 		rig->id++;
 		for (int i = 0; i < region_count; i++) {
-			struct decode_want want = {random_region(full.width_px, full.height_px), channels, eighths};
+			struct decode_want want = {random_region(full.width_px, full.height_px), channels, eighths, false};
 			struct file_bytes bytes = numbered(rig, file);
 			struct jpeg_splice splice;
 			struct pixels out;
@@ -254,7 +254,7 @@ static int check_same(struct rig *rig, struct file file, const struct image_info
 	int spliced_count = 0;
 
 	for (uint32_t channels = 1; channels <= 3; channels += 2) {
-		struct decode_want want = {region, channels, 8};
+		struct decode_want want = {region, channels, 8, false};
 		struct file_bytes bytes = numbered(rig, file);
 		struct pixels expected, out;
 		enum item_status status = decode_region(rig->plain, &bytes, info, &want, &expected);
@@ -369,7 +369,7 @@ static void an_index_that_lies_does_no_harm(void **state)
 		file.bytes[header.scan_at + at + 1] = (uint8_t)check_below(256);
 	}
 	for (int round = 0; round < 500; round++) {
-		const struct decode_want want = {random_region(600, 100), 3, 8};
+		const struct decode_want want = {random_region(600, 100), 3, 8, false};
 		struct file_bytes bytes = numbered(&rig, file);
 		struct jpeg_index *index = jpeg_index_make(&bytes, &header, header.mcu_rows, NULL);
 		struct jpeg_splice splice;
@@ -408,7 +408,7 @@ static void damage_before_the_region_is_not_looked_at_if_there_are_restart_marke
 	struct file file = jpeg_encode(&(struct jpeg_recipe){
 		.width_px = 320, .height_px = 320, .stored = JCS_YCbCr, .restart_mcus = 40, .across = 1, .down = 1});
 	struct image_info info = probe_ok(rig.plain, file);
-	struct decode_want below = {{40, 200, 50, 50}, 3, 8}, above = {{40, 0, 50, 50}, 3, 8};
+	struct decode_want below = {{40, 200, 50, 50}, 3, 8, false}, above = {{40, 0, 50, 50}, 3, 8, false};
 	struct picture full = jpeg_reference(file, 3, 8);
 	struct file_bytes bytes = file_whole(file);
 	struct pixels out;
@@ -434,12 +434,12 @@ static void restart_markers_that_are_missing_or_out_of_order_are_left_to_libjpeg
 	struct file file = jpeg_encode(&(struct jpeg_recipe){
 		.width_px = 320, .height_px = 160, .stored = JCS_YCbCr, .restart_mcus = 20, .across = 1, .down = 1});
 	struct image_info info = probe_ok(rig.plain, file);
-	struct decode_want want = {{0, 80, 8, 8}, 3, 8}; /* all columns of rows 9 to 11 but the first 20 of the last one */
+	struct decode_want want = {{0, 80, 8, 8}, 3, 8, false}; /* all columns of rows 9 to 11 but the first 20 of the last one */
 	size_t changed_count = 0;
 
 	(void)state;
 	assert_true(is_spliced(&rig, file, &info, &want));
-	assert_true(is_spliced(&rig, file, &info, &(struct decode_want){{312, 152, 8, 8}, 3, 8})); /* the last MCU */
+	assert_true(is_spliced(&rig, file, &info, &(struct decode_want){{312, 152, 8, 8}, 3, 8, false})); /* the last MCU */
 	for (size_t at = 0; at + 1 < file.byte_count; at++) {
 		uint8_t marker = file.bytes[at + 1];
 
@@ -474,11 +474,11 @@ static void little_gain_is_no_reason_to_splice(void **state)
 	(void)state;
 	jpeg_index_store_close(rig.store);
 	rig.workspace.jpeg_indexes = rig.store = jpeg_index_store_open(1 << 20, file.byte_count / 2);
-	assert_false(is_spliced(&rig, file, &info, &(struct decode_want){{10, 10, 50, 50}, 3, 8}));   /* near the top */
-	assert_false(is_spliced(&rig, file, &info, &(struct decode_want){{10, 10, 300, 380}, 3, 8})); /* nearly all */
-	assert_true(is_spliced(&rig, file, &info, &(struct decode_want){{10, 330, 50, 50}, 3, 8}));
+	assert_false(is_spliced(&rig, file, &info, &(struct decode_want){{10, 10, 50, 50}, 3, 8, false}));   /* near the top */
+	assert_false(is_spliced(&rig, file, &info, &(struct decode_want){{10, 10, 300, 380}, 3, 8, false})); /* nearly all */
+	assert_true(is_spliced(&rig, file, &info, &(struct decode_want){{10, 330, 50, 50}, 3, 8, false}));
 	rig.workspace.jpeg_indexes = NULL;
-	assert_false(is_spliced(&rig, file, &info, &(struct decode_want){{10, 330, 50, 50}, 3, 8}));
+	assert_false(is_spliced(&rig, file, &info, &(struct decode_want){{10, 330, 50, 50}, 3, 8, false}));
 	free(file.bytes);
 	decoder_close(rig.splicing);
 	rig.splicing = open_decoder();

@@ -102,7 +102,7 @@ static void check_recipe(struct paths *paths, const struct png_recipe *recipe, i
 	struct picture rgb;
 	struct file file = png_recipe_write(recipe, &rgb);
 	struct picture luma = picture_make_luma(&rgb);
-	struct decode_want want = {{0, 0, (int32_t)rgb.width_px, (int32_t)rgb.height_px}, 3, 8};
+	struct decode_want want = {{0, 0, (int32_t)rgb.width_px, (int32_t)rgb.height_px}, 3, 8, false};
 
 	for (int i = 0; i <= box_count; i++) {
 		want.channels = 3;
@@ -233,7 +233,7 @@ static enum item_status check_probe_verdict(struct paths *paths, struct file fil
 
 static struct decode_want want_whole(const struct image_info *info)
 {
-	return (struct decode_want){{0, 0, (int32_t)info->width_px, (int32_t)info->height_px}, 3, 8};
+	return (struct decode_want){{0, 0, (int32_t)info->width_px, (int32_t)info->height_px}, 3, 8, false};
 }
 
 static void a_cut_file_is_judged_as_by_libpng(void **state)
@@ -285,7 +285,7 @@ static void flipped_bits_are_judged_as_by_libpng(void **state)
 		struct picture rgb;
 		struct file file = png_recipe_write(&recipe, &rgb);
 		struct image_info info = probe(&paths->libpng, file);
-		struct decode_want want = {random_box(info.width_px, info.height_px), 3, 8};
+		struct decode_want want = {random_box(info.width_px, info.height_px), 3, 8, false};
 		if (check_below(3) == 0)
 			want = want_whole(&info);
 		file.bytes[8 + check_below((uint32_t)file.byte_count - 8)] ^= (uint8_t)(1u << check_below(8));
@@ -332,7 +332,7 @@ static enum item_status verdict_on_stream(struct paths *paths, struct file strea
 {
 	struct file file = wrap_stream(stream.bytes, stream.byte_count);
 	struct image_info info = probe(&paths->libpng, file);
-	struct decode_want want = {{10, 10, 50, row_count}, 1, 8};
+	struct decode_want want = {{10, 10, 50, row_count}, 1, 8, false};
 	enum item_status status = check_verdict(paths, file, &info, &want);
 
 	free(file.bytes);
@@ -400,7 +400,7 @@ static void flipped_bits_in_a_stream_are_judged_as_by_libpng(void **state)
 		struct file filtered = png_filter_rows(&recipe, samples.data), stream = png_compress(&recipe, filtered);
 		struct file file = wrap_stream(stream.bytes, stream.byte_count);
 		struct image_info info = probe(&paths->libpng, file);
-		struct decode_want want = {{10, 0, 50, 1 + (int32_t)check_below(64)}, 1, 8};
+		struct decode_want want = {{10, 0, 50, 1 + (int32_t)check_below(64)}, 1, 8, false};
 		uint8_t *begin = file.bytes + file.byte_count - 12 - 4 - stream.byte_count;
 
 		begin[check_below(check_below(8) ? 80 : (uint32_t)stream.byte_count)] ^= (uint8_t)(1u << check_below(8));
@@ -426,7 +426,7 @@ static void a_stream_of_empty_blocks_ends_in_time(void **state)
 	struct paths *paths = open_paths();
 	struct workspace *own = &paths->own[0];
 	struct file stream = {malloc(STREAM_BYTES), STREAM_BYTES};
-	struct decode_want want = {{0, 0, 100, 60}, 1, 8};
+	struct decode_want want = {{0, 0, 100, 60}, 1, 8, false};
 	struct kept out;
 
 	(void)state;
@@ -466,7 +466,7 @@ static void much_data_after_the_last_row_is_corrupt(void **state)
 		const uint8_t *kind = kinds[i / 2];
 		uint8_t ihdr[13] = {0, 0, 0, 8, 0, 0, 0, 8, kind[0], kind[1], 0, 0, kind[2]};
 		struct file raw = {calloc(1, ROWS_BYTES + surplus_bytes[i % 2]), ROWS_BYTES + surplus_bytes[i % 2]};
-		struct decode_want all = {{0, 0, 8, 8}, 3, 8}, last_row = {{3, 7, 2, 1}, 1, 8}, no_last_row = {{0, 0, 8, 7}, 3, 8};
+		struct decode_want all = {{0, 0, 8, 8}, 3, 8, false}, last_row = {{3, 7, 2, 1}, 1, 8, false}, no_last_row = {{0, 0, 8, 7}, 3, 8, false};
 		struct file file = {NULL, 0}, stream;
 		struct kept out, out_last, out_others;
 
@@ -513,7 +513,7 @@ static void palettes_of_odd_sizes_are_judged_as_by_libpng(void **state)
 	for (size_t i = 0; i < 6 * sizeof sizes / sizeof sizes[0]; i++) {
 		uint8_t ihdr[13] = {0, 0, 0, 8, 0, 0, 0, 8, 8, kinds[i % 3], 0, 0, 0};
 		struct file file = {NULL, 0};
-		struct decode_want want = {{0, 0, 8, 7}, 3, 8};
+		struct decode_want want = {{0, 0, 8, 7}, 3, 8, false};
 
 		file_append(&file, "\x89PNG\r\n\x1a\n", 8);
 		png_append_chunk(&file, "IHDR", ihdr, sizeof ihdr);
@@ -543,7 +543,7 @@ static void other_kinds_are_left_to_libpng(void **state)
 	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
 		uint8_t ihdr[13] = {0, 0, 0, 8, 0, 0, 0, 8, others[i][0], others[i][1], 0, 0, others[i][2]};
 		struct file file = {NULL, 0};
-		struct decode_want want = {{0, 0, 8, 4}, 3, 8};
+		struct decode_want want = {{0, 0, 8, 4}, 3, 8, false};
 		struct png_header header;
 		struct kept out;
 

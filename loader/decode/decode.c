@@ -93,7 +93,10 @@ static enum item_status check_want(struct workspace *workspace, const struct ima
 {
 	const struct box *region = &want->region;
 
-	if ((want->channels != 1 && want->channels != 3) || want->scale_eighths < 1 || want->scale_eighths > 8)
+	if (want->as_stored && (info->channels != 1 || want->channels != (info->sample_bits == 16 ? 2 : 1)))
+		return workspace_fail(workspace, ITEM_UNSUPPORTED, "%u channels of %u bits as values of %u bytes", info->channels,
+		                      info->sample_bits, want->channels);
+	if ((!want->as_stored && want->channels != 1 && want->channels != 3) || want->scale_eighths < 1 || want->scale_eighths > 8)
 		return workspace_fail(workspace, ITEM_UNSUPPORTED, "%u channels at %u/8 of the size", want->channels,
 		                      want->scale_eighths);
 	if (want->scale_eighths != 8 && info->format != IMAGE_JPEG)

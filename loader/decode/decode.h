@@ -28,12 +28,21 @@ struct image_info {
 	enum image_format format;
 	uint32_t width_px, height_px; /* as stored, before any EXIF rotation */
 	uint8_t orientation;          /* EXIF tag 0x0112: 1 to 8, 1 when absent or invalid (JPEG and PNG eXIf) */
+	uint8_t channels;             /* as stored, alpha included where it is told: 1 is gray or a palette */
+	uint8_t sample_bits;          /* of each channel as stored; 8 for colours of fewer bits */
 };
 
 struct decode_want {
 	struct box region;      /* in the pixels of the stored image, at scale_eighths of its size */
 	uint32_t channels;      /* 3: RGB, 1: luma (of a colour JPEG its luma plane; else Pillow's convert("L")) */
 	uint32_t scale_eighths; /* 8: full size; 1 to 7: DCT-domain reduction, JPEG only */
+
+	/*
+	 * The stored values and not the colours that they stand for, of pictures of one channel: palette indexes, and gray as Pillow's
+	 * modes "1" (0 and 1), "L" (of 2 and 4 bits: times 85 and 17) and "I;16" have it.  Then `channels` are the bytes of a value:
+	 * 2, in the machine's order, if sample_bits is 16, else 1.
+	 */
+	bool as_stored;
 };
 
 /*

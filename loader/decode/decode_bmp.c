@@ -29,13 +29,22 @@ static uint64_t row_at(const struct bmp_header *header, uint32_t y)
 	return header->pixels_at + bmp_header_stored_row(header, y) * header->stride_bytes;
 }
 
+static void describe(const struct bmp_header *header, struct image_info *info)
+{
+	bool is_colour = header->unpack.kind != UNPACK_INDEX;
+
+	info->width_px = header->width_px;
+	info->height_px = header->height_px;
+	info->channels = is_colour ? 3 : 1;
+	info->sample_bits = (uint8_t)(is_colour ? 8 : header->unpack.pixel_bits);
+}
+
 enum item_status decode_bmp_probe(struct workspace *workspace, const struct file_bytes *file, struct image_info *info)
 {
 	struct bmp_header header;
 	enum item_status status = bmp_header_parse(&header, file, workspace);
 
-	info->width_px = header.width_px;
-	info->height_px = header.height_px;
+	describe(&header, info);
 	return status;
 }
 
@@ -169,13 +178,19 @@ enum item_status decode_bmp_rows(struct workspace *workspace, const struct file_
 {
 	struct bmp_header header;
 	enum item_status status = bmp_header_parse(&header, file, workspace);
+	struct image_info now;
 
+	describe(&header, &now);
 	if (status == ITEM_OK)
-		status = workspace_check_same(workspace, info, header.width_px, header.height_px);
+		status = workspace_check_same(workspace, info, &now);
 	if (status != ITEM_OK)
 		return status;
-	if (header.unpack.kind == UNPACK_INDEX)
+	if (want->as_stored) {
+		header.unpack.kind = UNPACK_STORED;
+		header.unpack.factor = 1; /* Pillow takes a palette for gray when the index is the gray value */
+	} else if (header.unpack.kind == UNPACK_INDEX) {
 		bmp_header_read_palette(&header, file);
+	}
 	return bmp_header_has_runs(&header) ? read_runs(&header, workspace, file, want, sink)
 	                                    : read_rows(&header, workspace, file, want, sink);
 }

@@ -166,6 +166,14 @@ static void open_codec(struct decode_jpeg *jpeg)
 
 /* Bodies of attempt(): whatever is called from here may escape. */
 
+static void describe(const struct jpeg_decompress_struct *codec, struct image_info *info)
+{
+	info->width_px = codec->image_width;
+	info->height_px = codec->image_height;
+	info->channels = (uint8_t)codec->num_components;
+	info->sample_bits = 8;
+}
+
 static enum item_status probe(struct decode_jpeg *jpeg)
 {
 	struct jpeg_decompress_struct *codec = &jpeg->codec;
@@ -173,8 +181,7 @@ static enum item_status probe(struct decode_jpeg *jpeg)
 	open_codec(jpeg);
 	if (codec->num_components != 1 && codec->num_components != 3 && codec->num_components != 4)
 		return workspace_fail(jpeg->workspace, ITEM_UNSUPPORTED, "a JPEG of %d components", codec->num_components);
-	jpeg->found->width_px = codec->image_width;
-	jpeg->found->height_px = codec->image_height;
+	describe(codec, jpeg->found);
 	jpeg->found->orientation = jpeg->orientation;
 	return workspace_check_size(jpeg->workspace, codec->image_width, codec->image_height);
 }
@@ -277,12 +284,14 @@ static enum item_status read_region(struct decode_jpeg *jpeg)
 	struct jpeg_decompress_struct *codec = &jpeg->codec;
 	const struct decode_want *want = jpeg->want;
 	struct columns columns;
+	struct image_info now;
 	enum item_status status;
 	bool is_cmyk;
 
 	jpeg_limits_begin(&jpeg->limits, jpeg->workspace, jpeg->byte_count);
 	open_codec(jpeg);
-	status = workspace_check_same(jpeg->workspace, jpeg->probed, codec->image_width, codec->image_height);
+	describe(codec, &now);
+	status = workspace_check_same(jpeg->workspace, jpeg->probed, &now);
 	if (status != ITEM_OK)
 		return status;
 	is_cmyk = codec->num_components == 4;

@@ -13,14 +13,21 @@
 /* Rows are held in memory, up to 8 bytes a pixel, three of them by libpng: one of --max-pixels would cost gigabytes. */
 #define MAX_SIDE_PX 1000000u
 
+static void describe(const struct png_header *header, struct image_info *info)
+{
+	info->width_px = header->width_px;
+	info->height_px = header->height_px;
+	info->channels = (uint8_t)header->samples_per_px;
+	info->sample_bits = (uint8_t)header->sample_bits;
+}
+
 static enum item_status find_size(struct workspace *workspace, const struct file_bytes *file, struct image_info *info)
 {
 	struct png_header header;
 
 	if (!png_chunks_header(file->data, file->byte_count, &header))
 		return png_fallback_probe(workspace, file, info);
-	info->width_px = header.width_px;
-	info->height_px = header.height_px;
+	describe(&header, info);
 	return ITEM_OK;
 }
 
@@ -41,13 +48,16 @@ enum item_status decode_png_rows(struct workspace *workspace, const struct file_
                                  const struct decode_want *want, const struct decode_sink *sink)
 {
 	struct png_header header;
+	struct image_info now;
 
 	workspace->deadline_ns = 0;
 	if (workspace->timeout_ms != 0)
 		workspace->deadline_ns = clock_thread_cpu_ns() + workspace->timeout_ms * UINT64_C(1000000);
 	if (png_chunks_header(file->data, file->byte_count, &header)) {
-		enum item_status status = workspace_check_same(workspace, info, header.width_px, header.height_px);
+		enum item_status status;
 
+		describe(&header, &now);
+		status = workspace_check_same(workspace, info, &now);
 		if (status != ITEM_OK)
 			return status;
 		if (png_own_rows(workspace, file, &header, want, sink))

@@ -122,11 +122,18 @@ static void open_codec(struct png_fallback *png, uint32_t max_width_px, uint32_t
 
 /* Bodies of attempt(): whatever is called from here may escape. */
 
+static void describe(const struct png_fallback *png, struct image_info *info)
+{
+	info->width_px = png_get_image_width(png->codec, png->header);
+	info->height_px = png_get_image_height(png->codec, png->header);
+	info->channels = png_get_channels(png->codec, png->header);
+	info->sample_bits = png_get_bit_depth(png->codec, png->header);
+}
+
 static enum item_status probe(struct png_fallback *png)
 {
 	open_codec(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
-	png->found->width_px = png_get_image_width(png->codec, png->header);
-	png->found->height_px = png_get_image_height(png->codec, png->header);
+	describe(png, png->found);
 	return ITEM_OK;
 }
 
@@ -158,7 +165,10 @@ static void describe_pixels(const struct png_fallback *png, struct unpack *unpac
 	unsigned color_type = png_get_color_type(png->codec, png->header);
 
 	unpack->pixel_bits = sample_bits * png_get_channels(png->codec, png->header);
-	if (color_type & PNG_COLOR_MASK_PALETTE) {
+	if (png->want->as_stored) {
+		unpack->kind = UNPACK_STORED;
+		unpack->factor = unpack_gray_factor(sample_bits, color_type & PNG_COLOR_MASK_PALETTE);
+	} else if (color_type & PNG_COLOR_MASK_PALETTE) {
 		unpack->kind = UNPACK_INDEX;
 		describe_palette(png, unpack);
 	} else if (sample_bits < 8) {
@@ -226,10 +236,11 @@ static enum item_status read_region(struct png_fallback *png)
 {
 	struct unpack unpack = {0};
 	enum item_status status;
+	struct image_info now;
 
 	open_codec(png, png->probed->width_px, png->probed->height_px);
-	status = workspace_check_same(png->workspace, png->probed, png_get_image_width(png->codec, png->header),
-	                              png_get_image_height(png->codec, png->header));
+	describe(png, &now);
+	status = workspace_check_same(png->workspace, png->probed, &now);
 	if (status != ITEM_OK)
 		return status;
 	describe_pixels(png, &unpack);

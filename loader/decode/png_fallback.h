@@ -9,7 +9,7 @@
 
 #include "loader/decode/workspace.h"
 
-/* Sets the size alone, of any width and height. */
+/* Sets all but the orientation; any width and height. */
 enum item_status png_fallback_probe(struct workspace *workspace, const struct file_bytes *file, struct image_info *info);
 
 /* As decode_rows(). */

@@ -55,9 +55,14 @@ static void leave_out_rows(struct png_rows *rows, uint32_t wanted)
 	}
 }
 
-static void describe_pixels(const struct png_header *header, struct unpack *unpack)
+static void describe_pixels(const struct png_header *header, bool as_stored, struct unpack *unpack)
 {
 	unpack->pixel_bits = 8 * header->samples_per_px;
+	if (as_stored) {
+		unpack->kind = UNPACK_STORED;
+		unpack->factor = 1;
+		return;
+	}
 	unpack->kind = header->color == PNG_PALETTE ? UNPACK_INDEX : UNPACK_BYTES;
 	if (header->color == PNG_PALETTE)
 		memcpy(unpack->palette, header->palette, (size_t)3 * header->palette_count);
@@ -98,7 +103,7 @@ static bool read_rows(struct workspace *workspace, struct png_inflate *inflate, 
 	size_t piece_bytes = 2 * PNG_UNFILTER_MARGIN_BYTES + (piece_rows + 1) * row_bytes;
 	struct unpack unpack = {0};
 
-	describe_pixels(header, &unpack);
+	describe_pixels(header, want->as_stored, &unpack);
 	if (workspace_reserve(workspace, &workspace->rows, 1, piece_bytes) != ITEM_OK)
 		return false;
 	if (!unpack_is_copy(&unpack, want->channels) &&

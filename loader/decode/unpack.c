@@ -1,4 +1,4 @@
-/* Stage 3 of 5, decode: a raw row of a PNG or BMP in, RGB or luma of some of its columns out.  Any thread. */
+/* Stage 3 of 5, decode: a raw row of a PNG or BMP in, RGB, luma or values of some columns out.  Any thread. */
 #include <string.h>
 #if defined(__SSSE3__)
 #include <tmmintrin.h>
@@ -144,8 +144,29 @@ static void unpack_bytes(const struct unpack *unpack, const uint8_t *in, uint32_
 		out = put((struct rgb){in[unpack->red_at], in[unpack->green_at], in[unpack->blue_at]}, channels, out);
 }
 
+static void unpack_stored(const struct unpack *unpack, const uint8_t *row, uint32_t x, uint32_t width_px, uint8_t *out)
+{
+	unsigned mask = (1u << unpack->pixel_bits) - 1;
+
+	if (unpack->pixel_bits == 16) {
+		for (const uint8_t *in = row + (size_t)x * 2; width_px > 0; width_px--, in += 2, out += 2) {
+			uint16_t value = (uint16_t)(in[0] << 8 | in[1]);
+
+			memcpy(out, &value, sizeof value);
+		}
+		return;
+	}
+	for (uint32_t i = 0; i < width_px; i++) {
+		size_t bit = ((size_t)x + i) * unpack->pixel_bits;
+
+		out[i] = (uint8_t)((row[bit / 8] >> (8 - unpack->pixel_bits - bit % 8) & mask) * unpack->factor);
+	}
+}
+
 bool unpack_is_copy(const struct unpack *unpack, uint32_t channels)
 {
+	if (unpack->kind == UNPACK_STORED)
+		return unpack->pixel_bits == 8;
 	return unpack->kind == UNPACK_BYTES && unpack->pixel_bits == 8 * channels && unpack->red_at == 0 &&
 	       (channels == 1 || (unpack->green_at == 1 && unpack->blue_at == 2));
 }
@@ -160,6 +181,12 @@ void unpack_row(const struct unpack *unpack, const uint8_t *row, uint32_t x, uin
 			look_up_rgb(unpack, in, width_px, out);
 		else
 			unpack_indices(unpack, row, x, width_px, channels, out);
+		break;
+	case UNPACK_STORED:
+		if (unpack->pixel_bits == 8)
+			memcpy(out, in, width_px);
+		else
+			unpack_stored(unpack, row, x, width_px, out);
 		break;
 	case UNPACK_BYTES:
 		if (unpack_is_copy(unpack, channels))

@@ -32,10 +32,10 @@ struct workspace {
 	uint64_t deadline_ns; /* PNG: the thread's CPU time at which its region is given up; 0: none */
 	enum simd_level simd;
 	struct jpeg_index_store *jpeg_indexes; /* NULL: none */
-	struct scratch band;    /* the rows that are handed out */
-	struct scratch inflate; /* PNG: igzip's state */
-	struct scratch rows;    /* rows as the codec gives them, before the region's columns are taken out */
-	struct scratch splice;  /* JPEG: a file made of parts of the file */
+	struct scratch band;                   /* the rows that are handed out */
+	struct scratch inflate;                /* PNG: igzip's state */
+	struct scratch rows;                   /* rows as the codec gives them, before the region's columns are taken out */
+	struct scratch splice;                 /* JPEG: a file made of parts of the file */
 	char reason[256];
 };
 
@@ -63,12 +63,15 @@ static inline enum item_status workspace_check_size(struct workspace *workspace,
 }
 
 /* A region decode trusts the probe's limits, so the header must still say what it said then. */
-static inline enum item_status workspace_check_same(struct workspace *workspace, const struct image_info *info, uint32_t width_px,
-                                                    uint32_t height_px)
+static inline enum item_status workspace_check_same(struct workspace *workspace, const struct image_info *info,
+                                                    const struct image_info *now)
 {
-	if (width_px != info->width_px || height_px != info->height_px)
-		return workspace_fail(workspace, ITEM_CORRUPT, "%ux%u pixels, but %ux%u when it was probed", width_px, height_px,
-		                      info->width_px, info->height_px);
+	if (now->width_px != info->width_px || now->height_px != info->height_px)
+		return workspace_fail(workspace, ITEM_CORRUPT, "%ux%u pixels, but %ux%u when it was probed", now->width_px,
+		                      now->height_px, info->width_px, info->height_px);
+	if (now->channels != info->channels || now->sample_bits != info->sample_bits)
+		return workspace_fail(workspace, ITEM_CORRUPT, "%u channels of %u bits, but %u of %u when it was probed",
+		                      now->channels, now->sample_bits, info->channels, info->sample_bits);
 	return ITEM_OK;
 }
 

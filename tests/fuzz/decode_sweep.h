@@ -73,7 +73,10 @@ static inline struct decode_want sweep_want(const struct image_info *info, const
 {
 	struct decode_want want = {.channels = choice->bits & 1 ? 1 : 3, .scale_eighths = 8};
 
-	if (info->format == IMAGE_JPEG && choice->bits & 2)
+	want.as_stored = info->channels == 1 && choice->bits & 0x20;
+	if (want.as_stored)
+		want.channels = info->sample_bits == 16 ? 2 : 1;
+	else if (info->format == IMAGE_JPEG && choice->bits & 2)
 		want.scale_eighths = 1 + (uint32_t)(choice->bits >> 2 & 7);
 	sweep_choose_axis(decode_scaled_px(info->width_px, want.scale_eighths), limits->max_region_px, choice->x, choice->width,
 	                  &want.region.x, &want.region.width);
