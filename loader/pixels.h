@@ -10,7 +10,10 @@ struct box {
 	int32_t x, y, width, height;
 };
 
-/* Rows of interleaved 8-bit samples, top row first: 1 channel = luma, 3 = RGB.  Whoever made it owns `data`. */
+/*
+ * Rows of interleaved 8-bit samples, top row first: 1 channel = luma, 3 = RGB; 2 = one value of 16 bits in the machine's order, of a
+ * target.  Whoever made it owns `data`.
+ */
 struct pixels {
 	uint8_t *data;
 	size_t stride_bytes;

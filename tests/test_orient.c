@@ -102,7 +102,7 @@ static void each_pixel_goes_where_the_standard_puts_its_row_and_column(void **st
 	(void)state;
 	for (unsigned orientation = 0; orientation <= 9; orientation++)
 		for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-			for (uint32_t channels = 1; channels <= 3; channels += 2)
+			for (uint32_t channels = 1; channels <= 3; channels++)
 				check_turned((uint8_t)orientation, sizes[i][0], sizes[i][1], channels);
 }
 

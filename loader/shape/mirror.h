@@ -1,4 +1,4 @@
-/* mirror.h - a row of 8-bit pixels from right to left; shared by orient.c and resample.c. */
+/* mirror.h - a row of pixels from right to left; shared by orient.c and resample.c. */
 #ifndef CROPRING_MIRROR_H
 #define CROPRING_MIRROR_H
 
@@ -8,7 +8,7 @@
 
 typedef uint8_t mirror_bytes __attribute__((vector_size(16)));
 
-/* `in` and `out` hold width_px pixels of 1 or 3 bytes each, and must not overlap. */
+/* `in` and `out` hold width_px pixels of 1, 2 or 3 bytes each, and must not overlap. */
 static inline void mirror_row(const uint8_t *restrict in, size_t width_px, size_t channels, uint8_t *restrict out)
 {
 	const uint8_t *from = in + width_px * channels;
@@ -21,7 +21,7 @@ static inline void mirror_row(const uint8_t *restrict in, size_t width_px, size_
 			bytes = __builtin_shufflevector(bytes, bytes, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
 			memcpy(out, &bytes, 16);
 		}
-	} else {
+	} else if (channels == 3) {
 		/* Five pixels at a time; the 16th byte belongs to a pixel that is still to come, and is written again then. */
 		for (; width_px >= 6; width_px -= 5, out += 15) {
 			from -= 15;

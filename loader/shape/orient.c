@@ -117,7 +117,7 @@ static void copy_tile(const struct walk *walk, uint32_t x0, uint32_t x1, uint32_
 {
 	for (uint32_t y = y0; y < y1; y = tile_end(y, y1, SQUARE_PX)) {
 		for (uint32_t x = x0; x < x1; x = tile_end(x, x1, SQUARE_PX)) {
-			if (x1 - x >= SQUARE_PX && y1 - y >= SQUARE_PX)
+			if (x1 - x >= SQUARE_PX && y1 - y >= SQUARE_PX && out->channels != 2) /* of 16-bit values: they are rare */
 				copy_square(walk, x, y, out);
 			else
 				copy_pixels(walk, x, tile_end(x, x1, SQUARE_PX), y, tile_end(y, y1, SQUARE_PX), out);
@@ -162,7 +162,7 @@ void orient_pixels(uint8_t orientation, const struct pixels *stored, struct pixe
 {
 	struct turn turn = turn_of(orientation);
 
-	assert(stored->channels == out->channels && (stored->channels == 1 || stored->channels == 3));
+	assert(stored->channels == out->channels && stored->channels >= 1 && stored->channels <= 3);
 	assert(out->width_px == (turn.swap_axes ? stored->height_px : stored->width_px));
 	assert(out->height_px == (turn.swap_axes ? stored->width_px : stored->height_px));
 	if (turn.swap_axes)

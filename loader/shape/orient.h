@@ -23,7 +23,7 @@ struct box orient_box_to_stored(uint8_t orientation, struct box upright, uint32_
 /* The other way round: a box of the stored picture in the coordinates of the upright one, whose size is given. */
 struct box orient_box_to_upright(uint8_t orientation, struct box stored, uint32_t upright_width_px, uint32_t upright_height_px);
 
-/* Turns `stored` upright into `out->data` (out has the swapped size for 5 to 8; its memory is the caller's). */
+/* Of 1 to 3 channels.  Turns `stored` upright into `out->data` (out has the swapped size for 5 to 8; its memory is the caller's). */
 void orient_pixels(uint8_t orientation, const struct pixels *stored, struct pixels *out);
 
 #endif

@@ -106,6 +106,11 @@ static void pick_columns(const struct resampler *resampler, const uint8_t *row, 
 			out[x] = row[column->first];
 		return;
 	}
+	if (resampler->channels == 2) {
+		for (uint32_t x = 0; x < width_px; x++, column += step)
+			memcpy(out + (size_t)x * 2, row + (size_t)column->first * 2, 2);
+		return;
+	}
 	for (uint32_t x = 0; x < width_px; x++, column += step) {
 		/* four bytes are quicker than three, but for the last pixel of either row */
 		bool room = x + 1 < width_px && column->first + 1 < in_width_px;
@@ -350,7 +355,7 @@ static int choose_take(struct resampler *resampler)
 int resampler_begin(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x,
                     const struct resample_axis *y, uint32_t channels, bool mirrored, uint8_t *out, size_t out_stride_bytes)
 {
-	assert(channels == 1 || channels == 3);
+	assert(channels == 1 || channels == 3 || (channels == 2 && filter == RESAMPLE_NEAREST));
 	if (resampler->carry.capacity_bytes > CARRY_KEPT_BYTES)
 		scratch_free(&resampler->carry);
 	if (find_plans(resampler, filter, x, y, channels))
