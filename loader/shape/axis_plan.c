@@ -70,7 +70,7 @@ static const struct {
 } filters[] = {
 	[RESAMPLE_BOX] = {box_value, 0.5},         [RESAMPLE_BILINEAR] = {bilinear_value, 1.0},
 	[RESAMPLE_HAMMING] = {hamming_value, 1.0}, [RESAMPLE_BICUBIC] = {bicubic_value, 2.0},
-	[RESAMPLE_LANCZOS] = {lanczos_value, 3.0},
+	[RESAMPLE_LANCZOS] = {lanczos_value, 3.0}, [RESAMPLE_NEAREST_16] = {NULL, 0.0},
 };
 
 static inline double lesser(double a, double b)
@@ -144,6 +144,9 @@ void axis_plan_extent(enum resample_filter filter, const struct resample_axis *a
 
 		*begin = pixel_at(position, axis->in_px);
 		*end = pixel_at(advance(position, geometry.scale, axis->out_px - 1), axis->in_px) + 1;
+	} else if (filter == RESAMPLE_NEAREST_16) {
+		*begin = pixel_at(centre_of(&geometry, axis->first), axis->in_px);
+		*end = pixel_at(centre_of(&geometry, axis->first + axis->out_px - 1), axis->in_px) + 1;
 	} else {
 		struct axis_span span = span_of(&geometry, axis->in_px, axis->first + axis->out_px - 1);
 
@@ -158,6 +161,13 @@ static void plan_nearest(struct axis_plan *plan, const struct geometry *geometry
 
 	for (uint32_t i = 0; i < plan->axis.out_px; i++, position += geometry->scale)
 		plan->spans[i] = (struct axis_span){.first = pixel_at(position, plan->axis.in_px) - plan->begin, .count = 1};
+}
+
+static void plan_nearest_16(struct axis_plan *plan, const struct geometry *geometry)
+{
+	for (uint32_t i = 0; i < plan->axis.out_px; i++)
+		plan->spans[i] = (struct axis_span){
+			.first = pixel_at(centre_of(geometry, plan->axis.first + i), plan->axis.in_px) - plan->begin, .count = 1};
 }
 
 /* The taps of one output and their sum, which is added up in their order.  A last value beyond an odd count is of no account. */
@@ -264,6 +274,8 @@ int axis_plan_make(struct axis_plan *plan, enum resample_filter filter, const st
 	plan->spans = plan->spans_memory.data;
 	if (filter == RESAMPLE_NEAREST)
 		plan_nearest(plan, &geometry);
+	else if (filter == RESAMPLE_NEAREST_16)
+		plan_nearest_16(plan, &geometry);
 	else if (!plan->is_shift && plan_weighted(plan, &geometry))
 		return -ENOMEM;
 	plan->ready = true;

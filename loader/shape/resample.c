@@ -332,7 +332,7 @@ static int choose_take(struct resampler *resampler)
 		resampler->take = take_copied;
 		return 0;
 	}
-	if (x->filter == RESAMPLE_NEAREST) {
+	if (x->filter == RESAMPLE_NEAREST || x->filter == RESAMPLE_NEAREST_16) {
 		resampler->take = take_nearest;
 		return 0;
 	}
@@ -355,7 +355,7 @@ static int choose_take(struct resampler *resampler)
 int resampler_begin(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x,
                     const struct resample_axis *y, uint32_t channels, bool mirrored, uint8_t *out, size_t out_stride_bytes)
 {
-	assert(channels == 1 || channels == 3 || (channels == 2 && filter == RESAMPLE_NEAREST));
+	assert(filter == RESAMPLE_NEAREST_16 ? channels == 2 : channels == 1 || channels == 3);
 	if (resampler->carry.capacity_bytes > CARRY_KEPT_BYTES)
 		scratch_free(&resampler->carry);
 	if (find_plans(resampler, filter, x, y, channels))

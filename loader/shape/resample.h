@@ -16,7 +16,7 @@
 #include "base/simd.h"
 #include "loader/pixels.h"
 
-/* In the order of --resample. */
+/* In the order of --resample, but for the last. */
 enum resample_filter {
 	RESAMPLE_NEAREST,
 	RESAMPLE_BOX,
@@ -24,6 +24,7 @@ enum resample_filter {
 	RESAMPLE_HAMMING,
 	RESAMPLE_BICUBIC,
 	RESAMPLE_LANCZOS,
+	RESAMPLE_NEAREST_16, /* nearest of values of 16 bits: Pillow multiplies there where it adds up elsewhere, and ties may differ */
 };
 
 /*
@@ -49,8 +50,8 @@ void resampler_close(struct resampler *resampler);
 
 /*
  * A resize whose source comes in bands: what resampler_take() makes of them are y->out_px rows of x->out_px * channels bytes in
- * `out`, out_stride_bytes apart; mirrored: each row from right to left.  Spends all the memory that is needed.  1 or 3 channels;
- * RESAMPLE_NEAREST, which only moves values, also takes 2: values of 16 bits.
+ * `out`, out_stride_bytes apart; mirrored: each row from right to left.  Spends all the memory that is needed.  1 or 3 channels,
+ * and 2, which are one value of 16 bits, for RESAMPLE_NEAREST_16.
  * 0 or -ENOMEM, also when rows would have to be kept for more than 192 MB: nearly all of a huge picture, for a few output rows.
  */
 int resampler_begin(struct resampler *resampler, enum resample_filter filter, const struct resample_axis *x,
