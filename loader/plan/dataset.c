@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "loader/plan/source_kind.h"
 #include "loader/plan/source_manifest.h"
 #include "loader/plan/source_tar.h"
+#include "loader/plan/target_paths.h"
 
 struct dataset {
 	int root_fd, index_fd;
@@ -32,6 +34,10 @@ struct dataset {
 	struct link_targets link_targets;
 	struct index_view view;
 	struct index_cache_report cache_report;
+
+	int target_root_fd; /* of --targets; -1: where there are targets, their paths begin at the root */
+	char *target_root;
+	struct link_targets target_links;
 };
 
 /* ------------------------------------------------------------------ opening */
@@ -133,6 +139,34 @@ static bool is_root_of_all(int folder_fd)
 	       folder.st_ino == root.st_ino;
 }
 
+/* Changes the index for one that also has the targets of --targets. */
+static int add_targets(struct dataset *dataset, const char *folder, struct err *err)
+{
+	void *mapping = dataset->mapping;
+	size_t mapping_bytes = dataset->mapping_bytes;
+	int index_fd, rc;
+
+	dataset->target_root = strdup(folder);
+	if (!dataset->target_root)
+		return err_fail(err, -ENOMEM, "--targets %s: out of memory", folder);
+	dataset->target_root_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dataset->target_root_fd < 0)
+		return err_fail(err, -errno, "--targets %s: cannot open this folder: %s", folder, strerror(errno));
+	link_targets_open(&dataset->target_links, dataset->target_root_fd);
+	index_fd = target_paths_find(&dataset->view, dataset->target_root_fd, folder, &dataset->target_links, err);
+	if (index_fd < 0)
+		return index_fd;
+	rc = map_index(dataset, index_fd, folder, err);
+	if (rc < 0) {
+		close(index_fd);
+		return rc;
+	}
+	munmap(mapping, mapping_bytes);
+	close(dataset->index_fd);
+	dataset->index_fd = index_fd;
+	return 0;
+}
+
 int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct err *err)
 {
 	struct dataset *dataset = calloc(1, sizeof *dataset);
@@ -144,6 +178,7 @@ int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct e
 	*out = NULL;
 	if (!dataset)
 		return err_fail(err, -ENOMEM, "%s: out of memory", spec->source);
+	dataset->target_root_fd = -1;
 	rc = spec->unscanned ? 0 : source_kind_find(spec->source, &kind, &path, err);
 	source.path = path ? path : spec->source;
 	if (rc == 0)
@@ -158,6 +193,8 @@ int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct e
 	dataset->remark = source.remark;
 	index_build_close(source.build);
 	free(source.root);
+	if (rc == 0 && spec->targets)
+		rc = add_targets(dataset, spec->targets, err);
 	free(path);
 	if (rc < 0) {
 		dataset_close(dataset);
@@ -179,6 +216,10 @@ void dataset_close(struct dataset *dataset)
 		close(dataset->root_fd);
 	link_targets_close(&dataset->link_targets);
 	free(dataset->remark);
+	if (dataset->target_root_fd >= 0)
+		close(dataset->target_root_fd);
+	free(dataset->target_root);
+	link_targets_close(&dataset->target_links);
 	free(dataset);
 }
 
@@ -309,4 +350,24 @@ const char *dataset_cache_report(const struct dataset *dataset, bool *is_warning
 {
 	*is_warning = dataset->cache_report.is_warning;
 	return dataset->cache_report.text.text;
+}
+
+int dataset_target_root_fd(const struct dataset *dataset)
+{
+	return dataset->target_root_fd >= 0 ? dataset->target_root_fd : dataset->root_fd;
+}
+
+const char *dataset_target_root(const struct dataset *dataset)
+{
+	return dataset->target_root ? dataset->target_root : dataset_root(dataset);
+}
+
+const struct link_targets *dataset_target_links(const struct dataset *dataset)
+{
+	return dataset->target_root ? &dataset->target_links : NULL;
+}
+
+bool dataset_stays_beneath(const struct dataset *dataset)
+{
+	return dataset->link_targets.stay_beneath && (!dataset->target_root || dataset->target_links.stay_beneath);
 }

@@ -40,7 +40,7 @@ uint64_t dataset_sample_count(const struct dataset *dataset);
 
 /* Where an image or its target lies. */
 struct dataset_file {
-	const char *path;        /* relative to dataset_root_fd(); valid as long as the dataset */
+	const char *path;        /* relative to dataset_root_fd() or dataset_target_root_fd(); valid as long as the dataset */
 	uint64_t offset, length; /* within the file; both 0: the whole file */
 	uint64_t id;             /* the same for samples of the same file and place, hardly ever for others: see file_bytes.h */
 };
@@ -88,6 +88,14 @@ bool dataset_is_everything(const struct dataset *dataset);
 
 /* O_PATH descriptor of the root, for openat(); owned by the dataset. */
 int dataset_root_fd(const struct dataset *dataset);
+
+/* The same three for targets: the folder of --targets, or the root, for which there are no links of their own: NULL. */
+int dataset_target_root_fd(const struct dataset *dataset);
+const char *dataset_target_root(const struct dataset *dataset);
+const struct link_targets *dataset_target_links(const struct dataset *dataset);
+
+/* No image and no target is reached by a link that leaves its root: see link_targets.h. */
+bool dataset_stays_beneath(const struct dataset *dataset);
 
 /* Descriptor of the index, sealed against writing; owned by the dataset. */
 int dataset_index_fd(const struct dataset *dataset);

@@ -1,0 +1,20 @@
+/*
+ * target_paths.h - part of stage 1 of 5: an index and a folder of targets in, the same index with a target for each sample out.
+ *
+ * The target of a/b.jpg is a/b.png below the folder, or else a/b.bmp, or else a/b.jpg.
+ */
+#ifndef CROPRING_TARGET_PATHS_H
+#define CROPRING_TARGET_PATHS_H
+
+#include "base/err.h"
+#include "loader/plan/index_view.h"
+#include "loader/plan/link_targets.h"
+
+/*
+ * A sealed memfd, or a negative errno: -ENOENT names the first sample without a target and how many there are.  folder_fd (O_PATH is
+ * enough) is the folder, `folder` its name for messages, `links` open for it.  A system call or two for each sample.
+ */
+int target_paths_find(const struct index_view *view, int folder_fd, const char *folder, struct link_targets *links,
+                      struct err *err);
+
+#endif
