@@ -19,6 +19,7 @@
 
 enum fidelity { FIDELITY_EXACT, FIDELITY_FAST };             /* in the order of --fidelity */
 enum orientation_rule { ORIENTATION_RAW, ORIENTATION_EXIF }; /* in the order of --orientation */
+enum target_dtype { TARGET_UINT8, TARGET_UINT16 };           /* in the order of --target-dtype */
 enum on_error { ON_ERROR_SUBSTITUTE, ON_ERROR_ZERO, ON_ERROR_STOP };
 enum stalled_rule { STALLED_WAIT, STALLED_EXPEL }; /* in the order of --stalled-reader */
 enum requests { REQUESTS_NONE, REQUESTS_SAMPLES, REQUESTS_PATHS }; /* in the order of --requests */
@@ -52,6 +53,8 @@ struct options {
 	uint32_t channels;
 	enum convert_dtype dtype;
 	enum convert_layout layout;
+	const char *targets; /* a folder; NULL: none */
+	enum target_dtype target_dtype;
 	bool normalise; /* --mean or --std was given */
 	float mean[3], std[3];
 

@@ -73,6 +73,10 @@ FLAG(MEAN, "Output", 0, "mean", VECTOR, mean[0], "", BETWEEN("-1000000", "100000
      "subtracted from float pixels: one number, or one for each channel")
 FLAG(STD, "Output", 0, "std", VECTOR, std[0], "", BETWEEN("0.000001", "1000000"), "S[,S,S]",
      "what float pixels are then divided by: one number, or one for each channel")
+FLAG(TARGETS, "Output", 0, "targets", TEXT, targets, "", ANY, "DIR",
+     "also hand out a second picture of each sample, such as a segmentation mask: DIR/NAME.png for SOURCE/NAME.jpg, cut alike")
+FLAG(TARGET_DTYPE, "Output", 0, "target-dtype", CHOICE, target_dtype, "uint8", ONE_OF("uint8|uint16"), "TYPE",
+     "of batch.targets; gray of 16 bits needs uint16")
 
 FLAG(RING, "Ring", 0, "ring", RING_NAME, ring, "", ANY, "NAME",
      "name for readers to attach to, 1 to 31 of A-Z a-z 0-9 . _ -; without it, one is made up")

@@ -195,7 +195,7 @@ static void the_part_that_a_sample_needs_gives_the_row_of_the_whole_file(void **
 		options.seed = seed;
 		render_spec_init(&spec, &options);
 		ask = crop_usual_ask(&spec.crop, 0, 0);
-		if (!render_part(&spec, &ask, bytes, head_bytes, &part))
+		if (!render_part(&spec, RENDER_IMAGE, &ask, bytes, head_bytes, &part))
 			continue;
 		memcpy(read, bytes, head_bytes);
 		for (uint32_t i = 0; i < part.row_count; i++, byte_count += part.row_bytes) {

@@ -124,7 +124,8 @@ static void one_shard_is_a_source(void **state)
 	expect_sample(dataset, 0, "one.tar", 512, 5, 3);
 	expect_sample(dataset, 1, "one.tar", 2560, 5, -1);
 	assert_string_equal(dataset_root(dataset), ".");
-	assert_string_equal(dataset_name(dataset, 1, text, sizeof text), "one.tar at byte 2560");
+	dataset_image(dataset, 1, &file);
+	assert_string_equal(dataset_file_name(&file, text, sizeof text), "one.tar at byte 2560");
 	dataset_close(dataset);
 }
 

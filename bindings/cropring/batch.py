@@ -94,6 +94,17 @@ class Batch:
         return self["flipped"]
 
     @property
+    def targets(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """(B, height, width) values of the second picture of each sample, cut as its image is; zeros in a blank row.
+
+        `AttributeError` if the samples have none: see `Loader(targets=...)`.
+        """
+        try:
+            return self["targets"]
+        except KeyError:
+            raise AttributeError("these samples have no targets: Loader(targets=DIR) or a manifest's column `target` names them") from None
+
+    @property
     def status(self) -> NDArray[np.uint8]:
         """(B,) see `Status`; 0 where all is well."""
         return self["status"]

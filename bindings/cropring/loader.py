@@ -79,6 +79,11 @@ class Loader:
         Which part of an image becomes the sample, and how it is scaled.
     channels, dtype, layout, mean, std
         The form of `batch.images`.
+    targets : str or path-like, optional
+        A folder with a second picture for each sample, such as a segmentation mask: `targets`/a/b.png (or .bmp, or its own
+        ending) for `source`/a/b.jpg, cut and mirrored like it, in `batch.targets`.
+    target_dtype : {"uint8", "uint16"}
+        Of `batch.targets`; gray of 16 bits needs "uint16".
     ring, socket, slots, segment, share, readers, linger_ms, stalled_reader, stalled_after_ms
         The shared memory, and other processes that read from it (`attach(ring)`).  `slots` batches can be held or ready at once.
     threads, cpus, nice, io, io_depth
@@ -143,6 +148,8 @@ class Loader:
         channels: Literal[3, 1] = 3,
         dtype: Literal["uint8", "float32", "float16"] = "uint8",
         layout: Literal["nhwc", "nchw"] = "nhwc",
+        targets: str | os.PathLike[str] | None = None,
+        target_dtype: Literal["uint8", "uint16"] = "uint8",
         mean: float | Sequence[float] | None = None,
         std: float | Sequence[float] | None = None,
         ring: str | None = None,
@@ -185,6 +192,8 @@ class Loader:
             flags["root"] = os.path.expanduser(os.fspath(root))
         if checked("respawn", respawn, _DEFAULTS["respawn"]) < 0:
             raise ValueError(f"respawn={respawn}: 0 or more deaths are expected")
+        if targets is not None:
+            flags["targets"] = os.path.expanduser(os.fspath(targets))
         self._flags = {name: value for name, value in flags.items() if name in _ALWAYS_SAID or value != _DEFAULTS[name]}
         self._source = os.path.expanduser(os.fspath(source))
         self._folder = working_folder()  # of relative paths, wherever the program goes later

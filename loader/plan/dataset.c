@@ -264,14 +264,11 @@ const char *dataset_path(const struct dataset *dataset, uint64_t sample)
 	return dataset->view.text + number_in(dataset, INDEX_PATH, sample);
 }
 
-const char *dataset_name(const struct dataset *dataset, uint64_t sample, char *text, size_t text_bytes)
+const char *dataset_file_name(const struct dataset_file *file, char *text, size_t text_bytes)
 {
-	struct dataset_file file;
-
-	dataset_image(dataset, sample, &file);
-	if (file.offset == 0 && file.length == 0)
-		return file.path;
-	snprintf(text, text_bytes, "%s at byte %llu", file.path, (unsigned long long)file.offset);
+	if (file->offset == 0 && file->length == 0)
+		return file->path;
+	snprintf(text, text_bytes, "%s at byte %llu", file->path, (unsigned long long)file->offset);
 	return text;
 }
 

@@ -54,7 +54,7 @@ void dataset_target(const struct dataset *dataset, uint64_t sample, struct datas
 const char *dataset_path(const struct dataset *dataset, uint64_t sample);
 
 /* For messages: the path, or, in `text`, the path and where in that file the image begins. */
-const char *dataset_name(const struct dataset *dataset, uint64_t sample, char *text, size_t text_bytes);
+const char *dataset_file_name(const struct dataset_file *file, char *text, size_t text_bytes);
 
 /* Class number, or what the manifest says; -1: none. */
 int64_t dataset_label(const struct dataset *dataset, uint64_t sample);

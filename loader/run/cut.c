@@ -50,6 +50,7 @@ bool cut_choose(const struct crop_spec *crop, const struct cut_rule *rule, const
 	bool swapped, x_mirrored, y_mirrored;
 
 	cut->filter = rule->filter;
+	cut->as_stored = rule->as_stored;
 	cut->orientation = rule->orientation == ORIENTATION_EXIF ? cut->info.orientation : 1;
 	swapped = orient_swaps_axes(cut->orientation);
 	orient_mirrors(cut->orientation, &x_mirrored, &y_mirrored);
@@ -83,5 +84,6 @@ struct decode_want cut_want(const struct cut *cut, uint32_t channels)
 	                                       decode_scaled_px(cut->info.height_px, cut->scale_eighths)),
 		.channels = channels,
 		.scale_eighths = cut->scale_eighths,
+		.as_stored = cut->as_stored,
 	};
 }

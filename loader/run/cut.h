@@ -15,12 +15,14 @@ struct cut_rule {
 	enum resample_filter filter;
 	enum fidelity fidelity;
 	enum orientation_rule orientation;
+	bool as_stored; /* see decode_want */
 };
 
 /* A picture as the crop rule sees it, and the region of it that the output needs. */
 struct cut {
 	struct image_info info;
 	enum resample_filter filter;
+	bool as_stored;
 	uint8_t orientation;
 	uint32_t width_px, height_px; /* upright */
 	uint32_t scale_eighths;

@@ -24,6 +24,8 @@ static struct render_row row_of(const struct pipeline *pipeline, const struct it
 		.box = (int32_t *)field[FIELD_BOX] + item->row * 4,
 		.source_size = (int32_t *)field[FIELD_SOURCE_SIZE] + item->row * 2,
 		.flipped = (uint8_t *)field[FIELD_FLIPPED] + item->row,
+		.target =
+			pipeline->has_targets ? (uint8_t *)field[FIELD_TARGETS] + item->row * pipeline->render.target_bytes : NULL,
 	};
 }
 
@@ -87,11 +89,15 @@ static const char *fetch_reason(const struct pipeline *pipeline, const struct it
 	}
 }
 
-static void fail_row(struct pipeline *pipeline, struct item *item, enum item_status status, const char *reason)
+/* Whichever of the sample's files it was: the whole row gets another sample, zeros, or is never published. */
+static void fail_row(struct pipeline *pipeline, struct item *item, enum item_status status, const char *file_reason)
 {
+	bool is_target = item->half == RENDER_TARGET;
 	char text[PATH_MAX + 64]; /* some file systems allow longer paths, of which the rest is not shown */
 	const char *path = item_name(item, pipeline->dataset, text, sizeof text);
+	char reason[288];
 
+	snprintf(reason, sizeof reason, "%s%s", is_target ? "target: " : "", file_reason);
 	log_sample(item->sample, path, item_status_name(status), reason);
 	shmring_counter_add(pipeline->producer, (uint32_t)(STATS_STATUS_0 + (int)status), 1);
 	if (item->attempt == 0) {
@@ -100,7 +106,7 @@ static void fail_row(struct pipeline *pipeline, struct item *item, enum item_sta
 	}
 	if (pipeline->options->on_error == ON_ERROR_STOP) {
 		pipeline_change_state(pipeline, PIPELINE_BAD_DATA, "%s%s%s: %s (%s); stopped by --on-error stop",
-		                      path[0] == '/' ? "" : dataset_root(pipeline->dataset), path[0] == '/' ? "" : "/", path,
+		                      path[0] == '/' ? "" : item_root(item, pipeline->dataset), path[0] == '/' ? "" : "/", path,
 		                      reason, item_status_name(status));
 		return; /* the row stays open: its batch is never published */
 	}
@@ -119,6 +125,19 @@ static void fail_row(struct pipeline *pipeline, struct item *item, enum item_sta
 	fetch_wake(pipeline->fetch);
 }
 
+/* A row's image is done, or its target: then the row is. */
+static void finish_half(struct pipeline *pipeline, struct item *item)
+{
+	if (item->half == RENDER_IMAGE && pipeline->has_targets) {
+		item->half = RENDER_TARGET;
+		queue_push_front(&pipeline->to_fetch, item);
+		fetch_wake(pipeline->fetch);
+		return;
+	}
+	shmring_counter_add(pipeline->producer, STATS_STATUS_0 + ITEM_OK, 1);
+	finish_row(pipeline, item);
+}
+
 static void decode_row(struct pipeline *pipeline, struct renderer *renderer, struct item *item)
 {
 	struct render_row row = row_of(pipeline, item);
@@ -134,20 +153,21 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 	}
 	crash_note_sample(item_note(item));
 	file = file_bytes_with_part(item->buffer->data, item->buffer->byte_count, item->buffer->head_bytes, &item->buffer->part);
-	item_file(item, pipeline->dataset, &where);
+	(void)item_file(item, pipeline->dataset, &where);
 	file.id = where.id;
-	status = renderer_run(renderer, &file, &item->ask, &row, &times);
+	if (item->half == RENDER_IMAGE)
+		status = renderer_run(renderer, &file, &item->ask, &row, &times);
+	else
+		status = renderer_run_target(renderer, &file, &item->ask, &row, &times);
 	crash_note_none();
 	fetch_return(pipeline->fetch, item->buffer);
 	item->buffer = NULL;
 	shmring_counter_add(pipeline->producer, STATS_DECODE_NS, times.decode_ns);
 	shmring_counter_add(pipeline->producer, STATS_SHAPE_NS, times.shape_ns);
-	if (status == ITEM_OK) {
-		shmring_counter_add(pipeline->producer, STATS_STATUS_0 + ITEM_OK, 1);
-		finish_row(pipeline, item);
-	} else {
+	if (status == ITEM_OK)
+		finish_half(pipeline, item);
+	else
 		fail_row(pipeline, item, status, renderer_reason(renderer));
-	}
 }
 
 void *decoder_run(void *argument)

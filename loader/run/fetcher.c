@@ -12,7 +12,7 @@ bool fetcher_choose_part(void *context, void *tag, const uint8_t *head, size_t h
 	struct pipeline *pipeline = context;
 	const struct item *item = tag;
 
-	return render_part(&pipeline->render, &item->ask, head, head_bytes, part);
+	return render_part(&pipeline->render, item->half, &item->ask, head, head_bytes, part);
 }
 
 /* Sends waiting rows on their way, until --io-depth files are in flight or fetched and not yet taken by a decoder. */
@@ -22,7 +22,7 @@ static void submit_rows(struct pipeline *pipeline)
 		struct item *item = queue_try_pop(&pipeline->to_fetch);
 		struct dataset_file file;
 		struct fetch_job job;
-		int rc;
+		int directory_fd, rc;
 
 		if (!item)
 			return;
@@ -31,12 +31,9 @@ static void submit_rows(struct pipeline *pipeline)
 			queue_push(&pipeline->to_decode, item);
 			continue;
 		}
-		item_file(item, pipeline->dataset, &file);
-		job = (struct fetch_job){.directory_fd = dataset_root_fd(pipeline->dataset),
-		                         .path = file.path,
-		                         .offset = file.offset,
-		                         .length = file.length,
-		                         .tag = item};
+		directory_fd = item_file(item, pipeline->dataset, &file);
+		job = (struct fetch_job){
+			.directory_fd = directory_fd, .path = file.path, .offset = file.offset, .length = file.length, .tag = item};
 		rc = fetch_submit(pipeline->fetch, &job);
 		if (rc < 0) {
 			queue_push_front(&pipeline->to_fetch, item);

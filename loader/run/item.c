@@ -13,12 +13,17 @@ static const char *relative(const char *path)
 	return path[0] != '\0' ? path : ".";
 }
 
-void item_file(const struct item *item, const struct dataset *dataset, struct dataset_file *file)
+int item_file(const struct item *item, const struct dataset *dataset, struct dataset_file *file)
 {
+	if (item->half == RENDER_TARGET) {
+		dataset_target(dataset, item->sample, file);
+		return dataset_target_root_fd(dataset);
+	}
 	if (item->path)
 		*file = (struct dataset_file){.path = relative(item->path), .id = XXH3_64bits(item->path, strlen(item->path))};
 	else
 		dataset_image(dataset, item->sample, file);
+	return dataset_root_fd(dataset);
 }
 
 int64_t item_label(const struct item *item, const struct dataset *dataset)
@@ -30,11 +35,19 @@ int64_t item_label(const struct item *item, const struct dataset *dataset)
 
 const char *item_name(const struct item *item, const struct dataset *dataset, char *text, size_t text_bytes)
 {
+	struct dataset_file file;
+
 	if (item->path)
 		return item->path[0] != '\0' ? item->path : "an empty path";
 	if (item->sample >= dataset_sample_count(dataset))
 		return "a sample beyond the last";
-	return dataset_name(dataset, item->sample, text, text_bytes);
+	(void)item_file(item, dataset, &file);
+	return dataset_file_name(&file, text, text_bytes);
+}
+
+const char *item_root(const struct item *item, const struct dataset *dataset)
+{
+	return item->half == RENDER_TARGET ? dataset_target_root(dataset) : dataset_root(dataset);
 }
 
 uint64_t item_note(const struct item *item)

@@ -9,6 +9,7 @@
 #include "loader/item_status.h"
 #include "loader/plan/crop.h"
 #include "loader/plan/dataset.h"
+#include "loader/run/render.h"
 #include "shmring/shmring.h"
 
 struct batch;
@@ -18,14 +19,15 @@ struct item {
 	struct item *next; /* queue's link */
 	struct batch *batch;
 	uint32_t row;
-	uint64_t position;   /* in the epoch's order */
-	uint64_t planned;    /* the sample that stands there */
-	uint64_t sample;     /* the one that is being tried, */
-	struct crop_ask ask; /* and what is asked of it */
-	const char *path;    /* --requests paths: the file, as the reader named it, which takes no substitute; else NULL, */
-	int64_t label;       /* and its label */
-	uint32_t attempt;    /* 0: the planned sample; else the n-th substitute */
-	uint8_t status;      /* what batch.status will be: the planned sample's failure, and flags */
+	uint64_t position;     /* in the epoch's order */
+	uint64_t planned;      /* the sample that stands there */
+	uint64_t sample;       /* the one that is being tried, */
+	struct crop_ask ask;   /* and what is asked of it */
+	const char *path;      /* --requests paths: the file, as the reader named it, which takes no substitute; else NULL, */
+	int64_t label;         /* and its label */
+	enum render_half half; /* which of its files is on its way: the target follows the image */
+	uint32_t attempt;      /* 0: the planned sample; else the n-th substitute */
+	uint8_t status;        /* what batch.status will be: the planned sample's failure, and flags */
 	enum item_status fetched;
 	int error;                   /* the errno behind `fetched` */
 	const char *reason;          /* why it failed, when that was known before any file was read; else NULL */
@@ -41,8 +43,11 @@ struct batch {
 	void *request; /* that asked for it, until it is committed; items' paths lie in it.  NULL: none did */
 };
 
-/* Where the row's file lies, relative to dataset_root_fd(). */
-void item_file(const struct item *item, const struct dataset *dataset, struct dataset_file *file);
+/* Where the file lies that the item is about now.  Returns the folder that its path begins at. */
+int item_file(const struct item *item, const struct dataset *dataset, struct dataset_file *file);
+
+/* That folder, as the user named it. */
+const char *item_root(const struct item *item, const struct dataset *dataset);
 
 int64_t item_label(const struct item *item, const struct dataset *dataset);
 

@@ -24,7 +24,7 @@ static void describe(struct shmring_field *field, const char *name, enum shmring
 	memcpy(field->shape, shape, dim_count * sizeof shape[0]);
 }
 
-void pipeline_fields(const struct options *options, struct shmring_field fields[FIELD_COUNT])
+uint32_t pipeline_fields(const struct options *options, bool has_targets, struct shmring_field fields[FIELD_COUNT])
 {
 	static const enum shmring_dtype image_dtype[] = {
 		[CONVERT_UINT8] = SHMRING_UINT8, [CONVERT_FLOAT32] = SHMRING_FLOAT32, [CONVERT_FLOAT16] = SHMRING_FLOAT16};
@@ -38,6 +38,9 @@ void pipeline_fields(const struct options *options, struct shmring_field fields[
 	describe(&fields[FIELD_SOURCE_SIZE], "source_size", SHMRING_INT32, 2, (const uint32_t[4]){rows, 2});
 	describe(&fields[FIELD_FLIPPED], "flipped", SHMRING_UINT8, 1, (const uint32_t[4]){rows});
 	describe(&fields[FIELD_STATUS], "status", SHMRING_UINT8, 1, (const uint32_t[4]){rows});
+	describe(&fields[FIELD_TARGETS], "targets", options->target_dtype == TARGET_UINT16 ? SHMRING_UINT16 : SHMRING_UINT8, 3,
+	         (const uint32_t[4]){rows, height, width});
+	return has_targets ? FIELD_COUNT : FIELD_TARGETS;
 }
 
 /* Positions of an epoch: with weights, more than there are samples if --limit says so. */
@@ -107,6 +110,7 @@ void pipeline_close_one(struct pipeline *pipeline)
 void pipeline_give_sample(struct pipeline *pipeline, struct item *item, uint64_t sample)
 {
 	item->sample = sample;
+	item->half = RENDER_IMAGE;
 	/* With weights a sample may come several times in an epoch: each position has a crop of its own. */
 	item->ask = crop_usual_ask(&pipeline->render.crop, item->batch->epoch, pipeline->order.weights ? item->position : sample);
 	if (item->ask.rule == CROP_BOX || item->ask.rule == CROP_WINDOW)
@@ -181,7 +185,7 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 	                             .depth = options->io_depth,
 	                             .max_file_bytes = options->max_file_bytes,
 	                             .timeout_ms = options->item_timeout_ms,
-	                             .stay_beneath = dataset_link_targets(dataset)->stay_beneath,
+	                             .stay_beneath = dataset_stays_beneath(dataset),
 	                             .choose_part = fetcher_choose_part};
 	struct pipeline *pipeline = calloc(1, sizeof *pipeline);
 	int rc;
@@ -191,6 +195,7 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 	pipeline->options = options;
 	pipeline->dataset = dataset;
 	pipeline->producer = producer;
+	pipeline->has_targets = dataset_has(dataset, INDEX_TARGET);
 	pipeline->thread_count = threads;
 	pipeline->event_fd = event_fd;
 	pipeline_schedule(options, dataset_sample_count(dataset), &pipeline->schedule);

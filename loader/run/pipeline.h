@@ -23,11 +23,12 @@ enum pipeline_field {
 	FIELD_SOURCE_SIZE,
 	FIELD_FLIPPED,
 	FIELD_STATUS,
+	FIELD_TARGETS, /* only where samples have targets */
 	FIELD_COUNT
 };
 
-/* Describes a slot for these options. */
-void pipeline_fields(const struct options *options, struct shmring_field fields[FIELD_COUNT]);
+/* Describes a slot for these options; returns how many fields it has. */
+uint32_t pipeline_fields(const struct options *options, bool has_targets, struct shmring_field fields[FIELD_COUNT]);
 
 void pipeline_schedule(const struct options *options, uint64_t sample_count, struct schedule *schedule);
 

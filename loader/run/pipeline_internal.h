@@ -6,6 +6,9 @@
  *   fetcher   keeps --io-depth files on their way into memory              -> to_decode
  *   decoders  crop, decode, shape into the slot; commit what is full       -> the ring
  *
+ * Where samples have targets, a row whose image is done goes back to the front of to_fetch for its target; nothing is held while it
+ * waits, so that fetch's bound on memory cannot stop rows that wait for each other.
+ *
  * Rows of all claimed batches are on their way at once, so a slow file holds up its own batch and nothing else.  A row that
  * failed goes back to the front of to_fetch with another sample.
  */
@@ -27,6 +30,7 @@ enum { PIPELINE_SLICE_MS = 100 }; /* no thread sleeps longer without a look at `
 struct pipeline {
 	const struct options *options;
 	const struct dataset *dataset;
+	bool has_targets;
 	struct shmring_producer *producer;
 	struct schedule schedule;
 	struct order order;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "loader/run/passage.h"
+#include "loader/run/render_target.h"
 
 struct renderer {
 	const struct render_spec *spec;
@@ -41,6 +42,8 @@ void render_spec_init(struct render_spec *spec, const struct options *options)
 		.cut = {.filter = options->resample, .fidelity = options->fidelity, .orientation = options->orientation},
 		.image_bytes =
 			(size_t)options->width_px * options->height_px * options->channels * convert_dtype_bytes(options->dtype),
+		.target_dtype = options->target_dtype,
+		.target_bytes = (size_t)options->width_px * options->height_px * (options->target_dtype == TARGET_UINT16 ? 2 : 1),
 		.max_pixels = options->max_pixels,
 		.item_timeout_ms = options->item_timeout_ms,
 	};
@@ -126,16 +129,30 @@ enum item_status renderer_run(struct renderer *renderer, const struct file_bytes
 	return ITEM_OK;
 }
 
-bool render_part(const struct render_spec *spec, const struct crop_ask *ask, const uint8_t *head, size_t head_bytes,
-                 struct file_part *part)
+enum item_status renderer_run_target(struct renderer *renderer, const struct file_bytes *file, const struct crop_ask *ask,
+                                     const struct render_row *row, struct render_times *times)
+{
+	uint64_t begin_ns = clock_now_ns();
+	enum item_status status;
+
+	times->shape_ns = 0;
+	status = render_target(renderer->passage, renderer->spec, file, ask, row, &times->shape_ns);
+	times->decode_ns = clock_now_ns() - begin_ns - times->shape_ns;
+	return status;
+}
+
+bool render_part(const struct render_spec *spec, enum render_half half, const struct crop_ask *ask, const uint8_t *head,
+                 size_t head_bytes, struct file_part *part)
 {
 	struct file_bytes file = file_bytes_whole(head, head_bytes);
 	struct decode_want want;
+	struct cut_rule rule;
 	struct cut cut;
 
 	if (!decode_part_probe(&file, &(struct decode_limits){.max_pixels = spec->max_pixels}, &cut.info))
 		return false;
-	if (!cut_choose(&spec->crop, &spec->cut, ask, &cut))
+	rule = half == RENDER_TARGET ? render_target_rule(spec, &cut.info) : spec->cut;
+	if (!cut_choose(&spec->crop, &rule, ask, &cut))
 		return false;
 	want = cut_want(&cut, spec->converter.spec.channels);
 	return decode_part(&file, &cut.info, &want, part);
@@ -144,6 +161,8 @@ bool render_part(const struct render_spec *spec, const struct crop_ask *ask, con
 void render_blank(const struct render_spec *spec, const struct render_row *row)
 {
 	memset(row->image, 0, spec->image_bytes);
+	if (row->target)
+		memset(row->target, 0, spec->target_bytes);
 	memset(row->box, 0, 4 * sizeof row->box[0]);
 	memset(row->source_size, 0, 2 * sizeof row->source_size[0]);
 	*row->flipped = 0;

@@ -1,5 +1,5 @@
 /*
- * render.h - one file's bytes in, one row of a batch out: chooses the box, decodes what it needs, resizes, converts.
+ * render.h - a file's bytes in, one row of a batch out: chooses the box, decodes what it needs, resizes, converts.
  *
  * Where decode meets shape; knows nothing of queues, files or the ring.
  */
@@ -16,7 +16,8 @@ struct render_spec {
 	struct crop_spec crop;
 	struct cut_rule cut;
 	struct converter converter;
-	size_t image_bytes; /* of one row of `images` */
+	enum target_dtype target_dtype;
+	size_t image_bytes, target_bytes; /* of one row of `images` and of `targets` */
 	uint64_t max_pixels;
 	struct jpeg_index_store *jpeg_indexes; /* or NULL; of whoever made the spec */
 	uint32_t item_timeout_ms;
@@ -30,7 +31,11 @@ struct render_row {
 	int32_t *box;         /* x, y, width, height */
 	int32_t *source_size; /* height, width */
 	uint8_t *flipped;
+	uint8_t *target; /* NULL: there are no targets */
 };
+
+/* A sample's files, one after the other. */
+enum render_half { RENDER_IMAGE, RENDER_TARGET };
 
 /* Nanoseconds that a row took, by stage, though they take turns. */
 struct render_times {
@@ -47,12 +52,16 @@ void renderer_close(struct renderer *renderer);
 enum item_status renderer_run(struct renderer *renderer, const struct file_bytes *file, const struct crop_ask *ask,
                               const struct render_row *row, struct render_times *times);
 
+/* The same for the row's target, once its image is there: see render_target.h. */
+enum item_status renderer_run_target(struct renderer *renderer, const struct file_bytes *file, const struct crop_ask *ask,
+                                     const struct render_row *row, struct render_times *times);
+
 /*
- * What renderer_run() needs of a file for what is asked of it, besides its first head_bytes.  False: the whole file.
+ * What either needs of its file for what is asked of it, besides the first head_bytes.  False: the whole file.
  * True: *part, as decode_part() tells it.  Any thread; spends no memory.
  */
-bool render_part(const struct render_spec *spec, const struct crop_ask *ask, const uint8_t *head, size_t head_bytes,
-                 struct file_part *part);
+bool render_part(const struct render_spec *spec, enum render_half half, const struct crop_ask *ask, const uint8_t *head,
+                 size_t head_bytes, struct file_part *part);
 
 /* The last failure in the codec's own words, or "". */
 const char *renderer_reason(const struct renderer *renderer);

@@ -46,6 +46,15 @@ static int refuse(const struct sandbox *sandbox, const char *what, const char *w
 	return err_fail(err, -ENOTSUP, "--sandbox require: %s (%.300s); make it available, or use --sandbox auto", what, why);
 }
 
+static bool reads_everything(const struct link_targets *links)
+{
+	for (uint32_t i = 0; links && i < links->count; i++) {
+		if (strcmp(links->folder[i], "/") == 0)
+			return true;
+	}
+	return false;
+}
+
 int sandbox_limit_files(struct sandbox *sandbox, const struct sandbox_needs *needs, struct err *err)
 {
 	int rc;
@@ -60,8 +69,7 @@ int sandbox_limit_files(struct sandbox *sandbox, const struct sandbox_needs *nee
 	if (rc < 0)
 		return refuse(sandbox, "Landlock is missing", sandbox->why_no_files.text, err);
 	sandbox->landlock_abi = rc;
-	for (uint32_t i = 0; i < needs->links->count; i++)
-		sandbox->reads_everything |= strcmp(needs->links->folder[i], "/") == 0;
+	sandbox->reads_everything = reads_everything(needs->links) || reads_everything(needs->target_links);
 	if (sandbox->reads_everything)
 		return refuse(sandbox, "files cannot be kept apart",
 		              "the symbolic links of the source lead all over the file system", err);

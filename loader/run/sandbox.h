@@ -22,10 +22,12 @@
 enum sandbox_mode { SANDBOX_AUTO, SANDBOX_REQUIRE, SANDBOX_OFF }; /* in the order of --sandbox */
 
 struct sandbox_needs {
-	int source_fd;                    /* O_PATH is enough */
-	const struct link_targets *links; /* of the source */
-	bool source_is_everything;        /* it is "/" */
-	const char *socket_path;          /* a socket file to be removed at the end; NULL: none */
+	int source_fd;                           /* O_PATH is enough */
+	const struct link_targets *links;        /* of the source */
+	bool source_is_everything;               /* it is "/" */
+	int target_fd;                           /* a folder of targets, with links of its own; not looked at without them */
+	const struct link_targets *target_links; /* NULL: there is none */
+	const char *socket_path;                 /* a socket file to be removed at the end; NULL: none */
 };
 
 /* What is in force.  All zero but the mode before it begins. */

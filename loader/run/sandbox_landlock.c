@@ -72,12 +72,22 @@ static int allow_removal_of_socket(int ruleset_fd, const char *socket_path)
 	return allow_path(ruleset_fd, dirname(folder), LANDLOCK_ACCESS_FS_REMOVE_FILE);
 }
 
+/* And the folders that its links lead to. */
+static int allow_folder(int ruleset_fd, int fd, const struct link_targets *links)
+{
+	int rc = allow(ruleset_fd, fd, READING);
+
+	for (uint32_t i = 0; rc == 0 && i < links->count; i++)
+		rc = allow_path(ruleset_fd, links->folder[i], READING);
+	return rc;
+}
+
 static int add_rules(int ruleset_fd, const struct sandbox_needs *needs)
 {
-	int rc = allow(ruleset_fd, needs->source_fd, READING);
+	int rc = allow_folder(ruleset_fd, needs->source_fd, needs->links);
 
-	for (uint32_t i = 0; rc == 0 && i < needs->links->count; i++)
-		rc = allow_path(ruleset_fd, needs->links->folder[i], READING);
+	if (rc == 0 && needs->target_links)
+		rc = allow_folder(ruleset_fd, needs->target_fd, needs->target_links);
 	if (rc == 0)
 		rc = allow_path(ruleset_fd, "/dev/null", LANDLOCK_ACCESS_FS_READ_FILE); /* the door's spare descriptor */
 	if (rc == 0 && needs->socket_path)
@@ -106,5 +116,7 @@ int sandbox_landlock(const struct sandbox_needs *needs, uint32_t *root_count, st
 	if (rc < 0)
 		return rc;
 	*root_count = 1 + needs->links->count;
+	if (needs->target_links)
+		*root_count += 1 + needs->target_links->count;
 	return abi;
 }

@@ -179,6 +179,7 @@ static int set_up_dataset(struct service *service, struct err *err)
 	const struct options *options = &service->options;
 	struct dataset_spec spec = {.source = options->source,
 	                            .root = options->root,
+	                            .targets = options->targets,
 	                            .index_path = options->index_path,
 	                            .threads = service->threads,
 	                            .unscanned = options->requests == REQUESTS_PATHS};
@@ -244,7 +245,6 @@ static int set_up_ring(struct service *service, struct err *err)
 		.reader_limit = options->readers,
 		.first_batch = options->first_batch,
 		.fields = fields,
-		.field_count = FIELD_COUNT,
 		.counter_names = stats_counter_names(),
 		.counter_count = STATS_COUNTER_COUNT,
 		.catalog_fd = dataset_index_fd(service->dataset),
@@ -258,7 +258,7 @@ static int set_up_ring(struct service *service, struct err *err)
 		strncpy(service->ring, options->ring, sizeof service->ring - 1);
 	else
 		snprintf(service->ring, sizeof service->ring, "cropring-%d", getpid());
-	pipeline_fields(options, fields);
+	config.field_count = pipeline_fields(options, dataset_has(service->dataset, INDEX_TARGET), fields);
 	rc = choose_slots(&config, err);
 	if (rc < 0)
 		return rc;
@@ -290,6 +290,8 @@ static int start_pipeline_in_sandbox(struct service *service, struct err *err)
 	const struct sandbox_needs needs = {.source_fd = dataset_root_fd(service->dataset),
 	                                    .links = dataset_link_targets(service->dataset),
 	                                    .source_is_everything = dataset_is_everything(service->dataset),
+	                                    .target_fd = dataset_target_root_fd(service->dataset),
+	                                    .target_links = dataset_target_links(service->dataset),
 	                                    .socket_path = service->options.socket_path};
 	struct sandbox *sandbox = &service->sandbox;
 	bool has_ring;
