@@ -113,6 +113,7 @@ static void expect_sample(const struct dataset *dataset, uint64_t sample, const 
 
 static void one_shard_is_a_source(void **state)
 {
+	struct dataset_file file;
 	struct dataset *dataset;
 	char text[64];
 

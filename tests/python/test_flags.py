@@ -92,7 +92,7 @@ def test_every_keyword_reaches_the_worker(load: Callable[..., cropring.Loader], 
         "weights": None, "rank": 1, "world_size": 2, "size": (20, 30), "crop": "center", "short_side": 40, "scale": (0.08, 1),
         "ratio": (0.75, 1.3333), "hflip": 0.25,
         "max_img_percent": 0.5, "resample": "lanczos", "fidelity": "fast", "orientation": "exif", "channels": 1, "dtype": "float16", "layout": "nchw", "mean": 0.5,
-        "std": 0.25, "ring": "test-flags", "socket": tmp_path / "door", "slots": 5, "segment": "memfd", "share": "broadcast", "readers": 1,
+        "std": 0.25, "targets": photos, "target_dtype": "uint16", "ring": "test-flags", "socket": tmp_path / "door", "slots": 5, "segment": "memfd", "share": "broadcast", "readers": 1,
         "linger_ms": 5, "stalled_reader": "expel", "stalled_after_ms": 700,
         "threads": 3, "cpus": "0", "nice": 1, "io": "pread", "io_depth": 7, "on_error": "zero", "max_pixels": 10**8,
         "max_file_bytes": 10**7, "item_timeout_ms": 9999, "sandbox": "off",
@@ -107,5 +107,6 @@ def test_every_keyword_reaches_the_worker(load: Callable[..., cropring.Loader], 
     assert {"--scale=0.5,0.75", "--ratio=0.9,1.1"} <= set(load(scale=(0.5, 0.75), ratio=(0.9, 1.1))._worker.process.args)
     batch = next(iter(loader))
     assert batch.images.shape == (3, 1, 20, 30) and batch.epoch == 1
+    assert batch.targets.shape == (3, 20, 30) and batch.targets.dtype == "uint16"
     stats = loader.stats()
     assert (stats["slots"], stats["threads"], stats["memfd"], stats["uring"]) == (5, 3, 1, 0)
