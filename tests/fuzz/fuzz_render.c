@@ -1,6 +1,8 @@
 /*
  * fuzz_render.c - hostile files through all that happens to a sample's bytes: box, region, resample, mirror, dtype, layout.
  *
+ * A file that is an image is its own target then, whose values are cut like it.
+ *
  * The input is a file whose last bytes choose one of many settings.  Each has a renderer of its own that sees files for as long as
  * the fuzzer runs; now and then a new one has to come to the same row.
  */
@@ -12,7 +14,7 @@
 
 #include "loader/run/render.h"
 
-enum { SETTING_COUNT = 96, MAX_ROW_BYTES = 40 * 40 * 3 * 4, MAX_PIXELS = 1 << 16 };
+enum { SETTING_COUNT = 96, MAX_ROW_BYTES = 40 * 40 * 3 * 4, MAX_TARGET_BYTES = 40 * 40 * 2, MAX_PIXELS = 1 << 16 };
 
 struct setting {
 	struct render_spec spec;
@@ -21,10 +23,11 @@ struct setting {
 
 struct row_values {
 	_Alignas(64) uint8_t image[MAX_ROW_BYTES];
+	_Alignas(64) uint8_t target[MAX_TARGET_BYTES];
 	int32_t box[4], source_size[2];
 	uint8_t flipped;
-	enum item_status status;
-	char reason[256];
+	enum item_status status, target_status;
+	char reason[256], target_reason[256];
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t byte_count);
@@ -62,6 +65,7 @@ static struct options options_of(uint32_t number)
 		.std = {0.2f, 0.3f, 0.4f},
 		.max_pixels = MAX_PIXELS,
 		.seed = number,
+		.target_dtype = number % 4 < 2 ? TARGET_UINT16 : TARGET_UINT8,
 	};
 
 	options.short_side_px = options.width_px > options.height_px ? options.width_px : options.height_px;
@@ -83,11 +87,31 @@ static struct setting *setting_of(uint32_t number)
 	return setting;
 }
 
+static void run_target(struct renderer *renderer, const struct render_spec *spec, const struct file_bytes *file,
+                       const struct crop_ask *ask, const struct render_row *row, uint8_t fill, struct row_values *values)
+{
+	struct render_times times;
+	uint64_t sum = 0;
+
+	values->target_status = renderer_run_target(renderer, file, ask, row, &times);
+	snprintf(values->target_reason, sizeof values->target_reason, "%s", renderer_reason(renderer));
+	must(values->target_status != ITEM_MISMATCH, "a picture has another size than itself");
+	must(values->target_status == ITEM_OK || values->target_reason[0] != '\0', "a target failed without a reason");
+	for (size_t i = 0; values->target_status == ITEM_OK && i < spec->target_bytes; i++)
+		sum = sum * 31 + values->target[i];
+	for (size_t i = spec->target_bytes; i < MAX_TARGET_BYTES; i++)
+		must(values->target[i] == fill, "written past the target");
+	sum_of_bytes = sum;
+}
+
 static void run(struct renderer *renderer, const struct render_spec *spec, const struct file_bytes *file, uint8_t fill,
                 struct row_values *values)
 {
-	struct render_row row = {
-		.image = values->image, .box = values->box, .source_size = values->source_size, .flipped = &values->flipped};
+	struct render_row row = {.image = values->image,
+	                         .box = values->box,
+	                         .source_size = values->source_size,
+	                         .flipped = &values->flipped,
+	                         .target = values->target};
 	struct crop_ask ask = crop_usual_ask(&spec->crop, 1, file->byte_count);
 	struct render_times times;
 	uint64_t sum = 0;
@@ -108,6 +132,7 @@ static void run(struct renderer *renderer, const struct render_spec *spec, const
 	for (size_t i = spec->image_bytes; i < MAX_ROW_BYTES; i++)
 		must(values->image[i] == fill, "written past the row");
 	sum_of_bytes = sum;
+	run_target(renderer, spec, file, &ask, &row, fill, values);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t byte_count)
@@ -128,5 +153,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t byte_count)
 	must(used.status == fresh.status && strcmp(used.reason, fresh.reason) == 0, "another status in a used renderer");
 	must(used.status != ITEM_OK || memcmp(used.image, fresh.image, setting->spec.image_bytes) == 0,
 	     "other values in a used renderer");
+	if (used.status != ITEM_OK)
+		return 0;
+	must(used.target_status == fresh.target_status && strcmp(used.target_reason, fresh.target_reason) == 0,
+	     "another status of the target in a used renderer");
+	must(used.target_status != ITEM_OK || memcmp(used.target, fresh.target, setting->spec.target_bytes) == 0,
+	     "other values of the target in a used renderer");
 	return 0;
 }
