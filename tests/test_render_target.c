@@ -129,6 +129,10 @@ static void another_size_is_a_mismatch_that_names_both(void **state)
 		assert_int_equal(run_target(&rig, target, &ask), ITEM_MISMATCH);
 		assert_string_equal(renderer_reason(rig.renderer), "it has 59x40 pixels (width x height), but its image 60x40");
 	}
+	ask.box.width = WIDTH;
+	assert_int_equal(run_image(&rig, image, &ask), ITEM_OK);
+	rig.values.source_size[1] = WIDTH - 1; /* a reader may write there */
+	assert_int_equal(run_target(&rig, target, &ask), ITEM_MISMATCH);
 	renderer_close(rig.renderer);
 	free(image.bytes);
 	free(target.bytes);
