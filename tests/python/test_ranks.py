@@ -165,6 +165,21 @@ def test_ranks_are_disjoint_complete_and_equally_long(load: Load, folder: Callab
         assert padding == Counter(place % epoch for place in range(missing)), way
 
 
+@pytest.mark.parametrize(
+    ("tail", "shares"),
+    [
+        ("drop", [[[0, 3]], [[1, 4]], [[2, 5]]]),
+        ("pad", [[[0, 3], [6, 9]], [[1, 4], [7, 0]], [[2, 5], [8, 1]]]),
+        ("partial", [[[0, 3], [6, 9]], [[1, 4], [7]], [[2, 5], [8]]]),
+    ],
+)
+def test_the_docs_example_is_true(load: Load, folder: Callable[..., Path], tail: str, shares: list[list[list[int]]]) -> None:
+    source = folder(10)
+    for rank, share in enumerate(shares):
+        loader = load(source, shuffle=False, rank=rank, world_size=3, batch_size=2, tail=tail)
+        assert [batch.index.tolist() for batch in loader] == share
+
+
 def test_a_limit_ends_each_epoch_after_the_first_of_its_order(load: Load) -> None:
     whole, limited = load(tail="partial"), load(tail="partial", limit=10)
     for _ in range(2):
