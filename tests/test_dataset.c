@@ -552,6 +552,29 @@ static void nobody_can_change_the_index(void **state)
 
 #define tree_test(name) cmocka_unit_test_setup_teardown(name, make_tree, remove_tree)
 
+/* Readers will name its files; the folder need not have an image. */
+static void a_folder_that_is_not_scanned_has_no_samples(void **state)
+{
+	static const struct {
+		const char *path;
+		bool is_everything;
+	} folders[] = {{"tree", false}, {"/", true}, {"/.", true}, {"//", true}, {"/usr/..", true}, {"/usr", false}};
+	struct dataset *dataset;
+
+	(void)state;
+	make_file("note.txt");
+	for (size_t i = 0; i < COUNT(folders); i++) {
+		const struct dataset_spec spec = {.source = folders[i].path, .threads = 1, .unscanned = true};
+
+		assert_int_equal(dataset_open(&dataset, &spec, NULL), 0);
+		assert_int_equal(dataset_sample_count(dataset), 0);
+		assert_int_equal(dataset_is_everything(dataset), folders[i].is_everything);
+		assert_int_equal(dataset_link_targets(dataset)->stay_beneath, !folders[i].is_everything);
+		assert_string_equal(dataset_root(dataset), folders[i].path);
+		dataset_close(dataset);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -577,6 +600,7 @@ int main(void)
 		tree_test(samples_open_relative_to_the_root),
 		tree_test(the_index_is_laid_out_as_documented),
 		tree_test(nobody_can_change_the_index),
+		tree_test(a_folder_that_is_not_scanned_has_no_samples),
 	};
 
 	return cmocka_run_group_tests_name("dataset", tests, make_workplace, remove_workplace);

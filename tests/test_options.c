@@ -380,6 +380,19 @@ static void a_worker_is_told_where_another_died_and_on_which_samples(void **stat
 
 /* ------------------------------------------------------------------ environment */
 
+static void requests_need_somebody_who_asks(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_refused("--requests samples photos",
+	               "--requests samples needs --reader-fd: only the process that started this one can ask");
+	assert_int_equal(parse(&options, "--requests paths --reader-fd 3 /"), 0);
+	assert_int_equal(options.requests, REQUESTS_PATHS);
+	assert_int_equal(parse(&options, "photos"), 0);
+	assert_int_equal(options.requests, REQUESTS_NONE);
+}
+
 static void variables_are_the_second_choice(void **state)
 {
 	struct options options;
@@ -484,6 +497,7 @@ int main(void)
 		TEST(flags_that_contradict_each_other_are_refused),
 		TEST(the_parents_socket_is_known_whatever_else_is_wrong),
 		TEST(a_worker_is_told_where_another_died_and_on_which_samples),
+		TEST(requests_need_somebody_who_asks),
 		TEST(variables_are_the_second_choice),
 		TEST(refused_variables_are_named),
 		TEST(switches_are_yes_or_no_in_every_common_spelling),

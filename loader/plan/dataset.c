@@ -190,6 +190,8 @@ int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct e
 	dataset->index_fd = source.index_fd;
 	dataset->stray_count = source.stray_count;
 	dataset->link_targets = source.link_targets;
+	if (dataset->is_everything) /* no link leads out of it, but absolute ones would count as such */
+		dataset->link_targets.stay_beneath = false;
 	dataset->remark = source.remark;
 	index_build_close(source.build);
 	free(source.root);

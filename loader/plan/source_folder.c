@@ -37,7 +37,7 @@ int source_folder_name(struct source *source, struct err *err)
 	if (source->root_fd < 0)
 		return err_fail(err, -errno, "%s: cannot open this folder: %s%s", folder, strerror(errno),
 		                errno == ENOTDIR ? "; and no manifest (.csv, .tsv, .jsonl), .tar file or index either" : "");
-	source->link_targets.stay_beneath = strcmp(folder, "/") != 0;
+	source->link_targets.stay_beneath = true;
 	return 0;
 }
 
