@@ -71,7 +71,9 @@ static void what_cannot_be_had_fails_alone(void **state)
 	question_add(&question, PHOTO, 0);
 	question_add(&question, PHOTOS "/no such file", 1);
 	question_add(&question, "", 2);
-	question_add(&question, NULL, 3);
+	row = question_add(&question, NULL, 3);
+	row->rule = CROP_WINDOW;
+	row->window[0] = 2; /* of two faults, the first is told */
 	row = question_add(&question, PHOTO, 4);
 	row->rule = CROP_WINDOW;
 	row->window[1] = NAN;
@@ -134,7 +136,9 @@ static void sample_numbers_are_those_of_the_dataset(void **state)
 		}
 		question_add(&question, NULL, UINT64_MAX);
 		question_add(&question, PHOTO, 1);
-		question_add(&question, NULL, 0)->key = 8;
+		row = question_add(&question, NULL, 0);
+		row->rule = REQUEST_USUAL_RULE;
+		row->key = 8;
 		asking_ask(&asking, &question);
 	}
 	first = asking_answer(&asking, 0, 7);
@@ -147,6 +151,7 @@ static void sample_numbers_are_those_of_the_dataset(void **state)
 	assert_memory_equal(asking_field(&asking, &first, FIELD_STATUS), ((uint8_t[]){0, 0, 0, 0, ITEM_MISSING, ITEM_MISSING, 0}),
 	                    7);
 	assert_int_equal(((const int64_t *)asking_field(&asking, &first, FIELD_LABELS))[4], -1);
+	assert_false(same_image(&asking, &first, 0, 6)); /* the key decides the box */
 	shmring_release(asking.reader, &first);
 	shmring_release(asking.reader, &second);
 	assert_int_equal(asking_end(&asking), 0);

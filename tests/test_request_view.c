@@ -117,6 +117,9 @@ static void what_is_not_shaped_like_a_request_is_refused(void **state)
 	request.header.row_count = 2;
 	refuses(&request, sizeof request, "2 rows");
 	request = written();
+	request.header.text_bytes = (uint64_t)-48; /* the rows end so far beyond the request */
+	refuses(&request, sizeof request.header + 2 * sizeof request.row[0], "bytes of text");
+	request = written();
 	request.header.text_bytes = UINT64_MAX;
 	refuses(&request, sizeof request, "bytes of text");
 	request = written();
