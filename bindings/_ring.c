@@ -1,8 +1,8 @@
 /*
  * _ring.c - the reader's side of the ring for Python: the type Ring, and the module cropring._ring.
  *
- * Threads: everything runs under the GIL except the calls that wait.  The flag `acquiring` keeps to shmring's rule of one acquiring
- * thread per reader.  A free-threaded interpreter switches its GIL on for this module.
+ * Threads: everything runs under the GIL except the calls that wait.  The flags `acquiring` and `requesting` keep to shmring's rule of
+ * one thread each per reader.  A free-threaded interpreter switches its GIL on for this module.
  */
 #include "bindings/objects.h"
 #include "bindings/raise.h"
@@ -33,6 +33,12 @@ static void detach(struct ring *ring)
 		ring->detached = true;
 		shmring_detach(ring->reader);
 	}
+}
+
+static void detach_if_closed(struct ring *ring)
+{
+	if (ring->closed && !ring->acquiring && !ring->requesting)
+		detach(ring);
 }
 
 static void ring_dealloc(struct ring *ring)
@@ -103,10 +109,46 @@ static PyObject *ring_acquire(struct ring *ring, PyObject *arguments)
 	else if (code == -ENODATA)
 		lease = Py_NewRef(Py_None);
 	else if (code != -ECANCELED)
-		raise_acquire_error(state, ring, code);
-	if (ring->closed)
-		detach(ring);
+		raise_ring_error(state, ring, code);
+	detach_if_closed(ring);
 	return lease;
+}
+
+/* Sends all of it, unless a signal's handler raises first. */
+static int send_request(struct ring *ring, const Py_buffer *request)
+{
+	int code;
+
+	do {
+		Py_BEGIN_ALLOW_THREADS
+		code = shmring_request(ring->reader, request->buf, (size_t)request->len);
+		Py_END_ALLOW_THREADS
+	} while (code == -EINTR && PyErr_CheckSignals() == 0);
+	return code;
+}
+
+static PyObject *ring_request(struct ring *ring, PyObject *argument)
+{
+	Py_buffer request;
+	int code;
+
+	if (check_open(ring) < 0 || PyObject_GetBuffer(argument, &request, PyBUF_SIMPLE) < 0)
+		return NULL;
+	if (ring->requesting) {
+		PyErr_SetString(PyExc_RuntimeError, "another thread sends a request to this ring: one thread at a time");
+		PyBuffer_Release(&request);
+		return NULL;
+	}
+	ring->requesting = true;
+	code = send_request(ring, &request);
+	ring->requesting = false;
+	PyBuffer_Release(&request);
+	if (code < 0 && !PyErr_Occurred())
+		raise_ring_error(state_of(ring), ring, code);
+	detach_if_closed(ring);
+	if (PyErr_Occurred())
+		return NULL;
+	Py_RETURN_NONE;
 }
 
 static PyObject *ring_close(struct ring *ring, PyObject *Py_UNUSED(none))
@@ -114,8 +156,7 @@ static PyObject *ring_close(struct ring *ring, PyObject *Py_UNUSED(none))
 	if (!owned_here(ring))
 		Py_RETURN_NONE;
 	ring->closed = true;
-	if (!ring->acquiring)
-		detach(ring);
+	detach_if_closed(ring);
 	Py_RETURN_NONE;
 }
 
@@ -328,6 +369,9 @@ static PyMethodDef ring_methods[] = {
 	{"acquire", (PyCFunction)ring_acquire, METH_VARARGS,
          "acquire($self, timeout_ms=-1, /)\n--\n\nThe next batch as a Lease, None when the stream is complete.  -1 waits without "
          "limit."},
+	{"request", (PyCFunction)ring_request, METH_O,
+         "request($self, request, /)\n--\n\nAsks the worker that this process started for a batch, in the bytes of "
+         "loader/plan/request.h."},
 	{"close", (PyCFunction)ring_close, METH_NOARGS,
          "close($self, /)\n--\n\nLeaves the ring.  Arrays that are alive stay valid; the memory goes with the last of them."},
 	{"counters", (PyCFunction)ring_counters, METH_NOARGS, "counters($self, /)\n--\n\nThe worker's counters by name."},

@@ -24,7 +24,7 @@ struct ring {
 	PyObject_HEAD struct shmring_reader *reader;
 	pid_t owner_pid;
 	bool closed;    /* no more use; the reader lives on until its last lease is released */
-	bool acquiring; /* a thread is inside shmring_acquire(): it detaches when it comes back to a closed ring */
+	bool acquiring, requesting; /* a thread is inside shmring_acquire(), shmring_request(): the last one out of a closed ring detaches */
 	bool detached;
 };
 

@@ -68,7 +68,7 @@ static void raise_slots_exhausted(struct module_state *state, const struct ring 
 		-EDEADLK);
 }
 
-void raise_acquire_error(struct module_state *state, const struct ring *ring, int code)
+void raise_ring_error(struct module_state *state, const struct ring *ring, int code)
 {
 	switch (code) {
 	case -EPIPE:

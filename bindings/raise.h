@@ -10,7 +10,7 @@ PyObject *decode_text(const char *text);
 /* Sets the exception for a failed shmring_attach(), */
 void raise_attach_error(struct module_state *state, int code, const struct err *err);
 
-/* or shmring_acquire(). */
-void raise_acquire_error(struct module_state *state, const struct ring *ring, int code);
+/* or shmring_acquire() or shmring_request(). */
+void raise_ring_error(struct module_state *state, const struct ring *ring, int code);
 
 #endif
