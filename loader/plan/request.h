@@ -27,7 +27,7 @@ struct request_header {
 #define REQUEST_USUAL_RULE UINT32_MAX
 
 struct request_row {
-	uint64_t sample;  /* number in the dataset; under --requests paths what readers get as batch.index */
+	uint64_t sample;  /* number in the dataset; under --requests paths any, by which batch.index and --crashed know the row */
 	uint64_t key;     /* of the random numbers of box and flip, see crop_ask */
 	int64_t label;    /* under --requests paths; else the dataset's */
 	uint32_t path_at; /* where in the text; REQUEST_NO_PATH: `sample` says which file */

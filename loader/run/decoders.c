@@ -151,7 +151,7 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 		fail_row(pipeline, item, status, fetch_reason(pipeline, item, text, sizeof text));
 		return;
 	}
-	crash_note_sample(item_note(item));
+	crash_note_sample(item->sample);
 	file = file_bytes_with_part(item->buffer->data, item->buffer->byte_count, item->buffer->head_bytes, &item->buffer->part);
 	(void)item_file(item, pipeline->dataset, &where);
 	file.id = where.id;

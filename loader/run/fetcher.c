@@ -26,7 +26,7 @@ static void submit_rows(struct pipeline *pipeline)
 
 		if (!item)
 			return;
-		if (!item->path && crashed_list_has(&pipeline->crashed, item->sample)) {
+		if (crashed_list_has(&pipeline->crashed, item->sample)) {
 			item->fetched = ITEM_CRASHED;
 			queue_push(&pipeline->to_decode, item);
 			continue;

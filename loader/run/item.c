@@ -49,8 +49,3 @@ const char *item_root(const struct item *item, const struct dataset *dataset)
 {
 	return item->half == RENDER_TARGET ? dataset_target_root(dataset) : dataset_root(dataset);
 }
-
-uint64_t item_note(const struct item *item)
-{
-	return item->path ? (uint64_t)item->batch->slot.sequence << 20 | item->row : item->sample;
-}

@@ -54,7 +54,4 @@ int64_t item_label(const struct item *item, const struct dataset *dataset);
 /* For messages; may be written into `text`. */
 const char *item_name(const struct item *item, const struct dataset *dataset, char *text, size_t text_bytes);
 
-/* What crash_note_sample() keeps: the sample's number; of a path the low 32 bits of its batch's number, and in 20 bits below its row. */
-uint64_t item_note(const struct item *item);
-
 #endif
