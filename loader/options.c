@@ -327,8 +327,10 @@ static int check_idle_flags(const struct command_line *line, const struct option
 		{OPTION_SHORT_SIDE, CROP_CENTER, "center"},
 	};
 
+	bool any_rule = options->requests == REQUESTS_PATHS; /* each row may have another */
+
 	for (size_t i = 0; i < sizeof tied / sizeof tied[0]; i++) {
-		if (line->text[tied[i].flag] && options->crop != tied[i].crop)
+		if (line->text[tied[i].flag] && options->crop != tied[i].crop && !any_rule)
 			return err_fail(err, -EINVAL, "--%s is for --crop %s only; leave it out, or choose that crop",
 			                options_flags[tied[i].flag].name, tied[i].needs);
 	}
@@ -365,7 +367,7 @@ static int check_together(struct options *options, struct err *err)
 		                options->requests == REQUESTS_SAMPLES ? "samples" : "paths");
 	if (!options->short_side_px) /* to the nearest pixel: 256 for 224, 342 for 299 */
 		options->short_side_px = (larger_px * 8 + 3) / 7;
-	if (options->crop == CROP_CENTER && options->short_side_px < larger_px)
+	if ((options->crop == CROP_CENTER || options->requests == REQUESTS_PATHS) && options->short_side_px < larger_px)
 		return err_fail(err, -EINVAL, "--short-side %u is smaller than the %ux%u of --size; raise it to %u or more",
 		                options->short_side_px, options->height_px, options->width_px, larger_px);
 	return 0;
