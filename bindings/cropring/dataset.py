@@ -75,6 +75,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def read_again(self, index_fd: int) -> Dataset:
+        """The data set as another worker has scanned it."""
+        return Dataset(index_fd)
+
     def is_same(self, other: Dataset) -> bool:
         """The same folder, classes and files, in the same order."""
         return self._index == other._index

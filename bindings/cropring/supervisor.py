@@ -6,9 +6,9 @@ import logging
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from ._ring import Ring
-from .dataset import Dataset
 from .errors import CropringError, WorkerDied
 from .reader import ring_stats
 from .worker import Worker, in_words
@@ -19,6 +19,22 @@ _CRASHES_UNTIL_LEFT_OUT = 2  # one may be the machine's fault
 _LEFT_OUT_LIMIT = 5000  # a worker is told on its command line, where one word has room for 128 KiB
 _SUMS = {"images", "batches", "bytes_read", "bad_samples", "substitutes"}  # and `status_...` and `..._ns`: of all workers together
 _log = logging.getLogger("cropring")
+
+
+class Paths(Protocol):
+    def __getitem__(self, sample: int, /) -> str: ...
+
+
+class Samples(Protocol):
+    """What a worker's numbers stand for: a `Dataset`, or rows that were asked for."""
+
+    @property
+    def root(self) -> str: ...
+    @property
+    def paths(self) -> Paths: ...
+    def __len__(self) -> int: ...
+    def read_again(self, index_fd: int) -> Samples: ...
+    def is_same(self, other: Any) -> bool: ...
 
 
 def blamed_samples(notes: Sequence[int]) -> list[int]:
@@ -74,7 +90,7 @@ class Supervisor:
                     counts[name] += before
         return counts | {"respawns": self._respawns, "crashed_samples": len(self.crashed)}
 
-    def replace(self, dead: Worker, error: WorkerDied, start: Callable[[], Worker], dataset: Dataset, place: str) -> Worker:
+    def replace(self, dead: Worker, error: WorkerDied, start: Callable[[], Worker], dataset: Samples, place: str) -> Worker:
         """A worker made by `start`, if `dead`, from whose ring `error` came, ended without a word; else raises what there is to say.
 
         `dataset` is what the dead one read, and `place` tells people where the new one goes on.
@@ -94,7 +110,7 @@ class Supervisor:
             worker = self._start(start, died)
         except ValueError as refusal:  # the same flags were right for the dead one: there are too few samples for them now
             raise CropringError(f"{changed}and now {refusal}{sequel}") from None
-        if not dataset.is_same(now := Dataset(worker.ring.catalog_fd)):
+        if not dataset.is_same(now := dataset.read_again(worker.ring.catalog_fd)):
             worker.stop()
             raise CropringError(f"{changed}{len(now)} or others now{sequel}")
         self._respawns += 1
@@ -114,7 +130,7 @@ class Supervisor:
                 # A copy, because the frames of its traceback would keep the batches of whoever called us.
                 died = WorkerDied(str(stillborn), stillborn.errno, stillborn.last_lines, stillborn.exit_status)
 
-    def _blame(self, ring: Ring, died: WorkerDied, dataset: Dataset) -> str:
+    def _blame(self, ring: Ring, died: WorkerDied, dataset: Samples) -> str:
         """Counts the crash against the samples that may have caused it; returns the words for that, to stand in a sentence."""
         if died.exit_status is None or -died.exit_status not in _CRASH_SIGNALS:
             return ""
@@ -131,7 +147,7 @@ class Supervisor:
         return words
 
 
-def _named(samples: Sequence[int], dataset: Dataset, joint: str) -> str:
+def _named(samples: Sequence[int], dataset: Samples, joint: str) -> str:
     """Samples as people know them; the first few of many."""
     names = [f"sample {sample} ({dataset.paths[sample]})" for sample in samples[:4]]
     return joint.join(names + [f"{len(samples) - 4} others"] * (len(samples) > 4))

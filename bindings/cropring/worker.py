@@ -85,6 +85,16 @@ class Worker:
             return WorkerDied(f"{error}: {in_words(exit_status)}", error.errno, "", exit_status)
         return error
 
+    def request(self, request: bytes) -> None:
+        """Asks for a batch.  Whoever takes the answer learns of a worker that is dead, and gives the request to the next one."""
+        try:
+            self.ring.request(request)
+        except WorkerDied:
+            pass
+        except BaseException:
+            self.process.kill()  # Ctrl-C: nobody knows whether it was sent
+            raise
+
     def explain(self, error: WorkerDied) -> CropringError:
         """The same error with what only the parent knows: how the process ended."""
         exit_status = self._wait_for_exit()
