@@ -7,8 +7,10 @@
 from importlib.metadata import version
 
 from .batch import Batch, Status
+from .cropper import Cropper
 from .dataset import Dataset
 from .errors import BadSample, CropringError, LayoutMismatch, RingCorrupted, SlotsExhausted, SourceError, WorkerDied
+from .exchange import CropFuture
 from .loader import Loader
 from .reader import Reader, attach
 
@@ -17,6 +19,8 @@ __version__ = version("cropring")
 __all__ = [
     "BadSample",
     "Batch",
+    "CropFuture",
+    "Cropper",
     "CropringError",
     "Dataset",
     "LayoutMismatch",

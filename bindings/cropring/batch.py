@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from types import TracebackType
 from typing import Any
@@ -134,6 +134,12 @@ class Batch:
     def release(self) -> None:
         """Gives the slot back now.  `BufferError` while arrays of this batch are alive elsewhere; nothing the second time."""
         self._arrays.clear()
+        self._lease.release()
+
+    def _move_out(self, names: Iterable[str]) -> None:
+        """Copies all arrays into memory of their own and gives the slot back; nobody has an array of this batch yet."""
+        for name in names:
+            self._arrays[name] = self[name].copy()
         self._lease.release()
 
     def __enter__(self) -> Batch:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .batch import Batch
+
 
 class CropringError(Exception):
     """Base of everything that cropring raises by itself.
@@ -47,7 +53,20 @@ class SlotsExhausted(CropringError):
 
 
 class BadSample(CropringError):
-    """A sample could not be read and `on_error="stop"` was asked for."""
+    """A sample could not be read, and `on_error="stop"` (Loader) or `errors="raise"` (Cropper) was asked for.
+
+    Attributes
+    ----------
+    batch : Batch or None
+        The Cropper's answer, in which all other rows are as they were asked for; it keeps its slot as long as this error lives.
+    positions : tuple of int
+        The bad rows in it, in ascending order; `batch.status` says what is wrong with each.
+    """
+
+    def __init__(self, message: str = "", errno: int = 0, batch: Batch | None = None, positions: Sequence[int] = ()) -> None:
+        super().__init__(message, errno)
+        self.batch = batch
+        self.positions = tuple(positions)
 
 
 class SourceError(CropringError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -102,6 +103,20 @@ def load(photos: Path) -> Iterator[Callable[..., cropring.Loader]]:
         loader.close()
 
 
+@pytest.fixture
+def cropper() -> Iterator[Callable[..., cropring.Cropper]]:
+    """`cropper(window_size=32, **keywords)`: a Cropper that is closed after the test."""
+    croppers = []
+
+    def make(window_size: int | tuple[int, int] = 32, **keywords: object) -> cropring.Cropper:
+        croppers.append(cropring.Cropper(window_size, **({"threads": 2, "quiet": True} | keywords)))  # type: ignore[arg-type]
+        return croppers[-1]
+
+    yield make
+    for crop in croppers:
+        crop.close()
+
+
 class Server:
     """A `cropring serve` of its own."""
 
@@ -165,3 +180,27 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture(scope="session")
+def crashing_codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    library = tmp_path_factory.mktemp("codec") / "crashing_codec.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-O1", "-o", library, Path(__file__).parents[1] / "crashing_codec.c", "-ldl"], check=True)
+    return library
+
+
+@pytest.fixture
+def crash(crashing_codec: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """`crash(how)`: from now on the decoders of new workers crash on the culprit (tests/crashing_codec.c)."""
+
+    def arm(how: str, once: Path | None = None) -> None:
+        monkeypatch.delenv("CROPRING_EXECUTABLE", raising=False)  # sanitizers take neither preloaded libraries nor crashes
+        monkeypatch.setenv("LD_PRELOAD", str(crashing_codec))
+        monkeypatch.setenv("CRASHING_CODEC", how)
+        if once:
+            monkeypatch.setenv("CRASHING_CODEC_ONCE", str(once))
+
+    limits = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, limits[1]))
+    yield arm
+    resource.setrlimit(resource.RLIMIT_CORE, limits)

@@ -11,7 +11,6 @@ import logging
 import os
 import random
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -344,30 +343,6 @@ def test_a_fork_starts_no_worker_and_its_parent_does(photos: Path) -> None:
 # ---------------------------------------------------------------- files that kill the decoder
 
 CULPRIT = 7  # its number among the samples
-
-
-@pytest.fixture(scope="module")
-def crashing_codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    library = tmp_path_factory.mktemp("codec") / "crashing_codec.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-O1", "-o", library, TESTS / "crashing_codec.c", "-ldl"], check=True)
-    return library
-
-
-@pytest.fixture
-def crash(crashing_codec: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """`crash(how)`: from now on the decoders of new workers crash on the culprit (tests/crashing_codec.c)."""
-
-    def arm(how: str, once: Path | None = None) -> None:
-        monkeypatch.delenv("CROPRING_EXECUTABLE", raising=False)  # sanitizers take neither preloaded libraries nor crashes
-        monkeypatch.setenv("LD_PRELOAD", str(crashing_codec))
-        monkeypatch.setenv("CRASHING_CODEC", how)
-        if once:
-            monkeypatch.setenv("CRASHING_CODEC_ONCE", str(once))
-
-    limits = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, limits[1]))
-    yield arm
-    resource.setrlimit(resource.RLIMIT_CORE, limits)
 
 
 @pytest.fixture
