@@ -6,7 +6,7 @@ import operator
 import os
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from .dataset import Dataset
 from .epoch import Epoch
 from .errors import CropringError, WorkerDied
 from .flags import checked, defaults_of, working_folder
+from .sampling import SampledEpoch, Sampling
 from .state import Order, Progress, as_dict, epoch_batches, from_dict
 from .supervisor import Supervisor
 from .weights import Weights
@@ -44,7 +45,7 @@ class Loader:
     workers is left out as a bad sample, with `Status.CRASHED`.
 
     Every keyword is a flag of `cropring serve` with the same name, unit and default (`cropring serve --help`, README), except
-    for `epochs`, which is endless here, and for the last two, which are the Loader's own.
+    for `epochs`, which is endless here, and for the last three, which are the Loader's own.
 
     Parameters
     ----------
@@ -99,6 +100,11 @@ class Loader:
     respawn : int
         How many deaths of workers in a row, without one batch between them, are made good before `WorkerDied` is raised; 0: none.
         With `readers` above 1 none is, because the other readers could not follow.
+    sampler : iterable, optional
+        Names the samples of each epoch by their numbers (places in `paths`), one by one, or batches of at most `batch_size`; PyTorch's
+        samplers do.  It is iterated over in the loop's thread, up to `slots` batches ahead; before that `sampler.set_epoch(epoch)` is
+        called, if there is such a method.  Then `shuffle`, `rank` and `world_size` choose no samples: it names this process's share.
+        A sample that comes again in an epoch gets another crop.  What it raises comes out of the loop, after the batches before.
 
     Attributes
     ----------
@@ -177,8 +183,9 @@ class Loader:
         stats: str | os.PathLike[str] | None = None,
         num_workers: int | None = None,
         respawn: int = 5,
+        sampler: Iterable[Any] | None = None,
     ) -> None:
-        flags = {name: value for name, value in locals().items() if name not in ("self", "source", "num_workers", "respawn")}
+        flags = {name: value for name, value in locals().items() if name not in ("self", "source", "num_workers", "respawn", "sampler")}
         if num_workers is not None:
             if threads not in (0, num_workers):
                 raise ValueError(f"threads={threads} and num_workers={num_workers}: they are two names for one number")
@@ -212,6 +219,7 @@ class Loader:
         self._epoch_seq = 0  # the number since the stream began of that epoch's first batch
         self._progress = Progress(start_epoch, flags["start_sample"])  # what state_dict() tells
         self._is_only_reader = flags["readers"] == 1
+        self._sampling = None if sampler is None else Sampling(sampler, flags)
         self._shares_batches = not self._is_only_reader and flags["share"] != "broadcast"  # then no count tells an epoch's end
         self._kept: Lease | None = None  # sharing: the batch that told it, for the next loop
         self._supervisor = Supervisor(operator.index(respawn) if self._is_only_reader else 0)
@@ -226,6 +234,8 @@ class Loader:
         """A new stream, from the beginning of `epoch`."""
         self._stop_worker()
         self._supervisor.stream_begins()
+        if self._sampling is not None:
+            self._sampling.forget()
         self._stream_epoch, self._stream_batch, self._stream_seq, self._epoch_seq = epoch, 0, 0, 0
         self._stream_start_sample = self._passed_over(epoch)
         worker = self._adopt(self._make_worker())
@@ -238,6 +248,8 @@ class Loader:
             flags["epochs"] -= self._stream_epoch - flags["start_epoch"]
         flags["start_epoch"] = self._stream_epoch
         flags["start_sample"] = self._stream_start_sample + self._stream_batch * self._step()
+        if self._sampling is not None:
+            flags |= {"requests": "samples", "start_sample": 0}
         if self._stream_seq:
             flags["first_batch"] = self._stream_seq
         if self._supervisor.crashed:
@@ -259,6 +271,8 @@ class Loader:
         finally:
             self._finalizer()
         self._adopt(successor)
+        if self._sampling is not None:
+            self._sampling.send_again(successor)
         if self._closed_stats is not None:  # asked afterwards: whoever closes now finds it
             self._stop_worker()
             raise CropringError("the loader was closed by another thread")
@@ -280,8 +294,11 @@ class Loader:
     # ---------------------------------------------------------------- iteration
 
     def __len__(self) -> int:
-        """Batches per epoch.  The first epoch has fewer when `start_sample` passes over some of it."""
-        return self._batch_count(0)
+        """Batches per epoch.  The first epoch has fewer when `start_sample` passes over some of it.
+
+        `TypeError` when a sampler does not tell its length.
+        """
+        return self._batch_count(0) if self._sampling is None else self._sampling.batch_count()
 
     def _batch_count(self, passed_over: int) -> int:
         return epoch_batches(self._epoch_samples(), passed_over, self._step(), self._flags["tail"])
@@ -302,7 +319,7 @@ class Loader:
         return step
 
     def __iter__(self) -> Iterator[Batch]:
-        return Epoch(self)
+        return Epoch(self) if self._sampling is None else SampledEpoch(self, self._sampling)
 
     def set_epoch(self, epoch: int) -> None:
         """Makes `epoch` the one that the next loop runs over.
@@ -315,8 +332,8 @@ class Loader:
         self._next_epoch = epoch
         self._progress = Progress(epoch, self._passed_over(epoch))
 
-    def _begin(self) -> tuple[int, int]:
-        """Brings the worker to the epoch that comes next; returns the loop's number and that epoch's number of batches."""
+    def _begin_loop(self) -> tuple[int, int]:
+        """Brings the worker to the epoch that comes next; returns the loop's number and that epoch."""
         if self._closed_stats is not None:
             raise ValueError("the loader is closed")
         if os.getpid() != self._owner_pid:
@@ -324,20 +341,30 @@ class Loader:
         epoch, last = self._next_epoch, self._flags["start_epoch"] + self._flags["epochs"] - 1
         if self._flags["epochs"] and epoch > last:
             raise CropringError(f"epochs={self._flags['epochs']} was asked for, and epoch {last} was the last (0 is without end)")
-        if self._worker is None or (self._stream_epoch, self._stream_batch) != (epoch, 0):
+        is_there = self._stream_epoch == epoch if self._sampling is None else not self._sampling.has_unanswered
+        if self._worker is None or not is_there or self._stream_batch > 0:
             self._start_worker(epoch)
         self._loops_begun += 1
+        return self._loops_begun, epoch
+
+    def _begin(self) -> tuple[int, int]:
+        """Begins a loop; returns its number and its epoch's number of batches."""
+        loop, epoch = self._begin_loop()
         count = self._batch_count(self._passed_over(epoch))
         if count == 0:  # the worker passes over such an epoch without a word
             self._next_epoch = epoch + 1
             self._end()
-        return self._loops_begun, count
+        return loop, count
+
+    def _worker_of(self, loop: int) -> Worker:
+        if loop != self._loops_begun or self._worker is None:
+            raise CropringError("this loop is over: the loader was closed, or another loop over it began")
+        return self._worker
 
     def _take(self, loop: int) -> Lease | None:
         """The next batch of the epoch; None, where other readers share its batches, when there is no more of them for this one."""
-        if loop != self._loops_begun or self._worker is None:
-            raise CropringError("this loop is over: the loader was closed, or another loop over it began")
-        lease, self._kept = self._kept or self._acquire(self._worker), None
+        worker = self._worker_of(loop)
+        lease, self._kept = self._kept or self._acquire(worker), None
         if self._shares_batches and (lease is None or lease.epoch > self._stream_epoch):
             self._kept = lease
             if self._stream_batch == 0:
@@ -378,7 +405,8 @@ class Loader:
 
         In the body of a loop, and after a `break`, the batches that the loop handed over are consumed, whatever the worker has made
         ready beyond them; in the body of the last batch that is the whole epoch.  After the loop's end it is the next epoch's begin.
-        With `readers` above 1 it counts on readers that go in step: what each has had, all have had.
+        With `readers` above 1 it counts on readers that go in step: what each has had, all have had.  With a sampler it counts that
+        sampler's samples, and to go on passes over so many of them.
 
         Raises
         ------
@@ -409,7 +437,7 @@ class Loader:
             raise ValueError("the loader is closed")
         if self._loops_begun:
             raise RuntimeError("load_state_dict() comes before the first loop: make a new Loader for it")
-        progress, seed = from_dict(state, self._order(), self._epoch_samples(), self.dataset.root)
+        progress, seed = from_dict(state, self._order(), self._epoch_samples() if self._sampling is None else None, self.dataset.root)
         first, count = self._flags["start_epoch"], self._flags["epochs"]
         self._flags["seed"], self._next_epoch, self._progress = seed, progress.epoch, progress
         if count and progress.epoch >= first + count:
@@ -422,10 +450,13 @@ class Loader:
 
     def _order(self) -> Order:
         kind = f"weighted:{self._weights.digest}" if self._weights is not None else "shuffle" if self._flags["shuffle"] else "sequential"
+        kind = kind if self._sampling is None else "sampler"
         return Order(kind, self._flags.get("limit", 0), self.dataset.fingerprint)
 
     def _progress_after(self, lease: Lease) -> Progress:
         """What is consumed once this batch is, the last of `_stream_batch` that this reader has had of its epoch."""
+        if self._sampling is not None:
+            return Progress(self._stream_epoch, self._sampling.next_position)
         batches, epoch, passed_over = self._stream_batch, self._stream_epoch, self._stream_start_sample
         if not self._is_only_reader:  # those in step with this one have had the other batches of the same round,
             lanes = self._flags["readers"] if self._shares_batches else 1
@@ -502,7 +533,8 @@ class Loader:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<cropring.Loader {self._source!r}: {len(self.dataset)} samples, {len(self)} batches of {self.batch_size}>"
+        batches = f"{len(self)} batches" if self._sampling is None else "a sampler's batches"
+        return f"<cropring.Loader {self._source!r}: {len(self.dataset)} samples, {batches} of {self.batch_size}>"
 
 
 _DEFAULTS = defaults_of(Loader)

@@ -27,6 +27,7 @@ def keywords() -> dict[str, inspect.Parameter]:
     assert parameters.pop("source").kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     assert parameters.pop("num_workers").default is None  # another name for threads
     assert parameters.pop("respawn").default == 5  # what the Loader does, not its worker
+    assert parameters.pop("sampler").default is None
     return parameters
 
 
