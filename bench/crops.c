@@ -6,7 +6,7 @@
  *       BOXES is text: "BATCHES CROPS SIZE", then for every crop of every batch a line "X Y WIDTH HEIGHT".
  *
  * Reads commands from stdin: "time BATCH" makes a batch and answers with the nanoseconds of CPU time that the whole process used
- * for it; "pixels BATCH" answers with its pixels.
+ * for it, and those of wall time; "pixels BATCH" answers with its pixels.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "loader/decode/decode.h"
 #include "loader/decode/jpeg_index.h"
 #include "loader/fetch/fetch.h"
@@ -185,12 +186,13 @@ static uint64_t process_cpu_ns(void)
 
 static int obey(struct crops *crops, const char *command)
 {
-	uint64_t begin_ns = process_cpu_ns();
+	uint64_t begin_ns = clock_now_ns(), begin_cpu_ns = process_cpu_ns(), cpu_ns;
 	uint32_t batch;
 
 	if (sscanf(command, "time %" SCNu32, &batch) == 1 && batch < crops->batch_count) {
 		make_batch(crops, batch);
-		printf("%" PRIu64 "\n", process_cpu_ns() - begin_ns);
+		cpu_ns = process_cpu_ns() - begin_cpu_ns;
+		printf("%" PRIu64 " %" PRIu64 "\n", cpu_ns, clock_now_ns() - begin_ns);
 	} else if (sscanf(command, "pixels %" SCNu32, &batch) == 1 && batch < crops->batch_count) {
 		make_batch(crops, batch);
 		fwrite(crops->batch, (size_t)crops->size_px * crops->size_px * crops->channels, crops->crop_count, stdout);

@@ -72,6 +72,15 @@ def draw_boxes(batches: int, width: int, height: int, seed: int) -> np.ndarray:
     return np.stack([*corners, *sides_px], axis=-1).astype(np.int32)
 
 
+def write_boxes(folder: Path, boxes: np.ndarray) -> Path:
+    """As crops.c reads them."""
+    path = folder / "boxes.txt"
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f"{len(boxes)} {CROPS_PER_BATCH} {SIZE_PX}\n")
+        np.savetxt(file, boxes.reshape(-1, 4), fmt="%d")
+    return path
+
+
 class Ours:
     """crops.c, told what to do next."""
 
@@ -88,7 +97,7 @@ class Ours:
 
     def cpu_ms(self, batch: int) -> float:
         self.tell(f"time {batch}")
-        return int(self.stdout.readline()) / 1e6
+        return int(self.stdout.readline().split()[0]) / 1e6
 
     def pixels(self, batch: int) -> np.ndarray:
         self.tell(f"pixels {batch}")
@@ -127,10 +136,7 @@ def measure(folder: Path, picture: Picture, repetitions: int, seed: int) -> list
             rows.append(Batch(picture.file, name, 0, None, common.in_a_line(error, path)))
             del peers[name]
     with tempfile.TemporaryDirectory(prefix="cropring-bench-") as temporary:
-        boxes_text = Path(temporary, "boxes.txt")
-        with boxes_text.open("w", encoding="utf-8") as file:
-            file.write(f"{len(boxes)} {CROPS_PER_BATCH} {SIZE_PX}\n")
-            np.savetxt(file, boxes.reshape(-1, 4), fmt="%d")
+        boxes_text = write_boxes(Path(temporary), boxes)
         for repetition in range(repetitions):
             our_rows, our_pixels = measure_ours(path, picture, repetition, boxes_text, len(boxes))
             rows += our_rows
