@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -72,6 +73,7 @@ static inline void hung_look_up(struct hung_server *server, uint64_t unique, con
 	                                                                                 : 0};
 
 	entry.attr = hung_attributes(entry.nodeid);
+	entry.entry_valid = entry.attr_valid = 60; /* in seconds; names stay in memory, as those of real servers do for a while */
 	hung_answer(server, unique, entry.nodeid ? 0 : ENOENT, &entry, entry.nodeid ? sizeof entry : 0);
 }
 
@@ -191,6 +193,7 @@ static inline void hung_serve(struct hung_server server)
 		server.held = command == 'h';
 		for (; !server.held && server.waiting_count > 0; server.waiting_count--)
 			hung_let_go(&server, &server.waiting[server.waiting_count - 1]);
+		(void)!write(server.control_fd, &command, 1);
 	}
 }
 
@@ -198,13 +201,14 @@ static inline void hung_serve(struct hung_server server)
 static inline bool hung_mount(void)
 {
 	struct hung_server server = {.held = true};
-	int pipe_fds[2];
+	int control_fds[2];
 	char options[80];
 
 	snprintf(hung_folder, sizeof hung_folder, "%s/mount", rig_folder);
 	server.device_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (server.device_fd < 0 || mkdir(hung_folder, 0700) != 0 || unshare(CLONE_NEWNS) != 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || pipe(pipe_fds) != 0) {
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control_fds) != 0) {
 		print_message("no FUSE here: %s\n", strerror(errno));
 		return false;
 	}
@@ -215,8 +219,8 @@ static inline bool hung_mount(void)
 	}
 	close(rig_folder_fd); /* that one is in the old namespace */
 	rig_folder_fd = open(rig_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	server.control_fd = pipe_fds[0];
-	hung_control_fd = pipe_fds[1];
+	server.control_fd = control_fds[0];
+	hung_control_fd = control_fds[1];
 	hung_pid = fork();
 	if (hung_pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -239,9 +243,11 @@ static inline void hung_unmount(void)
 	umount2(hung_folder, MNT_DETACH);
 }
 
+/* 'h' to hold from here on, 'r' to let go; done when it returns. */
 static inline void hung_tell(char command)
 {
 	assert_int_equal(write(hung_control_fd, &command, 1), 1);
+	assert_int_equal(read(hung_control_fd, &command, 1), 1);
 }
 
 #endif

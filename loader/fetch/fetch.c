@@ -19,6 +19,7 @@
 #include "loader/fetch/fetch_backend.h"
 #include "loader/fetch/fetch_clock.h"
 #include "loader/fetch/file_open.h"
+#include "loader/fetch/mount_table.h"
 
 #define NS_PER_MS 1000000u
 #define SLICE_NS  (100 * (uint64_t)NS_PER_MS) /* deadlines are noticed within this time */
@@ -42,7 +43,8 @@ struct fetch {
 	/* The folder of the last job. */
 	int directory_fd;
 	enum file_home home;
-	bool cache_refused; /* by the kernel or a filter: nothing can be opened without waiting */
+	struct mount_table *mounts; /* NULL: a job's folder lies on one file system, or so we do as if */
+	bool cache_refused;         /* by the kernel or a filter: nothing can be opened without waiting */
 
 	atomic_bool woken;
 	char fallback_reason[sizeof((struct err *)NULL)->text];
@@ -97,6 +99,8 @@ int fetch_open(struct fetch **result, const struct fetch_config *config, struct 
 	error = open_backend(fetch, config, err);
 	if (error)
 		goto fail;
+	if (config->many_mounts)
+		(void)mount_table_open(&fetch->mounts); /* without it, it is slower */
 	*result = fetch;
 	return 0;
 fail:
@@ -117,6 +121,7 @@ void fetch_close(struct fetch *fetch)
 	if (fetch->threads)
 		fetch->threads->ops->close(fetch->threads);
 	fetch->engine->ops->close(fetch->engine);
+	mount_table_close(fetch->mounts);
 	buffers_close(fetch->rules.buffers);
 	free(fetch);
 }
@@ -151,6 +156,21 @@ static enum file_home home_of(struct fetch *fetch, const struct fetch_slot *slot
 		fetch->directory_fd = slot->directory_fd;
 	}
 	return fetch->home;
+}
+
+/* That of the file itself, which may lie beyond a mount point. */
+static enum file_home find_home(struct fetch *fetch, struct fetch_slot *slot)
+{
+	enum file_home home = FILE_HOME_OTHER;
+
+	if (fetch->mounts && slot->path[0] != '/') {
+		bool in_use = fetch->engine_count + fetch->abandoned_count > 0;
+
+		home = mount_table_renew(fetch->mounts, in_use) ? mount_table_find(fetch->mounts, slot->directory_fd, slot->path,
+		                                                                   &slot->folder_fd, &slot->path_in_folder)
+		                                                : FILE_HOME_FUSE;
+	}
+	return home == FILE_HOME_OTHER ? home_of(fetch, slot) : home;
 }
 
 /* NULL: they cannot be started. */
@@ -237,11 +257,14 @@ static bool go_on(struct fetch *fetch, struct fetch_slot *slot, enum fetch_step 
 /* What is not to be had without waiting, whatever the reason, is left to the back end. */
 static enum fetch_step open_cached(struct fetch *fetch, struct fetch_slot *slot)
 {
+	enum file_home home = find_home(fetch, slot);
 	int result;
 
-	if (fetch->cache_refused || fetch->rules.past_cache || home_of(fetch, slot) != FILE_HOME_LOCAL)
+	if (home == FILE_HOME_FUSE && fetch->has_uring && threads_beside_uring(fetch))
+		slot->engine = fetch->threads; /* without them io_uring says EXDEV */
+	if (fetch->cache_refused || fetch->rules.past_cache || home != FILE_HOME_LOCAL)
 		return FETCH_OPEN;
-	result = file_open_cached(slot->directory_fd, slot->path, fetch->rules.stay_beneath);
+	result = file_open_cached(slot->folder_fd, slot->path_in_folder, fetch->rules.stay_beneath);
 	if (result == -ENOSYS || result == -EINVAL || result == -EPERM)
 		fetch->cache_refused = true;
 	if (result == -EXDEV && fetch->has_uring && threads_beside_uring(fetch))

@@ -40,6 +40,12 @@ struct fetch_config {
 	bool stay_beneath;
 
 	/*
+	 * directory_fd of every job is the root folder of all, below which lie several file systems.  Without this, what does not
+	 * lie on that of directory_fd itself is read by threads that may wait; correct, but slower.
+	 */
+	bool many_mounts;
+
+	/*
 	 * Is a part of this file enough?  Asked once at most, in fetch_collect(), for a file of more than FETCH_PART_MIN_BYTES;
 	 * `head` is how it begins.  True: nothing but the head and *part will be read: one run of bytes behind the head, or rows
 	 * wherever they begin; nonsense from a hostile file does no harm.  NULL: files are read whole.

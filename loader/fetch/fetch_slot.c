@@ -67,7 +67,8 @@ int fetch_slot_assign(struct fetch_slot *slot, const struct fetch_job *job)
 		slot->path_capacity_bytes = path_bytes;
 	}
 	memcpy(slot->path, job->path, path_bytes);
-	slot->directory_fd = job->directory_fd;
+	slot->directory_fd = slot->folder_fd = job->directory_fd;
+	slot->path_in_folder = slot->path;
 	slot->image_offset = job->offset;
 	slot->is_whole_file = job->offset == 0 && job->length == 0;
 	slot->image_bytes = slot->is_whole_file ? UINT64_MAX : job->length;

@@ -54,6 +54,10 @@ struct fetch_slot_read {
 struct fetch_slot {
 	int directory_fd;
 	char *path; /* a copy: an abandoned job outlives the caller's string */
+
+	/* The same place, for whoever crosses no mount point; see mount_table.h. */
+	int folder_fd;
+	const char *path_in_folder;
 	size_t path_capacity_bytes;
 	void *tag;
 

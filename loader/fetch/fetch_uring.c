@@ -77,7 +77,7 @@ static void queue_open(struct fetch_uring *uring, struct fetch_slot *slot)
 {
 	struct io_uring_sqe *entry = new_entry(uring);
 
-	io_uring_prep_openat2(entry, slot->directory_fd, slot->path, &uring->how);
+	io_uring_prep_openat2(entry, slot->folder_fd, slot->path_in_folder, &uring->how);
 	io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
 	set_owner(entry, slot, ENTRY_OPEN);
 }

@@ -8,10 +8,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#ifndef RESOLVE_CACHED
-#define RESOLVE_CACHED 0x20 /* Linux 5.12 */
-#endif
-
 #define FLAGS (O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
 
 enum file_home file_open_home(int directory_fd)

@@ -10,6 +10,10 @@
 
 #include <linux/openat2.h>
 
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20 /* Linux 5.12 */
+#endif
+
 /* What a folder lies on says how its files may be read. */
 enum file_home {
 	FILE_HOME_LOCAL, /* the kernel can tell, for each step, whether it would have to wait */
