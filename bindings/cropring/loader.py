@@ -52,6 +52,9 @@ class Loader:
     source : str or path-like
         A folder with one sub-folder per class (as torchvision's ImageFolder reads it), a flat folder of images, a manifest (.csv,
         .tsv or .jsonl), or a folder with a metadata.csv or .jsonl as Hugging Face has them; see docs/sources.md.
+    index : str or path-like, optional
+        A file that keeps the list of samples: written by the first start, and later starts do not look through `source` unless one
+        of its folders has changed.
     root : str or path-like, optional
         What the paths of a manifest begin at; by default the folder that it lies in.
     batch_size : int
@@ -129,6 +132,7 @@ class Loader:
         self,
         source: str | os.PathLike[str],
         *,
+        index: str | os.PathLike[str] | None = None,
         root: str | os.PathLike[str] | None = None,
         batch_size: int = 256,
         epochs: int = 0,

@@ -89,6 +89,26 @@ static bool are_strings(const char *text, const uint64_t *offsets, uint64_t coun
 	return true;
 }
 
+/* Neither absolute nor with a "..", which would lead out of the root. */
+static bool stays_inside(const char *path)
+{
+	if (*path == '/')
+		return false;
+	for (const char *at = path; (at = strstr(at, "..")); at++)
+		if ((at == path || at[-1] == '/') && (at[2] == '/' || at[2] == '\0'))
+			return false;
+	return true;
+}
+
+static bool stay_inside(const char *text, const uint64_t *offsets, uint64_t count)
+{
+	for (uint64_t i = 0; offsets && i < count; i++) {
+		if ((i == 0 || offsets[i] != offsets[i - 1]) && !stays_inside(text + offsets[i]))
+			return false;
+	}
+	return true;
+}
+
 static bool are_ranges(const uint64_t *offsets, const uint64_t *lengths, uint64_t count)
 {
 	for (uint64_t i = 0; offsets && i < count; i++) {
@@ -153,6 +173,9 @@ static const char *check_values(const struct index_view *view)
 	if (!are_strings(view->text, view->column[INDEX_PATH], count, header->root_at) ||
 	    (view->column[INDEX_TARGET] && !are_strings(view->text, view->column[INDEX_TARGET], count, header->root_at)))
 		return "a path is not where it should be";
+	if (!stay_inside(view->text, view->column[INDEX_PATH], count) ||
+	    !stay_inside(view->text, view->column[INDEX_TARGET], count))
+		return "a path leads out of its root folder";
 	if (!are_labels(view->column[INDEX_LABEL], count, header->class_count))
 		return "a label is beyond its classes";
 	if (!are_ranges(view->column[INDEX_OFFSET], view->column[INDEX_LENGTH], count) ||

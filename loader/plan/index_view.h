@@ -31,7 +31,7 @@ void index_view_fingerprint(const void *index, uint8_t fingerprint[16]);
 
 /*
  * Looks at every number of an index of byte_count bytes, which begin at a multiple of 8, and finds its parts.  -EINVAL and what is
- * wrong with `name`.
+ * wrong with `name`.  Then every offset of a string is good, and every path stays in the root folder, if links do not lead out of it.
  */
 int index_view_open(struct index_view *view, const void *index, size_t byte_count, const char *name, struct err *err);
 

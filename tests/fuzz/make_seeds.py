@@ -1,4 +1,4 @@
-"""Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; EXIF blocks; requests; tars; arrays.
+"""Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; EXIF blocks; requests; tars; arrays; indexes.
 
     tests/fuzz/make_seeds.py          # writes tests/fuzz/seeds anew, all of it
 """
@@ -139,6 +139,32 @@ def archives() -> dict[str, bytes]:
     }
 
 
+def indexes() -> dict[str, bytes]:
+    """Index files as loader/plan/index_layout.h and index_stamp.c lay them out; their checksums are the fuzzer's matter."""
+
+    def column(form: str, *values: float) -> bytes:
+        return struct.pack(f"<{len(values)}{form}", *values) + bytes(-struct.calcsize(f"<{len(values)}{form}") % 8)
+
+    def whole(columns: dict[int, bytes], classes: tuple[int, ...], text: bytes, stamps: bytes = b"") -> bytes:
+        bits = sum(1 << number for number in columns)
+        counts = (2, len(classes), len(text) + 5, len(text), len(stamps))
+        header = struct.pack("<8sII5Q", b"cropidx1", bits, 0, *counts) + bytes(72)
+        return header + b"".join(columns[number] for number in sorted(columns)) + column("Q", *classes) + text + b"root\0" + stamps
+
+    stamp = struct.pack("<QQqq", 7, 0, 1_700_000_000_000_000_000, 1_700_000_000_000_000_000)
+    stamps = bytes(8) + struct.pack("<QII", 1, 1, 0) + b"folder\n/root\n\n\0root\0/links\0" + stamp + b"\0" + stamp + b"a\0"
+    paths, labels = column("Q", 4, 12), column("q", 0, 1)
+    text = b"a\0b\0a/1.jpg\0b/2.jpg\0"
+    return {
+        "classes": whole({0: paths, 1: labels}, (0, 2), text, stamps),
+        "flat": whole({0: column("Q", 0, 6), 1: column("q", -1, -1)}, (), b"1.jpg\0" + b"2.jpg\0"),
+        "tar": whole({0: column("Q", 0, 0), 1: labels, 2: column("Q", 512, 2048), 3: column("Q", 700, 900)}, (), b"x.tar\0"),
+        "boxes": whole({0: paths, 1: labels, 4: column("i", 0, 0, 5, 5, 1, 2, 3, 4)}, (0, 2), text),
+        "windows": whole({0: paths, 1: labels, 5: column("f", 0, 0.5, 1, 0.25, 0, 1), 9: column("d", 0, 2.5)}, (0, 2), text),
+        "targets": whole({0: paths, 1: labels, 6: column("Q", 12, 4), 7: column("Q", 0, 9), 8: column("Q", 8, 7)}, (0, 2), text),
+    }
+
+
 def plain_name(kind: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in kind).replace("__", "_").lower()
 
@@ -155,6 +181,7 @@ def all_seeds() -> dict[str, bytes]:
     seeds |= {f"pieces/{name}": struct.pack(f"<{len(words)}H", *words) for name, words in PIECES.items()}
     seeds |= {f"tar/{name}": content for name, content in archives().items()}
     seeds |= {f"npy/{name}": content for name, content in arrays().items()}
+    seeds |= {f"index/{name}": content for name, content in indexes().items()}
     return seeds | {f"exif/{name}": block for name, block in exif_blocks().items()}
 
 

@@ -1,0 +1,72 @@
+/* index_bytes.h - for tests of indexes: one with everything in it, as bytes that can be spoiled. */
+#ifndef CROPRING_TESTS_INDEX_BYTES_H
+#define CROPRING_TESTS_INDEX_BYTES_H
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "loader/plan/index_build.h"
+#include "loader/plan/index_view.h"
+
+#define INDEX_BYTES_ALL                                                                                                            \
+	(INDEX_HAS(INDEX_OFFSET) | INDEX_HAS(INDEX_LENGTH) | INDEX_HAS(INDEX_TARGET) | INDEX_HAS(INDEX_TARGET_OFFSET) |            \
+	 INDEX_HAS(INDEX_TARGET_LENGTH) | INDEX_HAS(INDEX_WEIGHT))
+
+/* An index in memory of exactly its size. */
+struct index_bytes {
+	union {
+		char *bytes;
+		struct index_header *header;
+	};
+	size_t byte_count;
+};
+
+/* Two classes, three samples; `more` is INDEX_BOX or INDEX_WINDOW. */
+static inline struct index_build *index_bytes_build(enum index_column more)
+{
+	static const struct index_row rows[] = {
+		{"a/1.jpg", 0, 0, 10, {1, 2, 3, 4}, {0, 0.5f, 1}, "m/1.png", 0, 7, 0.5},
+		{"x.tar", 1, 512, 20, {0, 0, 1, 1}, {1, 1, 0}, "m/2.png", 8, 9, 0},
+		{"x.tar", -1, 1024, 30, {9, 9, 9, 9}, {0.25f, 0, 0.75f}, "m/2.png", 99, 0, 4},
+	};
+	struct index_build *build = index_build_open(INDEX_BYTES_ALL | INDEX_HAS(more));
+
+	if (!build || index_build_class(build, "cat") != 0 || index_build_class(build, "dog") != 0)
+		abort();
+	for (size_t i = 0; i < 3; i++)
+		if (index_build_add(build, &rows[i]) != 0)
+			abort();
+	return build;
+}
+
+static inline struct index_bytes index_bytes_of(int fd)
+{
+	struct index_bytes index;
+	struct stat status;
+
+	if (fstat(fd, &status) != 0)
+		abort();
+	index.byte_count = (size_t)status.st_size;
+	index.bytes = malloc(index.byte_count);
+	if (!index.bytes || pread(fd, index.bytes, index.byte_count, 0) != status.st_size)
+		abort();
+	return index;
+}
+
+static inline struct index_bytes index_bytes_make(enum index_column more)
+{
+	struct index_build *build = index_bytes_build(more);
+	int fd = index_build_finish(build, "root");
+	struct index_bytes index;
+
+	if (fd < 0)
+		abort();
+	index = index_bytes_of(fd);
+	close(fd);
+	index_build_close(build);
+	return index;
+}
+
+#endif
