@@ -20,8 +20,28 @@ static char *find_root(const struct source *source, const struct index_file *fil
 	return asprintf(&whole, "%.*s/%s", (int)(slash - source->path), source->path, root) < 0 ? NULL : whole;
 }
 
+/* What a scan told: links that lead out of the root, and strays.  An index that another program made has none of it. */
+static int take_stamps(struct source *source, const struct index_file *file, struct err *err)
+{
+	struct index_stamps_view stamps;
+	const char *fault;
+
+	link_targets_open(&source->link_targets, source->root_fd);
+	if (file->header.stamp_bytes == 0)
+		return 0;
+	fault = index_stamps_open(&stamps, index_file_stamps(file), file->header.stamp_bytes);
+	if (fault)
+		return err_fail(err, -EINVAL, "%s: not an index that can be used: %s", source->path, fault);
+	source->stray_count = stamps.origin.stray_count;
+	return index_stamps_add_links(&stamps, &source->link_targets) == 0
+	               ? 0
+	               : err_fail(err, -ENOMEM, "%s: out of memory", source->path);
+}
+
 static int read_file(struct source *source, const struct index_file *file, struct err *err)
 {
+	int rc;
+
 	source->root = find_root(source, file);
 	if (!source->root)
 		return err_fail(err, -ENOMEM, "%s: out of memory", source->path);
@@ -29,7 +49,9 @@ static int read_file(struct source *source, const struct index_file *file, struc
 	if (source->root_fd < 0)
 		return err_fail(err, -errno, "%s: its paths begin at %s, which cannot be opened: %s; say where with --root",
 		                source->path, source->root, strerror(errno));
-	link_targets_open(&source->link_targets, source->root_fd);
+	rc = take_stamps(source, file, err);
+	if (rc < 0)
+		return rc;
 	source->index_fd = index_file_load(file, source->path, source->root, err);
 	return source->index_fd < 0 ? source->index_fd : 0;
 }
