@@ -55,7 +55,6 @@ class Dataset:
         magic, columns, _, samples, classes, text_bytes, root_at, stamp_bytes, fingerprint = fields
         if magic != b"cropidx1":
             raise LayoutMismatch("the worker's list of samples has another layout: update the worker or this package")
-        self._index = memoryview(mapping)
         self.fingerprint = fingerprint.hex()
         self._columns: dict[str, NDArray[Any]] = {}
         at = _HEADER.size
@@ -80,8 +79,8 @@ class Dataset:
         return Dataset(index_fd)
 
     def is_same(self, other: Dataset) -> bool:
-        """The same folder, classes and files, in the same order."""
-        return self._index == other._index
+        """The same folder, classes and files, in the same order: by name and fingerprint, for they may be many."""
+        return (self.root, self.fingerprint) == (other.root, other.fingerprint)
 
     def __repr__(self) -> str:
         return f"<cropring.Dataset {self.root!r}: {len(self)} samples, {len(self.classes)} classes>"

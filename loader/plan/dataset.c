@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,6 +199,9 @@ int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct e
 	if (rc == 0 && spec->targets)
 		rc = add_targets(dataset, spec->targets, err);
 	free(path);
+#ifdef __GLIBC__
+	(void)malloc_trim(0); /* what reading took goes back: up to 24 bytes per sample else stay for ever */
+#endif
 	if (rc < 0) {
 		dataset_close(dataset);
 		return rc;

@@ -88,12 +88,13 @@ def test_every_keyword_reaches_the_worker(load: Callable[..., cropring.Loader], 
     manifest = tmp_path / "all.csv"
     manifest.write_text("path\n" + "".join(f"{path.relative_to(photos)}\n" for path in sorted(photos.glob("*/*"))))
     unusual = {
-        "root": photos,
+        "index": tmp_path / "kept.cropidx", "root": photos,
         "batch_size": 3, "epochs": 2, "start_epoch": 1, "seed": 2**64 - 1, "shuffle": False, "tail": "pad", "start_sample": 2, "limit": 30,
         "weights": None, "rank": 1, "world_size": 2, "size": (20, 30), "crop": "center", "short_side": 40, "scale": (0.08, 1),
         "ratio": (0.75, 1.3333), "hflip": 0.25,
-        "max_img_percent": 0.5, "resample": "lanczos", "fidelity": "fast", "orientation": "exif", "channels": 1, "dtype": "float16", "layout": "nchw", "mean": 0.5,
-        "std": 0.25, "targets": photos, "target_dtype": "uint16", "ring": "test-flags", "socket": tmp_path / "door", "slots": 5, "segment": "memfd", "share": "broadcast", "readers": 1,
+        "max_img_percent": 0.5, "resample": "lanczos", "fidelity": "fast", "orientation": "exif", "channels": 1, "dtype": "float16",
+        "layout": "nchw", "mean": 0.5, "std": 0.25, "targets": photos, "target_dtype": "uint16", "ring": "test-flags",
+        "socket": tmp_path / "door", "slots": 5, "segment": "memfd", "share": "broadcast", "readers": 1,
         "linger_ms": 5, "stalled_reader": "expel", "stalled_after_ms": 700,
         "threads": 3, "cpus": "0", "nice": 1, "io": "pread", "io_depth": 7, "on_error": "zero", "max_pixels": 10**8,
         "max_file_bytes": 10**7, "item_timeout_ms": 9999, "sandbox": "off",
