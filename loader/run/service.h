@@ -1,4 +1,7 @@
-/* service.h - one run of the worker: what serve.c (set-up, order) and watch.c (while it runs, and how it ends) share. */
+/*
+ * service.h - one run of the worker: what serve.c (set-up, order), set_up_source.c and watch.c (while it runs, and how it ends)
+ * share.
+ */
 #ifndef CROPRING_SERVICE_H
 #define CROPRING_SERVICE_H
 
@@ -26,6 +29,9 @@ struct service {
 	uint64_t tick_count;
 	bool complete; /* every batch is published */
 };
+
+/* Opens the source, with its weights and schedule.  The errno says whose fault it is: see set_up() in serve.c. */
+int set_up_source(struct service *service, struct err *err);
 
 /* Until every batch is published and taken, a signal comes, something fails, or nobody is left to work for.  Returns the exit code. */
 int watch_until_end(struct service *service);
