@@ -156,12 +156,12 @@ int target_paths_find(const struct index_view *view, int folder_fd, const char *
 	int rc;
 
 	if (view->column[INDEX_TARGET])
-		return err_fail(err, -EINVAL, "--targets %s: %s names the target of each sample itself; leave --targets out",
-		                folder, root);
+		return err_fail(err, -EINVAL, "--targets %s: the source names a target for each sample itself; leave --targets out",
+		                folder);
 	if (view->column[INDEX_OFFSET])
 		return err_fail(err, -EINVAL,
-		                "--targets %s: the images of %s lie within larger files; name each one's target in a manifest",
-		                folder, root);
+		                "--targets %s: the source's images lie within larger files; name each one's target in a manifest",
+		                folder);
 	build = index_build_open(view->header->columns | INDEX_HAS(INDEX_TARGET));
 	rc = build ? add_samples(&search, view, build) : -ENOMEM;
 	if (search.directory_fd >= 0)

