@@ -158,8 +158,9 @@ static void unpack_stored(const struct unpack *unpack, const uint8_t *row, uint3
 	}
 	for (uint32_t i = 0; i < width_px; i++) {
 		size_t bit = ((size_t)x + i) * unpack->pixel_bits;
+		unsigned byte = row[bit / 8];
 
-		out[i] = (uint8_t)((row[bit / 8] >> (8 - unpack->pixel_bits - bit % 8) & mask) * unpack->factor);
+		out[i] = (uint8_t)((byte >> (8 - unpack->pixel_bits - bit % 8) & mask) * unpack->factor);
 	}
 }
 
