@@ -85,11 +85,11 @@ class Exchange:
         self._answered = 0  # requests; the number of the batch that comes next
         self._moved = 0  # batches that left their slots
         self._crashed_paths: dict[bytes, int] = {}  # with the number of the row that shall not be read
-        self._is_taking = False
+        self._taker: int | None = None  # the thread that takes answers
         self._is_closed = False
         self._last_stats: dict[str, int] = {}
         self._thread: threading.Thread | None = None
-        self._worker: Worker | None = self._make_worker()  # None: it died, and the next is on its way
+        self._worker: Worker | None = self._make_worker()  # None: there will be another when an answer is to be taken
 
     # ---------------------------------------------------------------- asking
 
@@ -97,16 +97,18 @@ class Exchange:
         """The answer; this thread takes it, and those before it, unless another one is at it."""
         with self._change:
             self._enqueue(pending, has_seed)
-            is_ours = not self._is_taking
-            self._is_taking = True
-            if not is_ours:
+            taker, this_thread = self._taker, threading.get_ident()
+            is_ours = taker in (None, this_thread)  # this thread: we were called by a callback of a future
+            if is_ours:
+                self._taker = this_thread
+            else:
                 self._leave_to_background()
         try:
             while is_ours and not pending.future.done():
                 self._take_one()
         finally:
             if is_ours:
-                self._stop_taking()
+                self._set_taker(taker)
         future = pending.future
         del pending  # or an error's traceback would hold this frame, and this frame the error, with a batch in it
         try:
@@ -134,8 +136,6 @@ class Exchange:
             raise ValueError("the cropper is closed")
         pending.number_from(self._next_number, has_seed, self._crashed_paths)
         self._next_number += len(pending.rows)
-        if self._worker is None and not self._is_taking:  # the last one died in a way that was not made good
-            self._worker = self._make_worker()
         self._waiting.append(pending)
         self._send_waiting()
 
@@ -157,18 +157,21 @@ class Exchange:
     def _take_in_background(self) -> None:
         while True:
             with self._change:
-                self._change.wait_for(lambda: self._is_closed or (self._sent and not self._is_taking))
+                self._change.wait_for(lambda: self._is_closed or (self._taker is None and self._has_unanswered()))
                 if self._is_closed:
                     return
-                self._is_taking = True
+                self._taker = threading.get_ident()
             try:
                 self._take_one()
             finally:
-                self._stop_taking()
+                self._set_taker(None)
 
-    def _stop_taking(self) -> None:
+    def _has_unanswered(self) -> bool:
+        return bool(self._sent or (self._waiting and self._worker is None))
+
+    def _set_taker(self, taker: int | None) -> None:
         with self._change:
-            self._is_taking = False
+            self._taker = taker
             self._change.notify_all()
 
     def _take_one(self) -> None:
@@ -182,22 +185,33 @@ class Exchange:
             self._interrupt()
             raise
         with self._change:
-            if self._is_closed:
+            if batch is None or self._is_closed:
                 return
             pending = self._sent.popleft()
             self._answered += 1
             self._supervisor.batch_arrived()
             self._send_waiting()
         try:
-            if (failure := self._finish(pending, batch)) is None:
+            failure = self._finish(pending, batch)
+        except Exception as error:
+            failure = error
+        try:
+            if failure is None:
                 pending.future.set_result(batch)
             else:
                 pending.future.set_exception(failure)
         except InvalidStateError:
             pass  # we were closed meanwhile
 
-    def _next_batch(self) -> Batch:
-        while (worker := self._worker) is not None:
+    def _next_batch(self) -> Batch | None:
+        """None: all requests were cancelled."""
+        while True:
+            worker = self._worker
+            if worker is None:
+                self._install(self._make_worker())
+                continue
+            if not self._sent:
+                return None
             try:
                 lease = worker.ring.acquire()
             except WorkerDied as error:
@@ -207,7 +221,6 @@ class Exchange:
                 came = "the end of its stream" if lease is None else f"batch {lease.sequence}"
                 raise CropringError(f"the worker handed out {came} where batch {self._answered % 2**32} was due")
             return self._housed(lease, worker.ring)
-        raise CropringError(_CLOSED)
 
     def _housed(self, lease: Lease, ring: Ring) -> Batch:
         batch = Batch(lease)
@@ -231,8 +244,10 @@ class Exchange:
     def _interrupt(self) -> None:
         """Ctrl-C, while nobody knows whether a batch was taken: what is not answered is sent again, to another worker."""
         with self._change:
-            if self._worker is not None:
-                self._worker.process.kill()
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.process.kill()
+            worker.stop()
 
     # ---------------------------------------------------------------- workers
 
@@ -243,11 +258,10 @@ class Exchange:
         return self._start(flags)
 
     def _replace(self, dead: Worker, error: WorkerDied) -> None:
-        """Another worker gets the requests that `dead` has not answered."""
+        """Another worker takes the place of `dead`, or what there is to say about its end is raised."""
         with self._change:
-            if self._is_closed:
-                raise CropringError(_CLOSED)
             self._worker = None  # nobody sends meanwhile
+            self._check_open()
         try:
             worker = self._supervisor.replace(dead, error, self._make_worker, _AskedFor(self._sent), f"request {self._answered}")
         finally:
@@ -255,6 +269,11 @@ class Exchange:
         with self._change:
             for number in self._supervisor.crashed:
                 self._note_crashed(number)
+        self._install(worker)
+
+    def _install(self, worker: Worker) -> None:
+        """It gets all requests that were sent before and not answered, and those that wait."""
+        with self._change:
             if not self._is_closed:
                 self._worker = worker
                 for pending in self._sent:
@@ -262,6 +281,11 @@ class Exchange:
                 self._send_waiting()
                 return
         worker.stop()
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise CropringError(_CLOSED)
 
     def _note_crashed(self, number: int) -> None:
         for pending in self._sent:

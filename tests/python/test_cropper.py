@@ -233,6 +233,16 @@ def test_a_future_can_be_awaited(cropper: Make, files: list[Path]) -> None:
         np.testing.assert_array_equal(image, whole(files[number % 20]))
 
 
+def test_a_callback_may_call(cropper: Make, files: list[Path]) -> None:
+    crop = cropper(slots=3)
+    inner: list[int] = []
+    futures = [crop.submit(files, 0, 0, 1) for _ in range(10)]
+    futures[2].add_done_callback(lambda _: inner.append(crop(files, 0, 0, 1).seq))
+    assert [future.result(WATCHDOG_S).seq for future in futures] == list(range(10))
+    eventually(lambda: inner, "the callback's own call")
+    assert inner == [10]
+
+
 def test_what_was_not_sent_can_be_cancelled(cropper: Make, files: list[Path]) -> None:
     crop = cropper(slots=3, threads=1)
     futures = [crop.submit(files * 10, 0, 0, 1) for _ in range(30)]

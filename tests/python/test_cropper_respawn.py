@@ -219,3 +219,20 @@ def test_ctrl_c_leaves_it_usable(cropper: Make, files: list[Path]) -> None:
     assert len(waiting.result(WATCHDOG_S)) == 200
     for _ in range(3):
         np.testing.assert_array_equal(crop(files[:2], 0, 0, 1).images, crop(files[:2], 0, 0, 1).images)
+
+
+def test_an_answer_that_is_lost_to_ctrl_c_is_asked_for_again(cropper: Make, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    crop = cropper(slots=3)
+    crop(files, 0, 0, 1, labels=0)
+    housed = crop._exchange._housed
+
+    def interrupted(*arguments: object) -> object:
+        monkeypatch.setattr(crop._exchange, "_housed", housed)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(crop._exchange, "_housed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        crop(files, 0, 0, 1, labels=1)
+    for number in range(2, 8):
+        batch = crop(files[:number], 0, 0, 1, labels=number)
+        assert (batch.seq, batch.labels.tolist()) == (number, [number] * number)
