@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "loader/fetch/fetch_part.h"
+#include "loader/fetch/file_open.h"
 
 void fetch_slot_push(struct fetch_slot_queue *queue, struct fetch_slot *slot)
 {
@@ -80,7 +81,7 @@ int fetch_slot_assign(struct fetch_slot *slot, const struct fetch_job *job)
 	slot->head_bytes = slot->image_bytes;
 	slot->part = (struct file_part){0};
 	slot->part_done_bytes = 0;
-	slot->chosen = slot->skips = slot->always_waits = false;
+	slot->chosen = slot->skips = slot->always_waits = slot->never_waits = false;
 	slot->answer_count = 0;
 	slot->closing = slot->running = slot->stuck = false;
 	atomic_init(&slot->started, false);
@@ -292,11 +293,13 @@ enum fetch_step fetch_slot_read_cached(struct fetch_slot *slot, const struct fet
 
 		fetch_slot_plan_read(slot);
 		place = (struct iovec){.iov_base = slot->read.data, .iov_len = slot->read.byte_count};
-		got_bytes = preadv2(slot->fd, &place, 1, (off_t)slot->read.offset, RWF_NOWAIT);
+		got_bytes = preadv2(slot->fd, &place, 1, (off_t)slot->read.offset, slot->never_waits ? 0 : RWF_NOWAIT);
 		if (got_bytes < 0 && errno == EAGAIN)
 			break;
-		if (got_bytes < 0 && errno != EINTR) /* EOPNOTSUPP: the file system; EPERM, ENOSYS: a filter */
-			slot->always_waits = true;   /* other errors come again when somebody waits for them */
+		if (got_bytes < 0 && errno == EOPNOTSUPP && !slot->never_waits && file_is_in_memory(slot->fd))
+			slot->never_waits = true;         /* tmpfs, which a thread reads no sooner */
+		else if (got_bytes < 0 && errno != EINTR) /* EOPNOTSUPP: the file system; EPERM, ENOSYS: a filter */
+			slot->always_waits = true;        /* other errors come again when somebody waits for them */
 		else
 			step = fetch_slot_took(slot, got_bytes < 0 ? -errno : got_bytes, rules);
 	}

@@ -82,6 +82,7 @@ struct fetch_slot {
 	bool chosen;                 /* nothing is to be asked any more */
 	bool skips;                  /* what lies between two rows is not read: it is in the cache, and there is much of it */
 	bool always_waits;           /* the kernel cannot say whether a read would have to wait */
+	bool never_waits;            /* nor here, but it has not to */
 
 	/* fetch.c */
 	struct fetch_engine *engine; /* who has it */

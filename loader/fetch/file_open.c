@@ -31,6 +31,13 @@ enum file_home file_open_home(int directory_fd)
 	}
 }
 
+bool file_is_in_memory(int fd)
+{
+	struct statfs file_system;
+
+	return fstatfs(fd, &file_system) == 0 && file_system.f_type == TMPFS_MAGIC;
+}
+
 struct open_how file_open_how(bool stay_beneath)
 {
 	return (struct open_how){.flags = FLAGS, .resolve = RESOLVE_NO_XDEV | (stay_beneath ? RESOLVE_BENEATH : 0u)};

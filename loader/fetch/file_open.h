@@ -23,6 +23,9 @@ enum file_home {
 
 enum file_home file_open_home(int directory_fd);
 
+/* All of this open file is in memory, or swapped out, which nobody can tell. */
+bool file_is_in_memory(int fd);
+
 /* For io_uring, which opens nothing beyond a mount point: see fetch_backend.h. */
 struct open_how file_open_how(bool stay_beneath);
 
