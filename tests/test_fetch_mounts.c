@@ -234,7 +234,7 @@ static void a_file_system_that_hangs_holds_up_no_other(void **state)
 static void the_table_tells_what_it_knows(void **state)
 {
 	struct mount_table *table;
-	char path[256];
+	char path[256], other[128];
 	const char *rest = NULL;
 	int folder_fd = -1, other_fd = -1;
 	struct stat status;
@@ -258,6 +258,11 @@ static void the_table_tells_what_it_knows(void **state)
 	assert_int_equal(mount_table_find(table, root_fd, path, &other_fd, &rest), FILE_HOME_LOCAL);
 	assert_string_equal(rest, ".");
 	assert_int_equal(other_fd, folder_fd);
+	mount_tmpfs("local"); /* of two at one place, the last one is seen */
+	assert_true(mount_table_renew(table, false));
+	assert_int_equal(mount_table_find(table, root_fd, path, &other_fd, &rest), FILE_HOME_LOCAL);
+	unmount("local");
+	assert_true(mount_table_renew(table, false));
 	mount_tmpfs("local/deeper");
 	assert_false(mount_table_renew(table, true));
 	assert_false(mount_table_renew(table, true)); /* it is not forgotten */
@@ -267,16 +272,19 @@ static void the_table_tells_what_it_knows(void **state)
 	unmount("local");
 
 	mount_tmpfs("hidden");
-	mkdirat(rig_folder_fd, "hidden/shm", 0700);
-	mount_tmpfs("hidden/shm");
+	(void)mkdirat(rig_folder_fd, "hidden/inner", 0700);
+	mount_tmpfs("hidden/inner");
+	(void)mkdirat(rig_folder_fd, "other", 0700);
+	(void)mkdirat(rig_folder_fd, "other/inner", 0700);
 	snprintf(path, sizeof path, "%s/hidden", rig_folder);
-	assert_int_equal(mount("none", path, "devtmpfs", 0, NULL), 0); /* another folder of that name is seen now */
-	strcat(path, "/shm");
+	snprintf(other, sizeof other, "%s/other", rig_folder);
+	assert_int_equal(mount(other, path, NULL, MS_BIND, NULL), 0); /* another folder of that name is seen now */
+	strcat(path, "/inner");
 	assert_int_equal(stat(path, &status), 0); /* so that the way there is in memory */
 	assert_true(mount_table_renew(table, false));
-	assert_int_equal(mount_table_find(table, root_fd, below_root("hidden/shm/x"), &folder_fd, &rest), FILE_HOME_FUSE);
+	assert_int_equal(mount_table_find(table, root_fd, below_root("hidden/inner/x"), &folder_fd, &rest), FILE_HOME_FUSE);
 	unmount("hidden");
-	unmount("hidden/shm");
+	unmount("hidden/inner");
 	unmount("hidden");
 	mount_table_close(table);
 }
