@@ -186,6 +186,8 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 	                             .max_file_bytes = options->max_file_bytes,
 	                             .timeout_ms = options->item_timeout_ms,
 	                             .stay_beneath = dataset_stays_beneath(dataset),
+	                             .many_mounts = dataset_is_everything(dataset) &&
+	                                            dataset_target_root_fd(dataset) == dataset_root_fd(dataset),
 	                             .choose_part = fetcher_choose_part};
 	struct pipeline *pipeline = calloc(1, sizeof *pipeline);
 	int rc;
