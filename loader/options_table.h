@@ -74,7 +74,8 @@ FLAG(MEAN, "Output", 0, "mean", VECTOR, mean[0], "", BETWEEN("-1000000", "100000
 FLAG(STD, "Output", 0, "std", VECTOR, std[0], "", BETWEEN("0.000001", "1000000"), "S[,S,S]",
      "what float pixels are then divided by: one number, or one for each channel")
 FLAG(TARGETS, "Output", 0, "targets", TEXT, targets, "", ANY, "DIR",
-     "also hand out a second picture of each sample, such as a segmentation mask: DIR/NAME.png for SOURCE/NAME.jpg, cut alike")
+     "also hand out a second picture of each sample, such as a segmentation mask: DIR/NAME.png for SOURCE/NAME.jpg, cut alike; in "
+     "tar files the extension of their members, such as seg.png")
 FLAG(TARGET_DTYPE, "Output", 0, "target-dtype", CHOICE, target_dtype, "uint8", ONE_OF("uint8|uint16"), "TYPE",
      "of batch.targets; gray of 16 bits needs uint16")
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -319,6 +320,51 @@ static void links_to_shards_are_told_to_the_sandbox(void **state)
 	dataset_close(dataset);
 }
 
+/* Opens kept/SHARDS with --index; what became of the file. */
+static void expect_report(const char *source, const char *targets, uint64_t sample_count, const char *words)
+{
+	const struct dataset_spec spec = {.source = source, .targets = targets, .index_path = "kept.cropidx", .threads = 2};
+	struct dataset *dataset = open_with(spec);
+	bool is_warning;
+	const char *report = dataset_cache_report(dataset, &is_warning);
+
+	if (is_warning || !strstr(report, words))
+		fail_msg("\"%s\", expected \"%s\"", report, words);
+	assert_int_equal(dataset_sample_count(dataset), sample_count);
+	assert_int_equal(dataset_has(dataset, INDEX_TARGET), targets != NULL);
+	dataset_close(dataset);
+}
+
+static void write_image_and_target(const char *path, const char *image)
+{
+	tar_put(&recipe, "1.jpg", image);
+	tar_put(&recipe, "1.png", "target");
+	write_shard(path);
+}
+
+static void a_kept_index_is_used_until_a_shard_changes(void **state)
+{
+	const struct timespec rest = {.tv_sec = 2, .tv_nsec = 100000000}; /* what changed just now is not trusted */
+
+	(void)state;
+	assert_int_equal(mkdir("kept", 0755), 0);
+	write_image_and_target("kept/a.tar", "image");
+	write_image_and_target("kept/b.tar", "image");
+	nanosleep(&rest, NULL);
+	expect_report("kept/{a,b}.tar", "png", 2, "2 samples, written");
+	expect_report("kept/{a,b}.tar", "png", 2, "used as it is");
+	expect_report("kept/{b,a}.tar", "png", 2, "made anew: it was of another source, or of other flags");
+	expect_report("kept", "png", 2, "made anew: it was of another source, or of other flags");
+	expect_report("kept", "png", 2, "used as it is");
+	write_image_and_target("kept/b.tar", "other");
+	expect_report("kept", "png", 2, "made anew: kept/b.tar changed");
+	nanosleep(&rest, NULL);
+	expect_report("kept", "png", 2, "made anew: kept/b.tar had changed within 2 s");
+	expect_report("kept", "png", 2, "used as it is");
+	write_image_and_target("kept/c.tar", "image");
+	expect_report("kept", "png", 3, "made anew: kept changed");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,6 +376,7 @@ int main(void)
 		cmocka_unit_test(the_first_shard_that_is_wrong_is_told),
 		cmocka_unit_test(what_is_no_tar_file_is_refused_with_its_name),
 		cmocka_unit_test(samples_without_an_image_are_remarked),
+		cmocka_unit_test(a_kept_index_is_used_until_a_shard_changes),
 		cmocka_unit_test(links_to_shards_are_told_to_the_sandbox),
 	};
 

@@ -85,7 +85,8 @@ class Loader:
         The form of `batch.images`.
     targets : str or path-like, optional
         A folder with a second picture for each sample, such as a segmentation mask: `targets`/a/b.png (or .bmp, or its own
-        ending) for `source`/a/b.jpg, cut and mirrored like it, in `batch.targets`.
+        ending) for `source`/a/b.jpg, cut and mirrored like it, in `batch.targets`. In tar files: the extension of those members,
+        such as "seg.png".
     target_dtype : {"uint8", "uint16"}
         Of `batch.targets`; gray of 16 bits needs "uint16".
     ring, socket, slots, segment, share, readers, linger_ms, stalled_reader, stalled_after_ms

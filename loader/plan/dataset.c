@@ -196,7 +196,7 @@ int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct e
 	dataset->remark = source.remark;
 	index_build_close(source.build);
 	free(source.root);
-	if (rc == 0 && spec->targets)
+	if (rc == 0 && spec->targets && kind != SOURCE_TAR) /* which knows them by their extension */
 		rc = add_targets(dataset, spec->targets, err);
 	free(path);
 #ifdef __GLIBC__

@@ -31,6 +31,7 @@ struct shards {
 	char *target_extension; /* NULL: none is asked for */
 	char **name;            /* relative to the root */
 	struct tar_samples *samples;
+	struct stat *looks; /* for --index: what each was like before it was read; NULL: nobody asks */
 	size_t count, capacity;
 	atomic_size_t next;
 
@@ -107,7 +108,8 @@ static int list_shards(struct source *source, struct shards *shards, struct err 
 
 	if (exists && S_ISDIR(status.st_mode)) {
 		source->root = strdup(path);
-		return source->root ? list_folder(shards, path, err) : -ENOMEM;
+		rc = !source->root ? -ENOMEM : source->stamps ? index_stamps_add(source->stamps, "", &status) : 0;
+		return rc == 0 ? list_folder(shards, path, err) : rc;
 	}
 	source->root = split_path(path, !exists, &rest);
 	if (!source->root)
@@ -138,6 +140,8 @@ static int read_shard(const struct shards *shards, size_t number, struct err *er
 	name_shard(shards, number, name, sizeof name);
 	if (fd < 0)
 		return err_fail(err, -errno, "%.400s: cannot open this tar file: %s", name, strerror(errno));
+	if (shards->looks)
+		(void)fstat(fd, &shards->looks[number]); /* what cannot be looked at is not as it was at the next start */
 	rc = tar_samples_read(&shards->samples[number], fd, name, shards->target_extension, err);
 	close(fd);
 	return rc;
@@ -180,13 +184,15 @@ static void *read_shards(void *argument)
 }
 
 /* This thread reads as well: where no other can be made, it does all. */
-static int read_all(struct shards *shards, uint32_t threads, struct err *err)
+static int read_all(struct shards *shards, uint32_t threads, bool with_looks, struct err *err)
 {
 	pthread_t others[MOST_THREADS];
 	uint32_t other_count = 0;
 
 	shards->samples = calloc(shards->count, sizeof *shards->samples);
-	if (!shards->samples)
+	if (with_looks)
+		shards->looks = calloc(shards->count, sizeof *shards->looks);
+	if (!shards->samples || (with_looks && !shards->looks))
 		return -ENOMEM;
 	shards->failed = shards->count;
 	while (other_count < MOST_THREADS && other_count + 1 < threads && other_count + 1 < shards->count &&
@@ -285,7 +291,9 @@ static int read_source(struct source *source, struct shards *shards, struct err 
 	if (rc == 0)
 		rc = open_root(source, shards, err);
 	if (rc == 0)
-		rc = read_all(shards, source->spec->threads, err);
+		rc = read_all(shards, source->spec->threads, source->stamps != NULL, err);
+	for (size_t i = 0; rc == 0 && source->stamps && i < shards->count; i++)
+		rc = index_stamps_add(source->stamps, shards->name[i], &shards->looks[i]);
 	if (rc == 0)
 		rc = find_link_targets(shards, source);
 	if (rc == 0)
@@ -317,6 +325,7 @@ int source_tar_read(struct source *source, struct err *err)
 		free(shards.name[i]);
 	}
 	free(shards.samples);
+	free(shards.looks);
 	free(shards.name);
 	free(shards.target_extension);
 	pthread_mutex_destroy(&shards.lock);
