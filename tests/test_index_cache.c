@@ -261,7 +261,8 @@ static void nothing_but_an_index_is_written_over(void **state)
 	assert_int_equal(write(fd, "dear", 4), 4);
 	assert_refused("tree0", NULL, "diary", -EINVAL, "--index diary: is there already and is no index");
 	assert_refused("tree0", NULL, "elsewhere", -EINVAL, "is no index");
-	assert_refused("tree0", NULL, "/dev/null", -EINVAL, "is no index");
+	assert_int_equal(symlink("/dev/null", "device"), 0);
+	assert_refused("tree0", NULL, "device", -EINVAL, "is no index");
 	assert_int_equal(pread(fd, text, sizeof text, 0), 4);
 	assert_string_equal(text, "dear");
 	assert_int_equal(ftruncate(fd, 0), 0);
@@ -274,10 +275,14 @@ static void nothing_but_an_index_is_written_over(void **state)
 static void nothing_is_left_beside_the_file(void **state)
 {
 	const struct dirent *entry;
+	struct dataset *dataset;
+	struct bytes no_stamps = {0};
 	DIR *folder;
 
 	(void)state;
-	keep("tree0");
+	dataset = open_kept("tree0", "written");
+	assert_int_equal(index_file_write(dataset_index(dataset), "root", &no_stamps, AT_FDCWD, "elsewhere"), -EISDIR);
+	dataset_close(dataset);
 	folder = opendir(".");
 	while ((entry = readdir(folder)))
 		assert_true(entry->d_name[0] != '.' || strspn(entry->d_name, ".") == strlen(entry->d_name));

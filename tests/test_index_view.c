@@ -101,6 +101,26 @@ static void counts_that_do_not_fit_or_overflow_are_refused(void **state)
 		}
 }
 
+/* By whole turns of 64 bits: the sum is right. */
+static void counts_whose_bytes_come_round_again_are_refused(void **state)
+{
+	struct index_build *build = index_build_open(0);
+	struct index_bytes index;
+	int fd;
+
+	(void)state;
+	assert_int_equal(index_build_add(build, &(struct index_row){.path = "1.jpg", .label = -1}), 0);
+	fd = index_build_finish(build, "root");
+	index = index_bytes_of(fd);
+	index.header->sample_count += UINT64_C(1) << 60;
+	assert_refused(&index, "its length is not what its counts need");
+	index = index_bytes_of(fd);
+	index.header->class_count += UINT64_C(1) << 61;
+	assert_refused(&index, "its length is not what its counts need");
+	close(fd);
+	index_build_close(build);
+}
+
 /* Two counts that are wrong by as much as each other's bytes: the whole has the right length, what it holds is nonsense. */
 static void counts_that_make_up_for_each_other_are_found_out(void **state)
 {
@@ -301,6 +321,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_header_is_looked_at_first),
 		cmocka_unit_test(counts_that_do_not_fit_or_overflow_are_refused),
+		cmocka_unit_test(counts_whose_bytes_come_round_again_are_refused),
 		cmocka_unit_test(counts_that_make_up_for_each_other_are_found_out),
 		cmocka_unit_test(an_index_that_was_cut_off_is_refused_wherever),
 		cmocka_unit_test(text_without_end_is_refused),

@@ -192,6 +192,12 @@ static void of_several_faults_the_first_in_order_is_told(void **state)
 		if (class != 50 && class != 55 && class != 89)
 			close(open(path, O_WRONLY | O_CREAT, 0644));
 	}
+	/* A later one takes its time, so that its fault comes after that of the first. */
+	assert_int_equal(unlink("tree/46/1.jpg"), 0);
+	for (int i = 0; i < 100; i++) {
+		snprintf(path, sizeof path, "tree/46/%02d", i);
+		assert_int_equal(mkdir(path, 0755), 0);
+	}
 	assert_int_equal(symlink("../45", "tree/45/loop"), 0);
 	for (int round = 0; round < 50; round++) {
 		struct outcome outcome = look(THREADS);
@@ -205,7 +211,7 @@ static void of_several_faults_the_first_in_order_is_told(void **state)
 		struct outcome outcome = look(THREADS);
 
 		assert_int_equal(outcome.result, -ENODATA);
-		assert_non_null(strstr(outcome.err.text, "tree/50: "));
+		assert_non_null(strstr(outcome.err.text, "tree/46: "));
 		forget(&outcome);
 	}
 }
