@@ -13,8 +13,10 @@
 
 #include "base/err.h"
 
-/* Of the longest record, which is a line, or several where line breaks stand in quotes. */
-enum { MANIFEST_RECORD_BYTES = 1 << 20 };
+/* Of the longest record, which is a line, or several where line breaks stand in quotes.  Fuzzers are built with fewer. */
+#ifndef MANIFEST_RECORD_BYTES
+#define MANIFEST_RECORD_BYTES (1 << 20)
+#endif
 
 struct manifest_text {
 	int fd;           /* the caller's */

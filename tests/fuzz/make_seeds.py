@@ -1,4 +1,4 @@
-"""Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; EXIF blocks; requests; tars; arrays; indexes.
+"""Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; EXIF blocks; and what the plan stage reads.
 
     tests/fuzz/make_seeds.py          # writes tests/fuzz/seeds anew, all of it
 """
@@ -165,6 +165,26 @@ def indexes() -> dict[str, bytes]:
     }
 
 
+def manifests() -> dict[str, bytes]:
+    """Each column in each format, and each way to write a cell."""
+    rows = ["path,label,note", "a.jpg,cat,", '"b, c.jpg",dog,"say ""hi""', 'twice"', "./d.jpg,,x"]
+    box = "file_name,x,y,width,height,weight\r\na.jpg,0,1,2147483647,3,0.5\r\nb.jpg,4,5,6,7,0"
+    window = "scale\tpath\ty\tx\tlabel\n0.25\t/data/a.jpg\t0\t1e-3\t7\n1\t/home/data/b.jpg\t1\t.5\t-3\n"
+    places = "path,offset,length,target\na.bin,0,10,m/a.png\na.bin,10,9223372036854775797,m/b.png\n"
+    return {
+        "manifest_csv/labels": "\ufeff".encode() + "\n".join(rows).encode() + b"\n",
+        "manifest_csv/boxes": box.encode(),
+        "manifest_csv/windows": window.encode(),
+        "manifest_csv/places": places.encode(),
+        "manifest_jsonl/labels": b'{"path": "a.jpg", "label": "cat", "objects": {"x": [[1, 2]]}}\n\n{"label": 7, "path": "b\\u00e4.jpg"}\n',
+        "manifest_jsonl/boxes": b'{"file_name":"a.jpg","x":0,"y":1,"width":2147483647,"height":3,"weight":0.5}\r\n'
+        b'{"weight":1,"height":4,"width":3,"y":2,"x":1,"file_name":"b.jpg"}',
+        "manifest_jsonl/windows": b'{"scale": 1e-1, "x": 0, "y": 1.0, "path": "/data/a.jpg", "label": null}\n',
+        "manifest_jsonl/places": b'{"path": "a.bin", "offset": 0, "length": 10, "target": "m/a.png"}\n'
+        b'{"path": "a.bin", "offset": 10, "length": 9223372036854775797, "target": "m/b.png"}\n',
+    }
+
+
 def plain_name(kind: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in kind).replace("__", "_").lower()
 
@@ -182,6 +202,7 @@ def all_seeds() -> dict[str, bytes]:
     seeds |= {f"tar/{name}": content for name, content in archives().items()}
     seeds |= {f"npy/{name}": content for name, content in arrays().items()}
     seeds |= {f"index/{name}": content for name, content in indexes().items()}
+    seeds |= manifests()
     return seeds | {f"exif/{name}": block for name, block in exif_blocks().items()}
 
 

@@ -117,7 +117,7 @@ def test_boxes_are_cut_as_pillow_cuts_them(load: Load, photos: Path, tmp_path: P
     for index, pixels, box in cuts(load(source, root=photos, crop="box", hflip=0, tail="partial")):
         row = rows[index]
         assert box == (row["x"], row["y"], row["width"], row["height"])
-        np.testing.assert_array_equal(pixels, pillow(photos / row["path"], box), err_msg=str(row))
+        np.testing.assert_array_equal(pixels, pillow(photos / str(row["path"]), box), err_msg=str(row))
         seen += 1
     assert seen == len(rows)
 
@@ -140,7 +140,7 @@ def test_windows_are_cut_as_the_rule_says(load: Load, photos: Path, tmp_path: Pa
         extents = [max(2, int(np.float32(side) * one * scale)) for side in sides]
         corner = [min(int(np.float32(row[axis]) * np.float32(side)), side - extent) for axis, side, extent in zip("xy", sides, extents)]
         assert box == (*corner, *extents), row
-        np.testing.assert_array_equal(pixels, pillow(photos / row["path"], box), err_msg=str(row))
+        np.testing.assert_array_equal(pixels, pillow(photos / str(row["path"]), box), err_msg=str(row))
         seen += 1
     assert seen == len(rows)
 
