@@ -365,6 +365,8 @@ static int check_together(struct options *options, struct err *err)
 	if (options->requests != REQUESTS_NONE && options->reader_fd < 0)
 		return err_fail(err, -EINVAL, "--requests %s needs --reader-fd: only the process that started this one can ask",
 		                options->requests == REQUESTS_SAMPLES ? "samples" : "paths");
+	if (options->requests == REQUESTS_PATHS && options->targets) /* which are told by the number of a sample */
+		return err_fail(err, -EINVAL, "--targets goes with samples of a SOURCE; files that are named one by one have none");
 	if (!options->short_side_px) /* to the nearest pixel: 256 for 224, 342 for 299 */
 		options->short_side_px = (larger_px * 8 + 3) / 7;
 	if ((options->crop == CROP_CENTER || options->requests == REQUESTS_PATHS) && options->short_side_px < larger_px)

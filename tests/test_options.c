@@ -388,6 +388,8 @@ static void requests_need_somebody_who_asks(void **state)
 	assert_refused("--requests samples photos",
 	               "--requests samples needs --reader-fd: only the process that started this one can ask");
 	assert_int_equal(parse(&options, "--requests paths --reader-fd 3 /"), 0);
+	assert_refused("--requests paths --reader-fd 3 --targets masks /",
+	               "--targets goes with samples of a SOURCE; files that are named one by one have none");
 	assert_int_equal(options.requests, REQUESTS_PATHS);
 	assert_int_equal(parse(&options, "photos"), 0);
 	assert_int_equal(options.requests, REQUESTS_NONE);

@@ -1,12 +1,12 @@
 """Paired targets: the values of the stored file, cut as the image is, and never beside another image."""
 
-import io
+import csv
 import os
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +133,48 @@ def test_both_are_turned_by_their_own_exif_tag(load: Load, tmp_path: Path) -> No
                 for row, index in enumerate(batch.index):
                     image = values(tmp_path / root / f"{Path(loader.paths[index]).stem}.png", "exif")
                     np.testing.assert_array_equal(batch.targets[row], expected(image, batch.box[row], int(batch.flipped[row])))
+
+
+def boxed_pairs(folder: Path) -> list[list[object]]:
+    """Rows of a manifest: several boxes of each image, with the target of its image; images and targets are noise."""
+    rng, noise = random.Random(SEED), np.random.default_rng(SEED)
+    for root in ("images", "deep"):
+        (folder / root).mkdir()
+    rows: list[list[object]] = []
+    for number in range(30):
+        width, height = rng.randint(20, 90), rng.randint(20, 90)
+        Image.fromarray(noise.integers(0, 256, (height, width, 3), np.uint8)).save(folder / "images" / f"{number}.png")
+        Image.fromarray(noise.integers(0, 65536, (height, width), np.uint16)).save(folder / "deep" / f"of {number}.png")
+        for _ in range(5):
+            box_width, box_height = rng.randint(1, width), rng.randint(1, height)
+            place = [rng.randint(0, width - box_width), rng.randint(0, height - box_height), box_width, box_height]
+            rows.append([f"images/{number}.png", f"deep/of {number}.png", *place])
+    return rows
+
+
+@pytest.mark.parametrize("sampled", [False, True], ids=["epochs", "sampler"])
+def test_a_manifest_names_targets_and_boxes(load: Load, tmp_path: Path, sampled: bool) -> None:
+    rows = boxed_pairs(tmp_path)
+    with open(tmp_path / "list.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["path", "target", "x", "y", "width", "height"], *rows])
+    asked = [random.Random(SEED).randrange(len(rows)) for _ in range(100)]
+    flags = {"sampler": asked} if sampled else {}
+    loader = load(
+        tmp_path / "list.csv", target_dtype="uint16", crop="box", size=(HEIGHT_PX, WIDTH_PX), resample="nearest", batch_size=8, tail="partial", **flags
+    )
+    count = 0
+    for batch in loader:
+        assert not batch.status.any()
+        for row, index in enumerate(batch.index):
+            image, target, *box = rows[index]
+            assert batch.box[row].tolist() == box
+            flipped = int(batch.flipped[row])
+            np.testing.assert_array_equal(batch.images[row], expected(Image.open(tmp_path / str(image)), batch.box[row], flipped))
+            np.testing.assert_array_equal(batch.targets[row], expected(Image.open(tmp_path / str(target)), batch.box[row], flipped))
+            count += 1
+    assert count == (len(asked) if sampled else len(rows))
+    with pytest.raises(cropring.CropringError, match="names a target for each sample itself; leave --targets out"):
+        load(tmp_path / "list.csv", targets=tmp_path)
 
 
 # ---------------------------------------------------------------- what is refused, and what becomes of the row
