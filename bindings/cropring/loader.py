@@ -334,8 +334,10 @@ class Loader:
         first, count = self._flags["start_epoch"], self._flags["epochs"]
         if epoch < 0 or (count and not first <= epoch < first + count):
             raise ValueError(f"epoch {epoch}: " + (f"{first} to {first + count - 1} were asked for" if count else "0 is the first"))
-        self._next_epoch = epoch
+        self._next_epoch, before = epoch, self._progress
         self._progress = Progress(epoch, self._passed_over(epoch))
+        if self._sampling is not None and self._progress != before:
+            self._sampling.set_state(None)
 
     def _begin_loop(self) -> tuple[int, int]:
         """Brings the worker to the epoch that comes next; returns the loop's number and that epoch."""
@@ -411,7 +413,8 @@ class Loader:
         In the body of a loop, and after a `break`, the batches that the loop handed over are consumed, whatever the worker has made
         ready beyond them; in the body of the last batch that is the whole epoch.  After the loop's end it is the next epoch's begin.
         With `readers` above 1 it counts on readers that go in step: what each has had, all have had.  With a sampler it counts that
-        sampler's samples, and to go on passes over so many of them.
+        sampler's samples, and to go on passes over so many of them; or, if the sampler has `state_dict()` and `load_state_dict()`, has it
+        go on by itself: "sampler_state" is that sampler's, and JSON keeps it if JSON keeps what is in it.
 
         Raises
         ------
@@ -420,7 +423,8 @@ class Loader:
         """
         if self._shares_batches and self._flags.get("share", "split") == "split":
             raise ValueError('share="split" with several readers has no state: which of them has had what is not known; use "lanes" or "broadcast"')
-        return as_dict(self._progress, self._flags["seed"], self._order())
+        sampler_state = None if self._sampling is None else self._sampling.state
+        return as_dict(self._progress, self._flags["seed"], self._order(), sampler_state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where the run stood that `state` is from: the next loop begins with the batch that would have come next.
@@ -443,6 +447,8 @@ class Loader:
         if self._loops_begun:
             raise RuntimeError("load_state_dict() comes before the first loop: make a new Loader for it")
         progress, seed = from_dict(state, self._order(), self._epoch_samples() if self._sampling is None else None, self.dataset.root)
+        if self._sampling is not None:
+            self._sampling.set_state(state.get("sampler_state"))
         first, count = self._flags["start_epoch"], self._flags["epochs"]
         self._flags["seed"], self._next_epoch, self._progress = seed, progress.epoch, progress
         if count and progress.epoch >= first + count:

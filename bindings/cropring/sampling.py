@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ class _Asked:
     request: bytes
     end_position: int  # of the sampler's samples in the epoch, after this batch
     padding_count: int  # rows at its end
+    sampler_state: dict[str, Any] | None  # once it has named this batch; None: it has no such thing
 
 
 class Sampling:
@@ -41,6 +43,12 @@ class Sampling:
         Sample numbers, which are cut into batches, or batches of them.  Iterated over anew in each epoch, in the loop's thread.
     flags : dict
         The Loader's keywords.  `batch_size` is the most where the sampler makes the batches; `tail` is for numbers that fill no batch.
+
+    Attributes
+    ----------
+    state : dict or None
+        Of a sampler that has `state_dict()` and `load_state_dict()`: what the first told ("state") once the last batch handed over was
+        named, however far the sampler is by now, and whether it had said that there is no more ("is_through"); else None.
     """
 
     def __init__(self, sampler: Iterable[Any], flags: Mapping[str, Any]) -> None:
@@ -54,6 +62,9 @@ class Sampling:
         self._batch_size: int = flags["batch_size"]
         self._tail: str = flags["tail"]
         self._makes_batches: bool | None = None  # not known before the first epoch begins
+        self._has_state = callable(getattr(sampler, "state_dict", None)) and callable(getattr(sampler, "load_state_dict", None))
+        self._may_repeat_its_end = False  # when it is iterated over next: the state that it was given last says that it was through
+        self.set_state(None)
         self.forget()
 
     def forget(self) -> None:
@@ -62,6 +73,14 @@ class Sampling:
         self._requests: Iterator[_Asked] = iter(())
         self._is_through = False  # the sampler names no more,
         self._failure: Exception | None = None  # because it raised this
+
+    def set_state(self, state: dict[str, Any] | None) -> None:
+        """The next loop begins where the sampler was then; None: it iterates over the sampler as it is."""
+        if state is not None and not self._has_state:
+            raise ValueError("state: it has the sampler's own state, and this Loader's sampler has no load_state_dict(): give one like it")
+        if state is not None and not (isinstance(state, dict) and state.keys() == {"state", "is_through"}):
+            raise ValueError(f"state: sampler_state is {state!r}; what Loader.state_dict() returned is expected")
+        self.state = self._loaded = state
 
     @property
     def has_unanswered(self) -> bool:
@@ -89,9 +108,22 @@ class Sampling:
     def begin(self, epoch: int, passed_over: int, sample_count: int) -> None:
         """The next requests are those of `epoch`, without its first samples."""
         self.forget()
-        if hasattr(self._sampler, "set_epoch"):
-            self._sampler.set_epoch(epoch)
-        self._requests = self._make_requests(epoch, passed_over, sample_count)
+        sampler: Any = self._sampler
+        loaded, self._loaded = self._loaded, None
+        may_repeat_its_end, self._may_repeat_its_end = self._may_repeat_its_end, False
+        if loaded is not None and passed_over == 0:  # the state is of the epoch before, to its end
+            may_repeat_its_end = True
+            sampler.load_state_dict(loaded["state"])
+            if not loaded["is_through"]:
+                deque(sampler, maxlen=0)
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(epoch)
+        if loaded is not None and passed_over > 0:
+            sampler.load_state_dict(loaded["state"])
+            if loaded["is_through"]:
+                self._may_repeat_its_end = True
+                return
+        self._requests = self._make_requests(epoch, passed_over, sample_count, 0 if loaded else passed_over, may_repeat_its_end)
 
     def send(self, worker: Worker) -> None:
         """As many as there are slots for.  What the sampler raises is kept for its place in the stream."""
@@ -114,6 +146,7 @@ class Sampling:
     def answered(self, batch: Batch) -> Batch:
         """The batch is the answer to the oldest request."""
         asked = self._unanswered.popleft()
+        self.state = asked.sampler_state
         if asked.padding_count:
             batch.status[-asked.padding_count :] |= np.uint8(Status.PADDING)
         return batch
@@ -127,29 +160,41 @@ class Sampling:
 
     # ---------------------------------------------------------------- from numbers to requests
 
-    def _make_requests(self, epoch: int, passed_over: int, sample_count: int) -> Iterator[_Asked]:
+    def _make_requests(self, epoch: int, passed_over: int, sample_count: int, named_again: int, may_repeat_its_end: bool) -> Iterator[_Asked]:
+        """Those of the epoch after the first `passed_over` samples, of which the sampler will name the last `named_again` again."""
         seen = np.zeros(sample_count, np.uint32)  # how often, in this epoch
-        position = 0
-        for samples, padding_count in self._batches(passed_over, sample_count):
+        position = passed_over - named_again
+        for samples, padding_count, is_through in self._batches(named_again, sample_count, may_repeat_its_end):
             own_count = len(samples) - padding_count
             keys = samples.astype(np.uint64)
-            keys[:own_count] |= _occurrences(samples[:own_count], seen) << np.uint64(_OCCURRENCE)
+            keys[:own_count] |= self._turns(samples[:own_count], position, seen) << np.uint64(_OCCURRENCE)
             first = min(max(0, passed_over - position), own_count)
             if position >= passed_over or position + own_count > passed_over:
                 request = packed(rows_of_samples(samples[first:], keys[first:]), epoch=epoch, first_position=position + first)
-                yield _Asked(request, position + own_count, padding_count)
+                state = {"state": self._sampler.state_dict(), "is_through": is_through} if self._has_state else None  # type: ignore[attr-defined]
+                state = copy.deepcopy(state)
+                yield _Asked(request, position + own_count, padding_count, state)
             position += own_count
 
-    def _batches(self, passed_over: int, sample_count: int) -> Iterator[tuple[NDArray[np.int64], int]]:
-        """Samples of a batch, and how many at its end are padding; with those that are passed over."""
+    def _turns(self, samples: NDArray[np.int64], position: int, seen: NDArray[np.uint32]) -> NDArray[np.uint64]:
+        """What tells a sample that comes again from itself: how often it was there; or, where a resumed run cannot know, its position."""
+        if self._has_state:
+            return np.arange(position, position + len(samples), dtype=np.uint64) % np.uint64(2 ** (64 - _OCCURRENCE))
+        return _occurrences(samples, seen)
+
+    def _batches(self, passed_over: int, sample_count: int, may_repeat_its_end: bool) -> Iterator[tuple[NDArray[np.int64], int, bool]]:
+        """Samples of a batch, with those that are passed over; how many at its end are padding; and whether the sampler said it is through."""
         items = iter(self._sampler)
         first = list(islice(items, 1))
+        if not first and may_repeat_its_end:  # as samplers do that count; others begin the next epoch
+            items = iter(self._sampler)
+            first = list(islice(items, 1))
         if first:
             self._makes_batches = not _is_number(first[0])
             items = chain(first, items)
             yield from self._given(items, sample_count) if self._makes_batches else self._cut(items, passed_over, sample_count)
 
-    def _given(self, batches: Iterator[Any], sample_count: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+    def _given(self, batches: Iterator[Any], sample_count: int) -> Iterator[tuple[NDArray[np.int64], int, bool]]:
         position = 0
         for number, batch in enumerate(batches):
             if not hasattr(batch, "__iter__"):
@@ -157,23 +202,23 @@ class Sampling:
             samples = _checked(batch, position, sample_count)
             if len(samples) > self._batch_size:
                 raise ValueError(f"batch {number} of the sampler: {len(samples)} samples, over batch_size={self._batch_size}")
-            yield samples, 0
+            yield samples, 0, False
             position += len(samples)
 
-    def _cut(self, items: Iterator[Any], passed_over: int, sample_count: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+    def _cut(self, items: Iterator[Any], passed_over: int, sample_count: int) -> Iterator[tuple[NDArray[np.int64], int, bool]]:
         start = _checked(list(islice(items, passed_over)), 0, sample_count)  # of the epoch: what padding repeats
         position = len(start)
         if passed_over:
-            yield start, 0
+            yield start, 0, False
         start = start[: self._batch_size]
         while chunk := list(islice(items, self._batch_size)):
             samples = _checked(chunk, position, sample_count)
             start = np.concatenate((start, samples))[: self._batch_size]
             missing = self._batch_size - len(samples)
             if missing == 0 or self._tail == "partial":
-                yield samples, 0
+                yield samples, 0, missing > 0
             elif self._tail == "pad":
-                yield np.concatenate((samples, np.resize(start, missing))), missing
+                yield np.concatenate((samples, np.resize(start, missing))), missing, True
             position += len(samples)
 
 

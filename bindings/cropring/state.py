@@ -50,9 +50,9 @@ def epoch_batches(sample_count: int, passed_over: int, step: int, tail: str) -> 
     return left // step if tail == "drop" else -(-left // step)
 
 
-def as_dict(progress: Progress, seed: int, order: Order) -> dict[str, Any]:
-    """Everything is a number or a string, so that JSON keeps it."""
-    return {
+def as_dict(progress: Progress, seed: int, order: Order, sampler_state: Any = None) -> dict[str, Any]:
+    """Everything of our own is a number or a string, so that JSON keeps it."""
+    state = {
         "version": VERSION,
         "seed": seed,
         "epoch": progress.epoch,
@@ -61,6 +61,7 @@ def as_dict(progress: Progress, seed: int, order: Order) -> dict[str, Any]:
         "order": order.kind,
         "limit": order.limit,
     }
+    return state if sampler_state is None else state | {"sampler_state": sampler_state}
 
 
 def from_dict(state: Mapping[str, Any], order: Order, sample_count: int | None, source: str) -> tuple[Progress, int]:

@@ -2,12 +2,13 @@
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,98 @@ def test_a_trainer_killed_again_and_again_sees_every_row_once(load: Load, noise:
     with load(noise, tail="partial", seed=5, size=6) as loader:
         whole = [b"".join(row).hex() for _ in range(2) for batch in loader for row in trials.rows_of(batch)]
     assert (tmp_path / "rows").read_text().split() == whole
+
+
+# ---------------------------------------------------------------- samplers with a state of their own
+
+
+class Drawing:
+    """Draws samples from a generator that runs on through the epochs: only its state can tell what comes next."""
+
+    def __init__(self) -> None:
+        self.generator = random.Random(7)
+        self.left: int | None = None  # not begun
+
+    def __iter__(self) -> Iterator[int]:
+        self.left = 23 if self.left is None else self.left
+        while self.left:
+            self.left -= 1
+            yield self.generator.randrange(29)
+        self.left = None
+
+    def state_dict(self) -> dict[str, Any]:
+        version, internal, gauss = self.generator.getstate()
+        return {"left": self.left, "generator": [version, list(internal), gauss]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        version, internal, gauss = state["generator"]
+        self.generator.setstate((version, tuple(internal), gauss))
+        self.left = state["left"]
+
+
+class Counting:
+    """As torchdata's StatefulDistributedSampler: an epoch's order is fixed, and the state is the number of those that were named."""
+
+    def __init__(self) -> None:
+        self.epoch, self.yielded, self.next_yielded = 0, 0, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        self.yielded, self.next_yielded = self.next_yielded, 0
+        for number in random.Random(self.epoch).choices(range(29), k=23)[self.yielded :]:
+            self.yielded += 1
+            yield number
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "yielded": self.yielded}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.next_yielded = state["epoch"], state["yielded"]
+
+
+@pytest.mark.parametrize("sampler", [Drawing, Counting])
+@pytest.mark.parametrize("tail", ["partial", "drop"])
+def test_a_sampler_with_a_state_goes_on_by_itself(load: Load, noise: Path, sampler: Callable[[], Any], tail: str) -> None:
+    def rows(loader: cropring.Loader) -> list[list[tuple[bytes, ...]]]:
+        return [[row for batch in loader for row in trials.rows_of(batch)] for _ in range(2)]
+
+    flags = {"tail": tail, "slots": 5}
+    reference = load(noise, sampler=sampler(), **flags)
+    whole = rows(reference) + rows(reference)
+    for epoch, stop, is_over in [(0, 2, False), (1, 1, False), (1, 6, False), (0, 5, True), (1, 6, True), (1, 0, False)]:
+        loader = load(noise, sampler=sampler(), **flags)
+        for _ in range(epoch):
+            numbers(loader)
+        loop = iter(loader)
+        for _ in range(min(stop, 5 if tail == "drop" else 6)):
+            next(loop).release()
+        if is_over:
+            numbers_left = [int(number) for batch in loop for number in batch.index]
+            assert len(numbers_left) < 5
+        state = json.loads(json.dumps(loader.state_dict()))
+        assert (state["epoch"], "sampler_state" in state) == (epoch + is_over, epoch + stop > 0)
+        again = load(noise, sampler=sampler(), **flags)
+        again.load_state_dict(state)
+        assert again.state_dict() == state
+        rest = rows(again)
+        passed_over = 0 if is_over else state["samples_consumed"]
+        assert rest[0] == whole[state["epoch"]][passed_over:]
+        assert rest[1] == whole[state["epoch"] + 1]
+
+
+def test_a_state_of_a_sampler_with_one_needs_such_a_sampler(load: Load, noise: Path) -> None:
+    state = after(load(noise, sampler=Drawing()), 2)
+    with pytest.raises(ValueError, match="no load_state_dict"):
+        load(noise, sampler=range(29)).load_state_dict(state)
+
+
+def test_another_epoch_drops_the_samplers_state(load: Load, noise: Path) -> None:
+    loader = load(noise, sampler=Drawing())
+    after(loader, 2)
+    loader.set_epoch(4)
+    assert "sampler_state" not in loader.state_dict()
 
 
 # ---------------------------------------------------------------- several readers
