@@ -49,6 +49,15 @@ def test_the_shell_reads_the_file_itself(serve: Callable[..., object], folder: F
         assert [batch.index.tolist() for batch in reader] == [[2] * 4] * 2
 
 
+def test_a_manifest_may_tell_them(load: Load, folder: Folder, tmp_path: Path) -> None:
+    rows = "".join(f"{number:03}.jpg,{number % 2}\n" for number in range(6))
+    (folder(6) / "table.csv").write_text("path,weight\n" + rows)
+    loader = load(tmp_path / "set/table.csv", weights="column", limit=40)
+    assert set(numbers(loader)) == {1, 3, 5}
+    assert loader.state_dict()["order"] == "weighted:column"
+    assert set(numbers(load(tmp_path / "set/table.csv", tail="partial"))) == set(range(6))
+
+
 def test_a_sample_that_comes_again_is_cropped_again(load: Load, folder: Folder) -> None:
     loader = load(folder(3, side_px=200), weights=[0, 1, 0], limit=64, batch_size=64)
     batch = next(iter(loader))
