@@ -185,6 +185,15 @@ def manifests() -> dict[str, bytes]:
     }
 
 
+# Standard input of `cropring crop`.
+CROP_LISTS = {
+    "paths": b"a.jpg\nb/c d.png\n/e.bmp",
+    "windows": b"a.jpg\t0.5\t0\t1\nb.png\t\t1e-3\t\nc.bmp\t\t\t\n",
+    "wrong": b"a.jpg\t1.5\t0\t1\n\tb\n",
+    "nul": b"a\tb.jpg\0c\nd.png\0",
+}
+
+
 def plain_name(kind: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in kind).replace("__", "_").lower()
 
@@ -198,6 +207,7 @@ def all_seeds() -> dict[str, bytes]:
         seeds[f"{format_name.lower()}/{plain_name(kind)}"] = make(small_photo(rng), rng)
     seeds |= {f"jpeg_long/{name}": content for name, content in long_photos().items()}
     seeds |= {f"request/{name}": request for name, request in requests().items()}
+    seeds |= {f"crop_list/{name}": lines for name, lines in CROP_LISTS.items()}
     seeds |= {f"pieces/{name}": struct.pack(f"<{len(words)}H", *words) for name, words in PIECES.items()}
     seeds |= {f"tar/{name}": content for name, content in archives().items()}
     seeds |= {f"npy/{name}": content for name, content in arrays().items()}
