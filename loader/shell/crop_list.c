@@ -87,10 +87,10 @@ int crop_list_next(struct crop_list *list, struct crop_item *item, struct err *e
 	const struct crop_flags *flags = list->flags;
 	int rc;
 
+	if (!list->lines && list->position == flags->path_count)
+		return 0;
 	item->window = usual_window(flags, list->position);
 	if (!list->lines) {
-		if (list->position == flags->path_count)
-			return 0;
 		item->path = flags->paths[list->position++];
 		return 1;
 	}
