@@ -233,23 +233,36 @@ static void targets_lie_beside_images_in_the_same_shard(void **state)
 	                    "no .mask.png, which --targets names");
 }
 
-/* Of several that are wrong the first is told, by whichever thread it was found. */
-static void the_first_shard_that_is_wrong_is_told(void **state)
+/* A hundred shards, of which several are wrong; one takes long to be found so. */
+static void write_wrong_shards(const char *folder, int slow)
 {
 	char name[32];
 
-	(void)state;
-	assert_int_equal(mkdir("wrong", 0755), 0);
+	assert_int_equal(mkdir(folder, 0755), 0);
 	for (int i = 0; i < 100; i++) {
-		snprintf(name, sizeof name, "wrong/%02d.tar", i);
+		snprintf(name, sizeof name, "%s/%02d.tar", folder, i);
+		for (int n = 0; i == slow && n < 900; n++)
+			tar_put(&recipe, "0.txt", "");
 		if (i == 20 || i == 21 || i > 60)
 			tar_put(&recipe, "../x.jpg", "1");
 		write_pair(name, 1, NULL, NULL);
 	}
-	for (int i = 0; i < 20; i++)
-		for (uint32_t threads = 1; threads < 40; threads += 13)
-			expect_refusal_with((struct dataset_spec){.source = "wrong", .threads = threads}, -EINVAL,
-			                    "wrong/20.tar at byte 0: a member whose name leads out");
+}
+
+/* Of several that are wrong the first is told, whichever thread found it, and when. */
+static void the_first_shard_that_is_wrong_is_told(void **state)
+{
+	(void)state;
+	write_wrong_shards("first-slow", 20);
+	write_wrong_shards("next-slow", 21);
+	for (int i = 0; i < 10; i++) {
+		for (uint32_t threads = 1; threads < 40; threads += 13) {
+			expect_refusal_with((struct dataset_spec){.source = "first-slow", .threads = threads}, -EINVAL,
+			                    "first-slow/20.tar at byte 460800: a member whose name leads out");
+			expect_refusal_with((struct dataset_spec){.source = "next-slow", .threads = threads}, -EINVAL,
+			                    "next-slow/20.tar at byte 0: a member whose name leads out");
+		}
+	}
 }
 
 static void what_is_no_tar_file_is_refused_with_its_name(void **state)

@@ -108,6 +108,8 @@ static void long_names_come_in_headers_of_their_own(void **state)
 	b = recipe.byte_count + 512;
 	tar_put_header(&recipe, "ppp", '0', 0); /* the size above is the one that counts */
 	tar_put_data(&recipe, "22", 2);
+	tar_put_as(&recipe, "PaxHeaders/f", 'x', "14 path=f.jpg\n"); /* of a folder, not of what follows it */
+	tar_put_as(&recipe, "folder/", '5', "");
 	c = tar_put(&recipe, "plain", "333");
 	tar_put_end(&recipe);
 	open_walk(&walk);

@@ -32,9 +32,7 @@ static bool read_octal(const uint8_t *bytes, size_t byte_count, uint64_t *number
 /* GNU's way for what is too large for that: the first bit is set, and the others are a signed number, the highest byte first. */
 static bool read_binary(const uint8_t *bytes, size_t byte_count, uint64_t *number)
 {
-	*number = bytes[0] & 0x7f;
-	if (*number & 0x40) /* negative */
-		return false;
+	*number = bytes[0] & 0x7f; /* one that is negative is too large as well */
 	for (size_t i = 1; i < byte_count; i++) {
 		if (*number > (uint64_t)INT64_MAX >> 8)
 			return false;
