@@ -142,6 +142,40 @@ static void columns_count_characters_and_lines_count_those_in_quotes(void **stat
 	           "quotes, and this one is written twice");
 }
 
+static void lines_go_on_counting_after_a_record_of_several(void **state)
+{
+	(void)state;
+	assert_csv("\"a\nb\"\n\"\r\n\"\nc\rd\n", "t.csv:5:2: a carriage return that ends no line; lines end in LF or CR LF");
+}
+
+/* Lines of 8 bytes, after a first one that moves them against the end of the buffer, byte by byte. */
+static void the_buffer_may_end_at_any_byte_of_a_line(void **state)
+{
+	static const char *const lines[] = {"abc,de\r\n", "ab,\"c\"\r\n", "a,\"\"\"\"\r\n", "\"\r\n\",bc\n"};
+	const size_t line_count = 2 * MANIFEST_RECORD_BYTES / 8 + 10;
+	char *bytes = malloc(8 * (line_count + 2));
+	struct reader reader;
+
+	(void)state;
+	for (size_t i = 0; i < 8 * COUNT(lines); i++) {
+		size_t first_bytes = 2 + i % 8;
+
+		memset(bytes, 'x', first_bytes);
+		bytes[first_bytes - 1] = '\n';
+		for (size_t line = 0; line < line_count; line++)
+			memcpy(bytes + first_bytes + 8 * line, lines[i / 8], 8);
+		open_reader(&reader, bytes, first_bytes + 8 * line_count, false);
+		for (size_t line = 0; line <= line_count; line++) {
+			if (manifest_csv_next(&reader.csv, &reader.err) != 1)
+				fail_msg("line %zu of %s: %s", line, lines[i / 8], reader.err.text);
+			assert_int_equal(reader.csv.cell_count, line == 0 ? 1 : 2);
+		}
+		assert_int_equal(manifest_csv_next(&reader.csv, &reader.err), 0);
+		close_reader(&reader);
+	}
+	free(bytes);
+}
+
 /* Places are asked for when quotes have been made single and NULs written. */
 static void places_are_those_of_the_file_after_the_cells_were_made(void **state)
 {
@@ -272,6 +306,8 @@ int main(void)
 		cmocka_unit_test(a_byte_order_mark_is_passed_over),
 		cmocka_unit_test(what_is_wrong_is_told_with_its_place),
 		cmocka_unit_test(columns_count_characters_and_lines_count_those_in_quotes),
+		cmocka_unit_test(lines_go_on_counting_after_a_record_of_several),
+		cmocka_unit_test(the_buffer_may_end_at_any_byte_of_a_line),
 		cmocka_unit_test(places_are_those_of_the_file_after_the_cells_were_made),
 		cmocka_unit_test(a_line_of_too_many_cells_is_refused),
 		cmocka_unit_test(a_record_may_have_a_megabyte),
