@@ -208,24 +208,28 @@ static int read_all(struct shards *shards, uint32_t threads, bool with_looks, st
 
 /* ------------------------------------------------------------------ putting it together */
 
+/* What stands for the sample's label until all are known. */
+static int take_label(const struct tar_samples *samples, const struct tar_sample *sample, struct manifest_labels *labels,
+                      int64_t *label)
+{
+	const char *text = sample->label_at == TAR_NO_LABEL ? NULL : samples->labels + sample->label_at;
+
+	*label = text ? manifest_labels_add(labels, text, strlen(text)) : -1;
+	return text && *label < 0 ? -ENOMEM : 0;
+}
+
 static int add_shard(struct shards *shards, size_t number, struct source *source, struct manifest_labels *labels)
 {
 	const struct tar_samples *samples = &shards->samples[number];
 	struct index_row row = {.path = shards->name[number], .target = shards->name[number]};
-	uint64_t label_at = TAR_NO_LABEL;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < samples->count; i++) {
 		const struct tar_sample *sample = &samples->sample[i];
-		const char *label = samples->labels + sample->label_at;
 
-		if (sample->label_at == TAR_NO_LABEL)
-			row.label = -1;
-		else if (sample->label_at != label_at)
-			row.label = manifest_labels_add(labels, label, strlen(label));
-		label_at = sample->label_at;
-		if (label_at != TAR_NO_LABEL && row.label < 0)
-			return -ENOMEM;
+		rc = take_label(samples, sample, labels, &row.label);
+		if (rc < 0)
+			return rc;
 		row.offset = sample->offset;
 		row.length = sample->length;
 		row.target_offset = sample->target_offset;
