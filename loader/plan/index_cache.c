@@ -1,6 +1,7 @@
 /* index_cache.c - part of stage 1 of 5: --index FILE keeps the index of a source, which is read again only when it has changed. */
 #include "loader/plan/index_cache.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,8 +13,8 @@
 #include "loader/plan/dataset.h"
 #include "loader/plan/index_file.h"
 
-static const char *const kind_names[] = {
-	[SOURCE_FOLDER] = "folder", [SOURCE_MANIFEST] = "manifest", [SOURCE_TAR] = "tar", [SOURCE_INDEX] = "index"};
+/* Of those that can be kept. */
+static const char *const kind_names[] = {[SOURCE_FOLDER] = "folder", [SOURCE_MANIFEST] = "manifest", [SOURCE_TAR] = "tar"};
 
 /* The real path, or, of what is none (a pattern of names), the name and where it is said; from malloc. */
 static char *real_name(const char *name)
@@ -98,6 +99,8 @@ int index_cache_open(struct index_cache *cache, const struct source *source, enu
 		return 0;
 	if (kind == SOURCE_INDEX)
 		return err_fail(err, -EINVAL, "--index: %s is an index itself; leave the flag out", source->path);
+	if (kind == SOURCE_UNSCANNED)
+		return err_fail(err, -EINVAL, "--index: there is no list to keep where readers name the files; leave the flag out");
 	cache->path = source->spec->index_path;
 	cache->asked = describe(source->spec, kind, source->path);
 	if (!cache->asked)
@@ -225,6 +228,7 @@ int index_cache_keep(struct index_cache *cache, const struct source *source, con
 		return 0;
 	if (!source->stamps)
 		return err_fail(&cache->report.text, 0, "index %s: %llu samples, used as it is", cache->path, sample_count);
+	assert(cache->stamps.records.used_bytes > 0); /* else no change would ever be noticed */
 	if (fstat(cache->folder_fd, &folder) == 0 && index_stamps_include(&cache->stamps, source->root_fd, &folder))
 		return err_fail(err, -EINVAL,
 		                "--index %s: would lie in a folder of %s, and change it with every writing; put it elsewhere",

@@ -26,8 +26,19 @@ static char *folder_of(const char *file)
 	return strndup(file, slash == file ? 1 : (size_t)(slash - file));
 }
 
-static int open_file(const char *path, int *fd, struct err *err)
+/* Its changes count for --index, wherever the root is and whatever folder a later start stands in. */
+static int stamp(const struct source *source, const struct stat *status, struct err *err)
 {
+	char *real = realpath(source->path, NULL);
+	int rc = real ? index_stamps_add(source->stamps, real, status) : -errno;
+
+	free(real);
+	return rc < 0 ? err_fail(err, rc, "%s: cannot tell where this manifest lies: %s", source->path, strerror(-rc)) : 0;
+}
+
+static int open_file(const struct source *source, int *fd, struct err *err)
+{
+	const char *path = source->path;
 	struct stat status;
 
 	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* which does not wait for the writer of a FIFO */
@@ -35,7 +46,7 @@ static int open_file(const char *path, int *fd, struct err *err)
 		return err_fail(err, -errno, "%s: cannot open this manifest: %s", path, strerror(errno));
 	if (fstat(*fd, &status) != 0 || !S_ISREG(status.st_mode))
 		return err_fail(err, -EINVAL, "%s: a manifest is a regular file, and this is none", path);
-	return 0;
+	return source->stamps ? stamp(source, &status, err) : 0;
 }
 
 /* Evenly spread among the samples. */
@@ -81,7 +92,7 @@ static int read_samples(struct source *source, int fd, struct err *err)
 
 int source_manifest_read(struct source *source, struct err *err)
 {
-	int fd, rc = open_file(source->path, &fd, err);
+	int fd, rc = open_file(source, &fd, err);
 
 	source->root = source->spec->root ? strdup(source->spec->root) : folder_of(source->path);
 	if (rc == 0 && !source->root)
