@@ -107,8 +107,6 @@ class _Table:
         if not self.image and "path" not in found:
             raise ValueError(f"{path}: it has neither a column 'path' nor one 'image', and `columns` tells none; there are {', '.join(schema.names)}")
         unused = _incomplete(found.keys()) - columns.keys()  # such as the width and height of the whole image
-        if self.image:
-            unused |= {"path", "offset", "length"}
         self.source = {key: name for key, name in found.items() if key not in unused}
         self.names: list[str] = [] if ids or "label" not in self.source else _class_names(schema, self.source["label"])
         self.wanted = [*self.source.values(), *([self.image] if self.image else [])]

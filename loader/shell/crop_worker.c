@@ -45,12 +45,11 @@ static uint32_t rows_of(const struct crop_flags *flags)
 	return fitting < 1 ? 1 : fitting < CROP_BATCH_ROWS ? fitting : CROP_BATCH_ROWS;
 }
 
-/* The child gets a session of its own, so that Ctrl-C is ours alone: it ends because we do. */
+/* The worker ignores Ctrl-C, which the terminal sends to both: it ends because we do. */
 static int spawn(struct crop_worker *worker, const struct crop_flags *flags, int socket_fd)
 {
 	char batch_size[32], *words[CROP_WORD_LIMIT + 16] = {"cropring", "serve"}, **environment = make_environment();
 	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
 	uint32_t count = 2;
 	int rc;
 
@@ -69,19 +68,14 @@ static int spawn(struct crop_worker *worker, const struct crop_flags *flags, int
 	words[count] = "/";
 	rc = posix_spawn_file_actions_init(&actions);
 	if (rc == 0)
-		rc = posix_spawnattr_init(&attributes);
-	if (rc == 0)
-		rc = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
-	if (rc == 0)
 		rc = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", 0, 0);
 	if (rc == 0)
 		rc = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", 1, 0);
 	if (rc == 0)
 		rc = posix_spawn_file_actions_adddup2(&actions, socket_fd, SOCKET_FD);
 	if (rc == 0)
-		rc = posix_spawn(&worker->pid, "/proc/self/exe", &actions, &attributes, words, environment);
+		rc = posix_spawn(&worker->pid, "/proc/self/exe", &actions, NULL, words, environment);
 	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attributes);
 	free(environment);
 	return -rc;
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -143,6 +144,9 @@ def test_what_cannot_be_right_is_named(tmp_path: Path) -> None:
     refused(pa.table({"path": pa.array([], pa.string())}), "there is no sample to write")
     labelled = pa.table({"path": ["a", "b"], "label": [0, 1]}).replace_schema_metadata(class_labels("cat"))
     refused(labelled, "row 1: label 1 is none of the 1 that have names; labels='ids'")
+    labelled = pa.table({"path": ["a"], "label": [-2]}).replace_schema_metadata(class_labels("cat", "dog", "cow"))
+    refused(labelled, "row 0: label -2 is none of the 3")
+    refused(pa.table({"path": ["a"], "x": [3]}), "x are neither a box", columns={"x": "x"})
     path.write_bytes(b"no parquet")
     with pytest.raises(ValueError, match=r"t\.parquet"):
         manifest.from_parquet(path, out)
@@ -150,6 +154,23 @@ def test_what_cannot_be_right_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"path": [3]}), tmp_path / "u.parquet")
     with pytest.raises(ValueError, match=r"u\.parquet: its columns path are not those of .*t\.parquet"):
         manifest.from_parquet([path, tmp_path / "u.parquet"], out)
+
+
+def test_an_earlier_manifest_never_names_places_in_the_new_data(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever happens between the moments in which the data and the manifest take their names."""
+    embedded(photos, tmp_path / "t.parquet", 4)
+    manifest.from_parquet(tmp_path / "t.parquet", tmp_path / "t.csv")
+    replace = os.replace
+
+    def fail_for_the_manifest(part: str, path: Path | str) -> None:
+        if str(path).endswith(".csv"):
+            raise OSError("the machine stops here")
+        replace(part, path)
+
+    monkeypatch.setattr(os, "replace", fail_for_the_manifest)
+    with pytest.raises(OSError, match="stops here"):
+        manifest.from_parquet(tmp_path / "t.parquet", tmp_path / "t.csv")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["t.data", "t.parquet"]
 
 
 def test_the_shell_command_takes_columns(tmp_path: Path, photos: Path) -> None:
