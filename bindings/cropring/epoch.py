@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .batch import Batch
 
 if TYPE_CHECKING:
-    from .loader import Loader
+    from .stream import Stream
 
 _NOT_BEGUN, _OVER = -1, -2  # in the place of a number of batches
 
@@ -16,23 +16,32 @@ _NOT_BEGUN, _OVER = -1, -2  # in the place of a number of batches
 class Epoch(Iterator[Batch]):
     """One loop over a loader.  It begins when its first batch is asked for."""
 
-    __slots__ = ("_batches_left", "_loader", "_number")
+    __slots__ = ("_batches_left", "_number", "_stream")
 
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
         self._batches_left = _NOT_BEGUN
 
     def __next__(self) -> Batch:
+        stream = self._stream
         if self._batches_left == _NOT_BEGUN:
-            self._number, self._batches_left = self._loader._begin()
-        lease = self._loader._take(self._number) if self._batches_left > 0 else None
+            self._begin()
+        lease = stream.take(self._number) if self._batches_left > 0 else None
         if lease is None:
             if self._batches_left != _OVER:
                 self._batches_left = _OVER
-                self._loader._loop_ended(self._number)
+                stream.loop_ended(self._number)
             raise StopIteration
-        if lease.epoch == self._loader._stream_epoch:  # else it is late, and one of another epoch's
+        if lease.epoch == stream.epoch:  # else it is late, and one of another epoch's
             self._batches_left -= 1
         if self._batches_left == 0:
-            self._loader._end()
+            stream.end_epoch()
         return Batch(lease)
+
+    def _begin(self) -> None:
+        number, epoch = self._stream.begin_loop()
+        count = self._stream.batch_count(self._stream.passed_over(epoch))
+        if count == 0:  # the worker passes over such an epoch without a word
+            self._stream.next_epoch = epoch + 1
+            self._stream.end_epoch()
+        self._number, self._batches_left = number, count

@@ -1,27 +1,24 @@
-"""The Loader: starts a worker process and iterates over its batches, one epoch at a time."""
+"""The Loader: what its keywords mean, and what can be done with it; stream.py has its batches."""
 
 from __future__ import annotations
 
 import operator
 import os
-import warnings
-import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._ring import Lease
 from .batch import Batch
 from .dataset import Dataset
 from .epoch import Epoch
-from .errors import CropringError, WorkerDied
 from .flags import checked, defaults_of, working_folder
 from .sampling import SampledEpoch, Sampling
-from .state import Order, Progress, as_dict, epoch_batches, from_dict
-from .supervisor import Supervisor
+from .state import Order, as_dict, from_dict
+from .stream import Stream
 from .weights import Weights
 from .worker import Worker
 from .world import World, find_world, log_world
@@ -206,95 +203,16 @@ class Loader:
             raise ValueError(f"respawn={respawn}: 0 or more deaths are expected")
         if targets is not None:
             flags["targets"] = os.path.expanduser(os.fspath(targets))
-        self._flags = {name: value for name, value in flags.items() if name in _ALWAYS_SAID or value != _DEFAULTS[name]}
         self._source = os.path.expanduser(os.fspath(source))
-        self._folder = working_folder()  # of relative paths, wherever the program goes later
+        self._flags = flags
         self.batch_size: int = flags["batch_size"]
         self.rank, self.world_size = world.rank, world.size
         self.batch_sampler = None
-        self._closed_stats: dict[str, int] | None = None
-        self._owner_pid = os.getpid()
-
-        start_epoch = flags["start_epoch"]
-        self._next_epoch = start_epoch  # of the next loop
-        self._stream_epoch = start_epoch  # of the batch that the worker hands out next,
-        self._stream_batch = 0  # its number within that epoch,
-        self._stream_seq = 0  # its number since the stream began,
-        self._stream_start_sample = 0  # and the samples of that epoch that are passed over
-        self._epoch_seq = 0  # the number since the stream began of that epoch's first batch
-        self._progress = Progress(start_epoch, flags["start_sample"])  # what state_dict() tells
-        self._is_only_reader = flags["readers"] == 1
         self._sampling = None if sampler is None else Sampling(sampler, flags)
-        self._shares_batches = not self._is_only_reader and flags["share"] != "broadcast"  # then no count tells an epoch's end
-        self._kept: Lease | None = None  # sharing: the batch that told it, for the next loop
-        self._supervisor = Supervisor(operator.index(respawn) if self._is_only_reader else 0)
-        self._loops_begun = 0  # only the newest may take batches
-        self._worker: Worker | None = None
-        self._start_worker(start_epoch)
+        # The stream does not know of us, so that our end is its end.
+        start = partial(_start_worker, self._source, working_folder(), self._weights)
+        self._stream = Stream(self._source, flags, start, self._sampling, operator.index(respawn))
         log_world(world)
-
-    # ---------------------------------------------------------------- the worker
-
-    def _start_worker(self, epoch: int) -> None:
-        """A new stream, from the beginning of `epoch`."""
-        self._stop_worker()
-        self._supervisor.stream_begins()
-        if self._sampling is not None:
-            self._sampling.forget()
-        self._stream_epoch, self._stream_batch, self._stream_seq, self._epoch_seq = epoch, 0, 0, 0
-        self._stream_start_sample = self._passed_over(epoch)
-        worker = self._adopt(self._make_worker())
-        self._take_dataset(Dataset(worker.ring.catalog_fd))
-
-    def _make_worker(self) -> Worker:
-        """A worker that begins where the stream stands."""
-        flags = dict(self._flags)
-        if flags["epochs"]:
-            flags["epochs"] -= self._stream_epoch - flags["start_epoch"]
-        flags["start_epoch"] = self._stream_epoch
-        flags["start_sample"] = self._stream_start_sample + self._stream_batch * self._step()
-        if self._sampling is not None:
-            flags |= {"requests": "samples", "start_sample": 0}
-        if self._stream_seq:
-            flags["first_batch"] = self._stream_seq
-        if self._supervisor.crashed:
-            flags["crashed"] = self._supervisor.crashed
-        fds = () if self._weights is None else self._weights.fds
-        return Worker(self._source, flags, self._folder if self._folder and os.path.isdir(self._folder) else None, fds)
-
-    def _adopt(self, worker: Worker) -> Worker:
-        self._worker = worker
-        self._finalizer = weakref.finalize(self, worker.stop)  # also runs at the interpreter's exit
-        return worker
-
-    def _replace(self, dead: Worker, error: WorkerDied) -> Worker:
-        """Another worker goes on where this one died, or `error` is raised, with what is known of its end."""
-        self._worker = None
-        place = f"batch {self._stream_batch} of epoch {self._stream_epoch}"
-        try:
-            successor = self._supervisor.replace(dead, error, self._make_worker, self.dataset, place)
-        finally:
-            self._finalizer()
-        self._adopt(successor)
-        if self._sampling is not None:
-            self._sampling.send_again(successor)
-        if self._closed_stats is not None:  # asked afterwards: whoever closes now finds it
-            self._stop_worker()
-            raise CropringError("the loader was closed by another thread")
-        return successor
-
-    def _stop_worker(self) -> None:
-        if self._worker is not None:
-            self._finalizer()
-        self._worker = self._kept = None
-
-    def _take_dataset(self, dataset: Dataset) -> None:
-        before = getattr(self, "dataset", dataset)
-        self.dataset = dataset
-        if len(before) != len(dataset):
-            warnings.warn(f"{self._source} changed: {len(before)} samples before, {len(dataset)} now", stacklevel=4)
-        if not dataset.is_same(before) and self._supervisor.forget_samples():
-            self._start_worker(self._stream_epoch)
 
     # ---------------------------------------------------------------- iteration
 
@@ -303,107 +221,17 @@ class Loader:
 
         `TypeError` when a sampler does not tell its length.
         """
-        return self._batch_count(0) if self._sampling is None else self._sampling.batch_count()
-
-    def _batch_count(self, passed_over: int) -> int:
-        return epoch_batches(self._epoch_samples(), passed_over, self._step(), self._flags["tail"])
-
-    def _epoch_samples(self) -> int:
-        """Positions of an epoch's order."""
-        limit, count = self._flags.get("limit", 0), len(self.dataset)
-        return limit if limit and (limit < count or self._weights is not None) else count
-
-    def _passed_over(self, epoch: int) -> int:
-        """Samples at the begin of `epoch` that were consumed before this Loader."""
-        passed_over: int = self._flags["start_sample"] if epoch == self._flags["start_epoch"] else 0
-        return passed_over
-
-    def _step(self) -> int:
-        """Samples that all ranks together take in one batch each."""
-        step: int = self._flags["batch_size"] * self._flags["world_size"]
-        return step
+        return self._stream.batch_count(0) if self._sampling is None else self._sampling.batch_count()
 
     def __iter__(self) -> Iterator[Batch]:
-        return Epoch(self) if self._sampling is None else SampledEpoch(self, self._sampling)
+        return Epoch(self._stream) if self._sampling is None else SampledEpoch(self._stream, self._sampling)
 
     def set_epoch(self, epoch: int) -> None:
         """Makes `epoch` the one that the next loop runs over.
 
         Nothing happens when it comes next anyway; else the next loop starts a fresh worker there.
         """
-        first, count = self._flags["start_epoch"], self._flags["epochs"]
-        if epoch < 0 or (count and not first <= epoch < first + count):
-            raise ValueError(f"epoch {epoch}: " + (f"{first} to {first + count - 1} were asked for" if count else "0 is the first"))
-        self._next_epoch, before = epoch, self._progress
-        self._progress = Progress(epoch, self._passed_over(epoch))
-        if self._sampling is not None and self._progress != before:
-            self._sampling.set_state(None)
-
-    def _begin_loop(self) -> tuple[int, int]:
-        """Brings the worker to the epoch that comes next; returns the loop's number and that epoch."""
-        if self._closed_stats is not None:
-            raise ValueError("the loader is closed")
-        if os.getpid() != self._owner_pid:
-            raise RuntimeError(f"this loader belongs to process {self._owner_pid}, of which this one is a fork: make another here")
-        epoch, last = self._next_epoch, self._flags["start_epoch"] + self._flags["epochs"] - 1
-        if self._flags["epochs"] and epoch > last:
-            raise CropringError(f"epochs={self._flags['epochs']} was asked for, and epoch {last} was the last (0 is without end)")
-        is_there = self._stream_epoch == epoch if self._sampling is None else not self._sampling.has_unanswered
-        if self._worker is None or not is_there or self._stream_batch > 0:
-            self._start_worker(epoch)
-        self._loops_begun += 1
-        return self._loops_begun, epoch
-
-    def _begin(self) -> tuple[int, int]:
-        """Begins a loop; returns its number and its epoch's number of batches."""
-        loop, epoch = self._begin_loop()
-        count = self._batch_count(self._passed_over(epoch))
-        if count == 0:  # the worker passes over such an epoch without a word
-            self._next_epoch = epoch + 1
-            self._end()
-        return loop, count
-
-    def _worker_of(self, loop: int) -> Worker:
-        if loop != self._loops_begun or self._worker is None:
-            raise CropringError("this loop is over: the loader was closed, or another loop over it began")
-        return self._worker
-
-    def _take(self, loop: int) -> Lease | None:
-        """The next batch of the epoch; None, where other readers share its batches, when there is no more of them for this one."""
-        worker = self._worker_of(loop)
-        lease, self._kept = self._kept or self._acquire(worker), None
-        if self._shares_batches and (lease is None or lease.epoch > self._stream_epoch):
-            self._kept = lease
-            if self._stream_batch == 0:
-                self._next_epoch = self._stream_epoch + 1
-            self._end()
-            return None
-        if lease is None:
-            raise CropringError(f"the worker's stream ended in the middle of epoch {self._stream_epoch}")
-        if self._is_only_reader and lease.sequence != self._stream_seq % 2**32:
-            raise CropringError(f"the worker handed out batch {lease.sequence} where {self._stream_seq % 2**32} was due")
-        self._supervisor.batch_arrived()
-        if lease.epoch < self._stream_epoch:
-            return lease  # late: a reader that died had it, while we went on to the next epoch
-        if self._stream_batch == 0:  # from now on this epoch is begun, and the next loop's is the following
-            self._next_epoch = self._stream_epoch + 1
-            self._flags["start_sample"] = 0
-        self._stream_batch += 1
-        self._stream_seq += 1
-        self._progress = self._progress_after(lease)
-        return lease
-
-    def _acquire(self, worker: Worker) -> Lease | None:
-        """The worker's next batch, or its successor's if it died."""
-        while True:
-            try:
-                return worker.ring.acquire()
-            except WorkerDied as error:
-                worker = self._replace(worker, error)
-
-    def _end(self) -> None:
-        self._epoch_seq += self._batch_count(self._stream_start_sample)
-        self._stream_epoch, self._stream_batch, self._stream_start_sample = self._stream_epoch + 1, 0, 0
+        self._stream.set_epoch(epoch)
 
     # ---------------------------------------------------------------- resuming
 
@@ -421,10 +249,10 @@ class Loader:
         ValueError
             `share="split"` with several readers: nobody knows who had what.
         """
-        if self._shares_batches and self._flags.get("share", "split") == "split":
+        if self._stream.shares_batches and self._flags["share"] == "split":
             raise ValueError('share="split" with several readers has no state: which of them has had what is not known; use "lanes" or "broadcast"')
         sampler_state = None if self._sampling is None else self._sampling.state
-        return as_dict(self._progress, self._flags["seed"], self._order(), sampler_state)
+        return as_dict(self._stream.progress, self._stream.seed, self._order(), sampler_state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where the run stood that `state` is from: the next loop begins with the batch that would have come next.
@@ -442,48 +270,23 @@ class Loader:
         """
         if state == {}:
             return
-        if self._closed_stats is not None:
-            raise ValueError("the loader is closed")
-        if self._loops_begun:
-            raise RuntimeError("load_state_dict() comes before the first loop: make a new Loader for it")
-        progress, seed = from_dict(state, self._order(), self._epoch_samples() if self._sampling is None else None, self.dataset.root)
+        self._stream.check_no_loop_began()
+        progress, seed = from_dict(state, self._order(), self._stream.epoch_samples() if self._sampling is None else None, self.dataset.root)
         if self._sampling is not None:
             self._sampling.set_state(state.get("sampler_state"))
-        first, count = self._flags["start_epoch"], self._flags["epochs"]
-        self._flags["seed"], self._next_epoch, self._progress = seed, progress.epoch, progress
-        if count and progress.epoch >= first + count:
-            self._stop_worker()  # that run was complete: the next loop says so
-            return
-        if count:
-            self._flags["epochs"] = first + count - progress.epoch
-        self._flags["start_epoch"], self._flags["start_sample"] = progress.epoch, progress.samples
-        self._start_worker(progress.epoch)
+        self._stream.go_on(progress, seed)
 
     def _order(self) -> Order:
         kind = f"weighted:{self._weights.digest}" if self._weights is not None else "shuffle" if self._flags["shuffle"] else "sequential"
         kind = kind if self._sampling is None else "sampler"
-        return Order(kind, self._flags.get("limit", 0), self.dataset.fingerprint)
-
-    def _progress_after(self, lease: Lease) -> Progress:
-        """What is consumed once this batch is, the last of `_stream_batch` that this reader has had of its epoch."""
-        if self._sampling is not None:
-            return Progress(self._stream_epoch, self._sampling.next_position)
-        batches, epoch, passed_over = self._stream_batch, self._stream_epoch, self._stream_start_sample
-        if not self._is_only_reader:  # those in step with this one have had the other batches of the same round,
-            lanes = self._flags["readers"] if self._shares_batches else 1
-            seq = self._epoch_seq + (lease.sequence - self._epoch_seq) % 2**32
-            batches = (seq // lanes + 1) * lanes - self._epoch_seq
-            while batches > (count := self._batch_count(passed_over)):  # perhaps of the next epoch
-                batches, epoch, passed_over = batches - count, epoch + 1, 0
-        progress = Progress(epoch, min(self._epoch_samples(), passed_over + batches * self._step()))
-        return max(progress, self._progress) if lease.redelivered else progress  # which may be one of those before
-
-    def _loop_ended(self, loop: int) -> None:
-        """It is over, not left: a state is of the next epoch's begin."""
-        if loop == self._loops_begun and self._progress.epoch == self._stream_epoch - 1:
-            self._progress = Progress(self._next_epoch, self._passed_over(self._next_epoch))
+        return Order(kind, self._flags["limit"], self.dataset.fingerprint)
 
     # ---------------------------------------------------------------- what there is to know
+
+    @property
+    def dataset(self) -> Dataset:
+        """The samples: sized, with `classes`, `class_to_idx`, `samples`, `targets`."""
+        return self._stream.dataset
 
     @property
     def sampler(self) -> Loader:
@@ -522,20 +325,16 @@ class Loader:
         `slots_ready` describe the ring now.  A worker that took a dead one's place goes on with its counts, in which there is also
         what was lost with it.  `respawns` counts such workers since the Loader was made; `crashed_samples` are left out.
         """
-        if self._closed_stats is not None:
-            return dict(self._closed_stats)
-        return self._supervisor.stats(self._worker.ring if self._worker is not None else None)
+        return self._stream.stats()
 
     def close(self) -> None:
         """Ends the worker.  Arrays that are alive stay valid.  Nothing happens the second time."""
-        if self._closed_stats is None:
-            if os.getpid() == self._owner_pid:
-                if self._worker is not None:
-                    self._worker.end()
-                self._closed_stats = self.stats()
-            else:
-                self._closed_stats = {}
-            self._stop_worker()
+        self._stream.close()
+
+    @property
+    def _worker(self) -> Worker | None:
+        """The process of now, for tests and benches."""
+        return self._stream.worker
 
     def __enter__(self) -> Loader:
         return self
@@ -549,3 +348,9 @@ class Loader:
 
 
 _DEFAULTS = defaults_of(Loader)
+
+
+def _start_worker(source: str, folder: str | None, weights: Weights | None, flags: Mapping[str, object]) -> Worker:
+    """Relative paths begin at `folder`, wherever the program went since."""
+    said = {name: value for name, value in flags.items() if name in _ALWAYS_SAID or value != _DEFAULTS.get(name)}
+    return Worker(source, said, folder if folder and os.path.isdir(folder) else None, () if weights is None else weights.fds)

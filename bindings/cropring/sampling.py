@@ -18,7 +18,7 @@ from .requests import packed, rows_of_samples
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from .loader import Loader
+    from .stream import Stream
 
 _NOT_BEGUN, _OVER = -1, 0  # in the place of a loop's number
 _OCCURRENCE = 40  # the bit of a key from which on it tells how often the sample was there before, in this epoch
@@ -225,23 +225,22 @@ class Sampling:
 class SampledEpoch(Iterator[Batch]):
     """One loop over a loader with a sampler.  It begins when its first batch is asked for."""
 
-    __slots__ = ("_loader", "_loop", "_sampling")
+    __slots__ = ("_loop", "_sampling", "_stream")
 
-    def __init__(self, loader: Loader, sampling: Sampling) -> None:
-        self._loader = loader
+    def __init__(self, stream: Stream, sampling: Sampling) -> None:
+        self._stream = stream
         self._sampling = sampling
         self._loop = _NOT_BEGUN
 
     def __next__(self) -> Batch:
-        loader, sampling = self._loader, self._sampling
+        stream, sampling = self._stream, self._sampling
         if self._loop == _NOT_BEGUN:
-            self._loop, epoch = loader._begin_loop()
-            loader._stream_epoch, loader._stream_start_sample = epoch, loader._passed_over(epoch)
-            sampling.begin(epoch, loader._stream_start_sample, len(loader.dataset))
+            self._loop, epoch = stream.begin_loop()
+            sampling.begin(epoch, stream.passed_over(epoch), len(stream.dataset))
         if self._loop != _OVER:
-            sampling.send(loader._worker_of(self._loop))
+            sampling.send(stream.worker_of(self._loop))
             if not sampling.is_over:
-                lease = loader._take(self._loop)
+                lease = stream.take(self._loop)
                 assert lease is not None  # no other reader has a part of the stream
                 return sampling.answered(Batch(lease))
             self._end()
@@ -249,9 +248,9 @@ class SampledEpoch(Iterator[Batch]):
 
     def _end(self) -> None:
         loop, self._loop = self._loop, _OVER
-        self._loader._next_epoch = self._loader._stream_epoch + 1
-        self._loader._end()
-        self._loader._loop_ended(loop)
+        self._stream.next_epoch = self._stream.epoch + 1
+        self._stream.end_epoch()
+        self._stream.loop_ended(loop)
         self._sampling.end()
 
 

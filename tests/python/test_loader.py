@@ -410,7 +410,7 @@ def test_closing_a_ring_ends_another_threads_wait(load: Load) -> None:
     waiter.join(WATCHDOG_S)
     assert len(outcome) == 1 and isinstance(outcome[0], ValueError)
     os.kill(pid_of(loader), signal.SIGCONT)
-    loader._stop_worker()
+    loader._stream._stop_worker()
 
 
 STUCK_LOOP = """

@@ -262,11 +262,11 @@ def test_more_crashing_samples_than_a_command_line_has_room_for_end_it_with_a_se
     loader = load()
     loop = iter(loader)
     next(loop)
-    loader._supervisor.crashed = list(range(10**19, 10**19 + 5001))  # more than any folder has
+    loader._stream._supervisor.crashed = list(range(10**19, 10**19 + 5001))  # more than any folder has
     os.kill(pid_of(loader), signal.SIGKILL)
     with pytest.raises(cropring.WorkerDied, match="5001 samples crashed.*killed by SIGKILL"):
         list(map(len, loop))
-    loader._supervisor.crashed.pop()
+    loader._stream._supervisor.crashed.pop()
     assert sum(1 for _ in loader) == len(loader)  # the longest list there is
 
 
@@ -411,7 +411,7 @@ def test_a_changed_folder_numbers_its_crashing_files_anew(load: Load, with_culpr
     with pytest.warns(UserWarning, match="20 samples before, 19 now"):
         statuses = {int(index): int(status) for batch in loader for index, status in zip(batch.index, batch.status)}
     assert CULPRIT in statuses and CULPRIT - 1 not in statuses
-    assert loader._supervisor.crashed == [CULPRIT - 1] and loader.stats()["respawns"] == 4
+    assert loader._stream._supervisor.crashed == [CULPRIT - 1] and loader.stats()["respawns"] == 4
 
 
 def test_no_decoder_meets_a_file_before_the_loader_can_read_its_note(
@@ -484,7 +484,7 @@ def test_without_a_mark_the_samples_in_work_are_suspects_but_only_of_a_crash(loa
     seen = [int(index) for batch in loader for index in batch.index]
     striker.join()
     assert left_out_after == [0, 0, 0, 0]
-    assert loader.stats()["crashed_samples"] == 1 and loader._supervisor.crashed == [CULPRIT]
+    assert loader.stats()["crashed_samples"] == 1 and loader._stream._supervisor.crashed == [CULPRIT]
     assert CULPRIT not in seen and len(seen) == 20
 
 

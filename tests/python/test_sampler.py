@@ -223,7 +223,7 @@ def test_what_a_sampler_raises_comes_at_its_place(load: Load, photos: Path) -> N
 def test_a_sampler_without_samples_is_an_empty_epoch(load: Load, photos: Path) -> None:
     loader = load(sampler=[])
     assert numbers(loader) == numbers(loader) == [] and len(loader) == 0
-    assert loader._next_epoch == 2
+    assert loader._stream.next_epoch == 2
 
 
 def test_what_is_no_sampler_is_refused(load: Load, photos: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_loop_that_was_left_is_over(load: Load, photos: Path) -> None:
     loader = load(sampler=range(34))
     first = iter(loader)
     next(first)
-    assert numbers(loader)[0] == [0, 1, 2, 3] and loader._stream_epoch == 2
+    assert numbers(loader)[0] == [0, 1, 2, 3] and loader._stream.epoch == 2
     with pytest.raises(cropring.CropringError, match="this loop is over"):
         next(first)
 

@@ -1,0 +1,299 @@
+"""The stream of batches that a Loader hands out: where it stands, and the workers that make it, one after the other."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ._ring import Lease
+from .dataset import Dataset
+from .errors import CropringError, WorkerDied
+from .sampling import Sampling
+from .state import Progress, epoch_batches
+from .supervisor import Supervisor
+from .worker import Worker
+
+
+class Stream:
+    """Batch after batch, epoch after epoch.
+
+    It ends where a loop was left, or where another epoch is to come next: then a fresh one begins there, with a worker of its own.  A
+    worker that dies is replaced where it stood.
+
+    Parameters
+    ----------
+    source : str
+        What the samples are of, for people.
+    flags : dict
+        The Loader's keywords, all of them; `start_epoch` and `start_sample` tell where the first epoch of all begins.
+    start : callable
+        `start(flags)` starts a worker.
+    sampling : Sampling, optional
+        Asks for the batches; without one the worker makes them in an order of its own.
+    respawn : int
+        Deaths of workers in a row, without one batch between them, that are made good.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        What the worker reads.
+    epoch : int
+        Of the batch that the worker hands out next.
+    next_epoch : int
+        Of the next loop.
+    progress : Progress
+        What is consumed, the batch that a loop has now included.
+    seed : int
+        Fixes order, crops and flips.
+    worker : Worker or None
+        None: there will be another when the next loop begins.
+    shares_batches : bool
+        Other readers get some of them, so that no count tells an epoch's end.
+    """
+
+    dataset: Dataset
+
+    def __init__(
+        self, source: str, flags: Mapping[str, Any], start: Callable[[Mapping[str, object]], Worker], sampling: Sampling | None, respawn: int
+    ) -> None:
+        self._source = source
+        self._flags = dict(flags)
+        self._start = start
+        self._sampling = sampling
+        self._is_only_reader = flags["readers"] == 1
+        self.shares_batches = not self._is_only_reader and flags["share"] != "broadcast"
+        self._supervisor = Supervisor(respawn if self._is_only_reader else 0)
+        self._owner_pid = os.getpid()
+        self._closed_stats: dict[str, int] | None = None
+
+        self.seed: int = flags["seed"]
+        self.epoch = self.next_epoch = flags["start_epoch"]
+        self._batch = 0  # the number of the batch that comes next within its epoch,
+        self._seq = 0  # since the stream began,
+        self._start_sample = 0  # and the samples of that epoch that are passed over
+        self._epoch_seq = 0  # the number since the stream began of that epoch's first batch
+        self._kept: Lease | None = None  # sharing: the batch that told an epoch's end, for the next loop
+        self._loops_begun = 0  # only the newest may take batches
+        self.progress = Progress(self.epoch, flags["start_sample"])
+        self.worker: Worker | None = None
+        self._begin_at(self.epoch)
+
+    # ---------------------------------------------------------------- an epoch in numbers
+
+    def batch_count(self, passed_over: int) -> int:
+        """Batches of an epoch without its first samples."""
+        return epoch_batches(self.epoch_samples(), passed_over, self._step(), self._flags["tail"])
+
+    def epoch_samples(self) -> int:
+        """Positions of an epoch's order."""
+        limit, count = self._flags["limit"], len(self.dataset)
+        return limit if limit and (limit < count or self._flags["weights"] is not None) else count
+
+    def passed_over(self, epoch: int) -> int:
+        """Samples at the begin of `epoch` that were consumed before this Loader."""
+        passed_over: int = self._flags["start_sample"] if epoch == self._flags["start_epoch"] else 0
+        return passed_over
+
+    def _step(self) -> int:
+        """Samples that all ranks together take in one batch each."""
+        step: int = self._flags["batch_size"] * self._flags["world_size"]
+        return step
+
+    # ---------------------------------------------------------------- workers
+
+    def _begin_at(self, epoch: int) -> None:
+        """A fresh stream, from the beginning of `epoch`."""
+        self._stop_worker()
+        self._supervisor.stream_begins()
+        if self._sampling is not None:
+            self._sampling.forget()
+        self.epoch, self._batch, self._seq, self._epoch_seq = epoch, 0, 0, 0
+        self._start_sample = self.passed_over(epoch)
+        worker = self._adopt(self._make_worker())
+        self._take_dataset(Dataset(worker.ring.catalog_fd))
+
+    def _make_worker(self) -> Worker:
+        """A worker that begins where the stream stands."""
+        flags = dict(self._flags)
+        if flags["epochs"]:
+            flags["epochs"] -= self.epoch - flags["start_epoch"]
+        flags["start_epoch"], flags["seed"] = self.epoch, self.seed
+        flags["start_sample"] = self._start_sample + self._batch * self._step()
+        if self._sampling is not None:
+            flags |= {"requests": "samples", "start_sample": 0}
+        if self._seq:
+            flags["first_batch"] = self._seq
+        if self._supervisor.crashed:
+            flags["crashed"] = self._supervisor.crashed
+        return self._start(flags)
+
+    def _adopt(self, worker: Worker) -> Worker:
+        self.worker = worker
+        self._finalizer = weakref.finalize(self, worker.stop)  # also runs at the interpreter's exit
+        return worker
+
+    def _replace(self, dead: Worker, error: WorkerDied) -> Worker:
+        """Another worker goes on where this one died, or `error` is raised, with what is known of its end."""
+        self.worker = None
+        place = f"batch {self._batch} of epoch {self.epoch}"
+        try:
+            successor = self._supervisor.replace(dead, error, self._make_worker, self.dataset, place)
+        finally:
+            self._finalizer()
+        self._adopt(successor)
+        if self._sampling is not None:
+            self._sampling.send_again(successor)
+        if self.is_closed:  # asked afterwards: whoever closes now finds it
+            self._stop_worker()
+            raise CropringError("the loader was closed by another thread")
+        return successor
+
+    def _stop_worker(self) -> None:
+        if self.worker is not None:
+            self._finalizer()
+        self.worker = self._kept = None
+
+    def _take_dataset(self, dataset: Dataset) -> None:
+        before = getattr(self, "dataset", dataset)
+        self.dataset = dataset
+        if len(before) != len(dataset):
+            warnings.warn(f"{self._source} changed: {len(before)} samples before, {len(dataset)} now", stacklevel=5)
+        if not dataset.is_same(before) and self._supervisor.forget_samples():
+            self._begin_at(self.epoch)
+
+    # ---------------------------------------------------------------- loops
+
+    def begin_loop(self) -> tuple[int, int]:
+        """Brings the worker to the epoch that comes next; returns the loop's number and that epoch."""
+        if self.is_closed:
+            raise ValueError("the loader is closed")
+        if os.getpid() != self._owner_pid:
+            raise RuntimeError(f"this loader belongs to process {self._owner_pid}, of which this one is a fork: make another here")
+        epoch, last = self.next_epoch, self._flags["start_epoch"] + self._flags["epochs"] - 1
+        if self._flags["epochs"] and epoch > last:
+            raise CropringError(f"epochs={self._flags['epochs']} was asked for, and epoch {last} was the last (0 is without end)")
+        is_there = self.epoch == epoch if self._sampling is None else not self._sampling.has_unanswered
+        if self.worker is None or not is_there or self._batch > 0:
+            self._begin_at(epoch)
+        self.epoch, self._start_sample = epoch, self.passed_over(epoch)  # where one that makes what it is asked for may not be
+        self._loops_begun += 1
+        return self._loops_begun, epoch
+
+    def worker_of(self, loop: int) -> Worker:
+        if loop != self._loops_begun or self.worker is None:
+            raise CropringError("this loop is over: the loader was closed, or another loop over it began")
+        return self.worker
+
+    def take(self, loop: int) -> Lease | None:
+        """The next batch of the epoch; None, where other readers share its batches, when there is no more of them for this one."""
+        worker = self.worker_of(loop)
+        lease, self._kept = self._kept or self._acquire(worker), None
+        if self.shares_batches and (lease is None or lease.epoch > self.epoch):
+            self._kept = lease
+            if self._batch == 0:
+                self.next_epoch = self.epoch + 1
+            self.end_epoch()
+            return None
+        if lease is None:
+            raise CropringError(f"the worker's stream ended in the middle of epoch {self.epoch}")
+        if self._is_only_reader and lease.sequence != self._seq % 2**32:
+            raise CropringError(f"the worker handed out batch {lease.sequence} where {self._seq % 2**32} was due")
+        self._supervisor.batch_arrived()
+        if lease.epoch < self.epoch:
+            return lease  # late: a reader that died had it, while we went on to the next epoch
+        if self._batch == 0:  # from now on this epoch is begun, and the next loop's is the following
+            self.next_epoch = self.epoch + 1
+            self._flags["start_sample"] = 0
+        self._batch += 1
+        self._seq += 1
+        self.progress = self._progress_after(lease)
+        return lease
+
+    def _acquire(self, worker: Worker) -> Lease | None:
+        """The worker's next batch, or its successor's if it died."""
+        while True:
+            try:
+                return worker.ring.acquire()
+            except WorkerDied as error:
+                worker = self._replace(worker, error)
+
+    def _progress_after(self, lease: Lease) -> Progress:
+        """What is consumed once this batch is, the last of `_batch` that this reader has had of its epoch."""
+        if self._sampling is not None:
+            return Progress(self.epoch, self._sampling.next_position)
+        batches, epoch, passed_over = self._batch, self.epoch, self._start_sample
+        if not self._is_only_reader:  # those in step with this one have had the other batches of the same round,
+            lanes = self._flags["readers"] if self.shares_batches else 1
+            seq = self._epoch_seq + (lease.sequence - self._epoch_seq) % 2**32
+            batches = (seq // lanes + 1) * lanes - self._epoch_seq
+            while batches > (count := self.batch_count(passed_over)):  # perhaps of the next epoch
+                batches, epoch, passed_over = batches - count, epoch + 1, 0
+        progress = Progress(epoch, min(self.epoch_samples(), passed_over + batches * self._step()))
+        return max(progress, self.progress) if lease.redelivered else progress  # which may be one of those before
+
+    def end_epoch(self) -> None:
+        """All its batches are handed out."""
+        self._epoch_seq += self.batch_count(self._start_sample)
+        self.epoch, self._batch, self._start_sample = self.epoch + 1, 0, 0
+
+    def loop_ended(self, loop: int) -> None:
+        """It is over, not left: a state is of the next epoch's begin."""
+        if loop == self._loops_begun and self.progress.epoch == self.epoch - 1:
+            self.progress = Progress(self.next_epoch, self.passed_over(self.next_epoch))
+
+    # ---------------------------------------------------------------- elsewhere
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next loop runs over `epoch`."""
+        first, count = self._flags["start_epoch"], self._flags["epochs"]
+        if epoch < 0 or (count and not first <= epoch < first + count):
+            raise ValueError(f"epoch {epoch}: " + (f"{first} to {first + count - 1} were asked for" if count else "0 is the first"))
+        self.next_epoch, before = epoch, self.progress
+        self.progress = Progress(epoch, self.passed_over(epoch))
+        if self._sampling is not None and self.progress != before:
+            self._sampling.set_state(None)
+
+    def check_no_loop_began(self) -> None:
+        """A state can be loaded."""
+        if self.is_closed:
+            raise ValueError("the loader is closed")
+        if self._loops_begun:
+            raise RuntimeError("load_state_dict() comes before the first loop: make a new Loader for it")
+
+    def go_on(self, progress: Progress, seed: int) -> None:
+        """The first loop begins after what another Loader consumed."""
+        first, count = self._flags["start_epoch"], self._flags["epochs"]
+        self.seed, self.next_epoch, self.progress = seed, progress.epoch, progress
+        if count and progress.epoch >= first + count:
+            self._stop_worker()  # that run was complete: the next loop says so
+            return
+        if count:
+            self._flags["epochs"] = first + count - progress.epoch
+        self._flags["start_epoch"], self._flags["start_sample"] = progress.epoch, progress.samples
+        self._begin_at(progress.epoch)
+
+    # ---------------------------------------------------------------- the end
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed_stats is not None
+
+    def stats(self) -> dict[str, int]:
+        """Of the workers since the stream began, or the last ones."""
+        if self._closed_stats is not None:
+            return dict(self._closed_stats)
+        return self._supervisor.stats(self.worker.ring if self.worker is not None else None)
+
+    def close(self) -> None:
+        """Ends the worker.  Nothing happens the second time."""
+        if self._closed_stats is None:
+            if os.getpid() == self._owner_pid:
+                if self.worker is not None:
+                    self.worker.end()
+                self._closed_stats = self.stats()
+            else:
+                self._closed_stats = {}
+            self._stop_worker()
