@@ -42,6 +42,5 @@ class Epoch(Iterator[Batch]):
         number, epoch = self._stream.begin_loop()
         count = self._stream.batch_count(self._stream.passed_over(epoch))
         if count == 0:  # the worker passes over such an epoch without a word
-            self._stream.next_epoch = epoch + 1
             self._stream.end_epoch()
         self._number, self._batches_left = number, count

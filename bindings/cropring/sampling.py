@@ -248,7 +248,6 @@ class SampledEpoch(Iterator[Batch]):
 
     def _end(self) -> None:
         loop, self._loop = self._loop, _OVER
-        self._stream.next_epoch = self._stream.epoch + 1
         self._stream.end_epoch()
         self._stream.loop_ended(loop)
         self._sampling.end()

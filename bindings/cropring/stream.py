@@ -193,8 +193,6 @@ class Stream:
         lease, self._kept = self._kept or self._acquire(worker), None
         if self.shares_batches and (lease is None or lease.epoch > self.epoch):
             self._kept = lease
-            if self._batch == 0:
-                self.next_epoch = self.epoch + 1
             self.end_epoch()
             return None
         if lease is None:
@@ -235,7 +233,9 @@ class Stream:
         return max(progress, self.progress) if lease.redelivered else progress  # which may be one of those before
 
     def end_epoch(self) -> None:
-        """All its batches are handed out."""
+        """All its batches are handed out; or there were none, and it is over all the same."""
+        if self._batch == 0:
+            self.next_epoch = self.epoch + 1
         self._epoch_seq += self.batch_count(self._start_sample)
         self.epoch, self._batch, self._start_sample = self.epoch + 1, 0, 0
 

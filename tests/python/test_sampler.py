@@ -137,6 +137,13 @@ def test_the_epoch_is_told_before_each_loop(load: Load, photos: Path) -> None:
     assert "a sampler's batches of 4" in repr(loader)
 
 
+
+def test_set_epoch_within_a_loop_is_for_the_next_one(load: Load, photos: Path) -> None:
+    loader = load(sampler=range(8))
+    assert [batch.epoch for batch in loader if loader.set_epoch(5) is None] == [0, 0]
+    assert loader.state_dict()["epoch"] == 5
+    assert [batch.epoch for batch in loader] == [5, 5]
+
 def test_a_sample_that_comes_again_gets_another_crop(load: Load, photos: Path) -> None:
     plan = load(photos, shuffle=False)
     once = next(iter(plan))
