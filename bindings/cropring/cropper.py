@@ -14,7 +14,7 @@ from .batch import Batch, Status
 from .errors import BadSample
 from .exchange import CropFuture, Exchange, Pending
 from .flags import checked, defaults_of
-from .requests import Path, rows_of_paths
+from .requests import Path, Wanted, rows_of_paths
 from .worker import Worker
 
 _NAMED_IN_AN_ERROR = 5  # bad items, beyond the first
@@ -179,7 +179,7 @@ class Cropper:
         WorkerDied
             Workers died `respawn` times in a row.
         """
-        return self._exchange.ask(self._pending(paths, x, y, scale, box, rule, seed, labels), seed is not None)
+        return self._exchange.ask(self._pending(paths, Wanted(x, y, scale, box, rule, seed, labels)), seed is not None)
 
     def submit(
         self,
@@ -198,28 +198,11 @@ class Cropper:
         Arguments that cannot be used raise here, `BadSample` comes out of the future.  Any number may be submitted: as many as there
         are slots are worked on, and the others wait; those can be cancelled.
         """
-        return self._exchange.submit(self._pending(paths, x, y, scale, box, rule, seed, labels), seed is not None)
+        return self._exchange.submit(self._pending(paths, Wanted(x, y, scale, box, rule, seed, labels)), seed is not None)
 
-    def _pending(
-        self,
-        paths: Path | Iterable[Path],
-        x: ArrayLike | None,
-        y: ArrayLike | None,
-        scale: ArrayLike | None,
-        box: ArrayLike | None,
-        rule: str | None,
-        seed: ArrayLike | None,
-        labels: ArrayLike | None,
-    ) -> Pending:
+    def _pending(self, paths: Path | Iterable[Path], wanted: Wanted) -> Pending:
         self._exchange.check_process()
-        given = (x is not None) + (y is not None) + (scale is not None)
-        if given not in (0, 3):
-            raise TypeError("a window takes all three of x, y and scale")
-        if (given == 3) + (box is not None) + (rule is not None) > 1:
-            raise TypeError("x, y and scale, box, and rule exclude each other")
-        if given == 0 and box is None and rule is None and seed is None:
-            raise TypeError("what is to be cut out?  x, y and scale, box, rule or seed is expected")
-        rows, text = rows_of_paths(paths, x, y, scale, box, rule, seed, labels, self._root_prefix)
+        rows, text = rows_of_paths(paths, wanted, self._root_prefix)
         if len(rows) > self._batch_size:
             raise ValueError(f"{len(rows)} items, over batch_size={self._batch_size}: make the Cropper with a larger one, or call it twice")
         return Pending(rows, text)

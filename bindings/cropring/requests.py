@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,18 +49,28 @@ def rows_of_samples(samples: NDArray[np.int64], keys: NDArray[np.uint64]) -> Row
     return rows
 
 
-def rows_of_paths(
-    paths: Path | Iterable[Path],
-    x: ArrayLike | None,
-    y: ArrayLike | None,
-    scale: ArrayLike | None,
-    box: ArrayLike | None,
-    rule: str | None,
-    seed: ArrayLike | None,
-    labels: ArrayLike | None,
-    root: bytes,
-) -> tuple[Rows, bytes]:
-    """The rows, numbered from 0, and the text of their paths, as `Cropper.__call__` documents them; `root` ends with a slash."""
+class Wanted(NamedTuple):
+    """What is to be made of each item, in the words of `Cropper.__call__`."""
+
+    x: ArrayLike | None = None
+    y: ArrayLike | None = None
+    scale: ArrayLike | None = None
+    box: ArrayLike | None = None
+    rule: str | None = None
+    seed: ArrayLike | None = None
+    labels: ArrayLike | None = None
+
+
+def rows_of_paths(paths: Path | Iterable[Path], wanted: Wanted, root: bytes) -> tuple[Rows, bytes]:
+    """The rows, numbered from 0, and the text of their paths; `root` ends with a slash."""
+    x, y, scale, box, rule, seed, labels = wanted
+    given = (x is not None) + (y is not None) + (scale is not None)
+    if given not in (0, 3):
+        raise TypeError("a window takes all three of x, y and scale")
+    if (given == 3) + (box is not None) + (rule is not None) > 1:
+        raise TypeError("x, y and scale, box, and rule exclude each other")
+    if given == 0 and box is None and rule is None and seed is None:
+        raise TypeError("what is to be cut out?  x, y and scale, box, rule or seed is expected")
     text, begins = _text_of(paths, root)
     columns = {name: np.asarray(values) for name, values in (("x", x), ("y", y), ("scale", scale)) if values is not None}
     columns |= {name: _integers(values) for name, values in (("seed", seed), ("labels", labels)) if values is not None}

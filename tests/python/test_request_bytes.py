@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cropring.requests import packed, rows_of_paths, rows_of_samples
+from cropring.requests import Wanted, packed, rows_of_paths, rows_of_samples
 
 ROW = struct.Struct("<QQqII")  # sample, key, label, path_at, rule; then 16 bytes of box or window
 
 
-def ask(paths: Any, x: Any = None, y: Any = None, scale: Any = None, **more: Any) -> tuple[list[bytes], np.ndarray]:
+def ask(paths: Any, x: Any = None, y: Any = None, scale: Any = None, root: bytes = b"/", **more: Any) -> tuple[list[bytes], np.ndarray]:
     """The path of each row, and the rows."""
-    named = {"box": None, "rule": None, "seed": None, "labels": None, "root": b"/"} | more
-    rows, text = rows_of_paths(paths, x, y, scale, *named.values())
+    rows, text = rows_of_paths(paths, Wanted(x, y, scale, **more), root)
     return [text[at : text.index(b"\0", at)] for at in rows["path_at"].tolist()], rows
 
 
 def test_the_layout_is_that_of_request_h() -> None:
-    rows, text = rows_of_paths(["/a", "/bc"], 0.25, [0.5, 1], 1, None, None, [7, 7], [3, -4], b"/")
+    rows, text = rows_of_paths(["/a", "/bc"], Wanted(0.25, [0.5, 1], 1, seed=[7, 7], labels=[3, -4]), b"/")
     request = packed(rows, text, epoch=5, first_position=6)
     magic, row_count, epoch, first_position, text_bytes = struct.unpack_from("<8sIIQQ", request)
     assert (magic, row_count, epoch, first_position, text_bytes) == (b"cropreq1", 2, 5, 6, 7)
@@ -130,6 +129,6 @@ def test_things_of_another_kind_are_type_errors(arguments: dict[str, Any], messa
 
 
 def test_a_request_that_is_too_large_is_refused() -> None:
-    rows, text = rows_of_paths(["/" + "a" * 4000] * 5000, None, None, None, None, "center", None, None, b"/")
+    rows, text = rows_of_paths(["/" + "a" * 4000] * 5000, Wanted(rule="center"), b"/")
     with pytest.raises(ValueError, match="5000 items with paths of 20010000 bytes: 16777216 bytes are the most"):
         packed(rows, text)
