@@ -107,11 +107,11 @@ uint64_t index_build_sample_count(const struct index_build *build)
 	return build->sample_count;
 }
 
-const char *index_build_path(const struct index_build *build, uint64_t sample)
+const char *index_build_path(const struct index_build *build, enum index_column column, uint64_t sample)
 {
-	const uint64_t *offsets = (const uint64_t *)(const void *)build->column[INDEX_PATH].data;
+	const uint64_t *offsets = (const uint64_t *)(const void *)build->column[column].data;
 
-	return build->text.data + offsets[sample];
+	return build->columns & INDEX_HAS(column) ? build->text.data + offsets[sample] : NULL;
 }
 
 int64_t *index_build_labels(struct index_build *build)

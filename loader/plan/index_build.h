@@ -39,8 +39,8 @@ int index_build_add_paths(struct index_build *build, const struct bytes *paths, 
 
 uint64_t index_build_sample_count(const struct index_build *build);
 
-/* The path of a sample that was added before; valid until the next one. */
-const char *index_build_path(const struct index_build *build, uint64_t sample);
+/* Path (INDEX_PATH) or target (INDEX_TARGET) of a sample that was added before; valid until the next one.  NULL: no such column. */
+const char *index_build_path(const struct index_build *build, enum index_column column, uint64_t sample);
 
 /* Labels of samples that were added before, for a reader that learns the classes only at the end. */
 int64_t *index_build_labels(struct index_build *build);

@@ -12,8 +12,8 @@
 #include "loader/plan/manifest.h"
 
 /*
- * Files that are looked at for links: all would take a second for a million, and minutes on a cold disk, but a folder whose files
- * are links, such as a snapshot in Hugging Face's cache, mostly leads to one place with all of them.
+ * Images, and targets, that are looked at for links: all would take a second for a million, and minutes on a cold disk, but a folder
+ * whose files are links, such as a snapshot in Hugging Face's cache, mostly leads to one place with all of them.
  */
 enum { PROBED_FILES = 256 };
 
@@ -50,17 +50,29 @@ static int open_file(const struct source *source, int *fd, struct err *err)
 }
 
 /* Evenly spread among the samples. */
-static int probe_links(struct source *source)
+static int probe_column(struct source *source, enum index_column column)
 {
 	uint64_t sample_count = index_build_sample_count(source->build);
 	uint64_t probes = sample_count < PROBED_FILES ? sample_count : PROBED_FILES;
 	int rc = 0;
 
+	for (uint64_t i = 0; rc == 0 && i < probes; i++) {
+		const char *path = index_build_path(source->build, column, i * sample_count / probes);
+
+		if (path)
+			rc = link_targets_add(&source->link_targets, source->root_fd, path, false);
+	}
+	return rc;
+}
+
+static int probe_links(struct source *source)
+{
+	int rc;
+
 	link_targets_open(&source->link_targets, source->root_fd);
 	source->link_targets.place = "";
-	for (uint64_t i = 0; rc == 0 && i < probes; i++)
-		rc = link_targets_add(&source->link_targets, source->root_fd,
-		                      index_build_path(source->build, i * sample_count / probes), false);
+	rc = probe_column(source, INDEX_PATH);
+	rc = rc ? rc : probe_column(source, INDEX_TARGET);
 	source->link_targets.place = NULL;
 	return rc;
 }

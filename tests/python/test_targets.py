@@ -183,7 +183,7 @@ def test_a_manifest_names_targets_and_boxes(load: Load, tmp_path: Path, sampled:
 def write_pair(folder: Path, name: str, number: int, size: tuple[int, int] = (24, 20)) -> None:
     """An image and a target of one value each, both of which tell the sample's number."""
     for root in ("images", "masks"):
-        (folder / root).mkdir(exist_ok=True)
+        (folder / root).mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (number % 251, number // 251, 7)).save(folder / "images" / f"{name}.bmp")
     Image.new("L", size, number % 251).save(folder / "masks" / f"{name}.png")
 
@@ -340,3 +340,17 @@ def test_the_worker_may_read_the_targets_and_no_more(load: Load, tmp_path: Path)
     Image.new("L", (24, 20), 98).save(tmp_path / "secret.png")
     statuses = [batch.status.tolist() for _, batch in zip(range(9), (batch for _ in range(9) for batch in loader))]
     assert statuses[-1] == [0, cropring.Status.UNREADABLE, 0, 0]
+
+
+def test_targets_of_a_manifest_that_are_links_to_one_place_are_read(load: Load, tmp_path: Path) -> None:
+    """The images are none; found once by looking, then told by the kept index."""
+    (tmp_path / "blobs").mkdir()
+    for number in range(4):
+        write_pair(tmp_path / "set", str(number), number + 1)
+        (tmp_path / f"set/masks/{number}.png").rename(tmp_path / f"blobs/{number}")
+        (tmp_path / f"set/masks/{number}.png").symlink_to(f"../../blobs/{number}")
+    with open(tmp_path / "set/list.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["path", "target"], *([f"images/{number}.bmp", f"masks/{number}.png"] for number in range(4))])
+    for flags in ({}, {"index": tmp_path / "kept.cropidx"}, {"index": tmp_path / "kept.cropidx"}):
+        loader = load(tmp_path / "set/list.csv", size=8, crop="resize", shuffle=False, batch_size=4, on_error="zero", **flags)
+        assert next(iter(loader)).targets.max(axis=(1, 2)).tolist() == [1, 2, 3, 4]
