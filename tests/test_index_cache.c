@@ -22,6 +22,7 @@
 
 #include "loader/plan/dataset.h"
 #include "loader/plan/index_file.h"
+#include "tests/tar_recipe.h"
 
 enum { TREES = 8 };
 
@@ -33,6 +34,14 @@ static void make_file(const char *path)
 
 	if (fd < 0)
 		fail_msg("%s: %s", path, strerror(errno));
+	close(fd);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	close(fd);
 }
 
@@ -58,6 +67,25 @@ static void make_tree(const char *tree)
 	assert_int_equal(chdir(".."), 0);
 }
 
+/* A folder with a list, which is one file for all such folders, the image that it names, and a shard. */
+static void make_snapshot(const char *folder, const char *member)
+{
+	static struct tar_recipe recipe;
+	int fd;
+
+	make_folder(folder);
+	assert_int_equal(chdir(folder), 0);
+	make_file("4.jpg");
+	assert_int_equal(symlink("../elsewhere/list.csv", "list.csv"), 0);
+	tar_put(&recipe, member, "image");
+	tar_put_end(&recipe);
+	fd = open("0.tar", O_WRONLY | O_CREAT | O_EXCL, 0644);
+	assert_int_equal(write(fd, recipe.bytes, recipe.byte_count), recipe.byte_count);
+	close(fd);
+	recipe.byte_count = 0;
+	assert_int_equal(chdir(".."), 0);
+}
+
 static int make_workplace(void **state)
 {
 	const struct timespec rest = {.tv_sec = 2, .tv_nsec = 100000000};
@@ -68,6 +96,9 @@ static int make_workplace(void **state)
 		return -1;
 	make_folder("elsewhere");
 	make_file("elsewhere/4.jpg");
+	write_file("elsewhere/list.csv", "path\n4.jpg\n");
+	make_snapshot("old", "a.jpg");
+	make_snapshot("new", "longer/b.jpg");
 	for (int i = 0; i < TREES; i++) {
 		snprintf(tree, sizeof tree, "tree%d", i);
 		make_tree(tree);
@@ -219,6 +250,55 @@ static void a_folder_behind_a_link_is_looked_at_where_it_is_now(void **state)
 	assert_int_equal(unlink("current"), 0);
 }
 
+/* As in a cache of Hugging Face's, where the lists of two revisions are links to one file. */
+static void paths_begin_where_the_list_is_said_to_lie(void **state)
+{
+	struct dataset *dataset;
+
+	(void)state;
+	keep("old/list.csv");
+	dataset_close(open_kept("old/../old/list.csv", "used as it is"));
+	dataset = open_kept("new/list.csv", "made anew: it was of another source");
+	assert_string_equal(dataset_root(dataset), "new");
+	dataset_close(dataset);
+}
+
+static void a_pattern_through_a_link_means_what_the_link_leads_to_now(void **state)
+{
+	struct dataset *dataset;
+
+	(void)state;
+	assert_int_equal(symlink("old", "current"), 0);
+	keep("current/{0..0}.tar");
+	dataset_close(open_kept("./current/{0..0}.tar", "used as it is"));
+	assert_int_equal(unlink("current"), 0);
+	assert_int_equal(symlink("new", "current"), 0);
+	dataset = open_kept("current/{0..0}.tar", "made anew: it was of another source");
+	assert_int_equal(faccessat(dataset_root_fd(dataset), "0.tar", R_OK, 0), 0);
+	dataset_close(dataset);
+	assert_int_equal(unlink("current"), 0);
+}
+
+/* Whoever could write the file could else have any folder read. */
+static void a_file_cannot_say_where_paths_begin(void **state)
+{
+	struct dataset *dataset = open_kept("tree0", "written");
+	struct index_file file;
+	struct bytes stamps = {0};
+
+	(void)state;
+	assert_int_equal(index_file_open(&file, "kept.cropidx", NULL), 0);
+	assert_int_equal(bytes_append(&stamps, index_file_stamps(&file), file.header.stamp_bytes), 0);
+	index_file_close(&file);
+	assert_int_equal(index_file_write(dataset_index(dataset), "/", &stamps, AT_FDCWD, "kept.cropidx"), 0);
+	bytes_free(&stamps);
+	dataset_close(dataset);
+	dataset = open_kept("tree0", "made anew: its paths begin elsewhere");
+	assert_string_equal(dataset_root(dataset), "tree0");
+	assert_int_equal(faccessat(dataset_root_fd(dataset), dataset_path(dataset, 0), R_OK, 0), 0);
+	dataset_close(dataset);
+}
+
 static void what_was_young_is_read_again(void **state)
 {
 	(void)state;
@@ -231,7 +311,7 @@ static void another_source_takes_the_file_over(void **state)
 {
 	(void)state;
 	keep("tree0");
-	dataset_close(open_kept("tree4", "made anew: it was of another source, or of other flags"));
+	dataset_close(open_kept("tree4", "made anew: it was of another source, of other flags, or of another version"));
 	dataset_close(open_kept("tree4", "used as it is"));
 }
 
@@ -261,8 +341,12 @@ static void nothing_but_an_index_is_written_over(void **state)
 	assert_int_equal(write(fd, "dear", 4), 4);
 	assert_refused("tree0", NULL, "diary", -EINVAL, "--index diary: is there already and is no index");
 	assert_refused("tree0", NULL, "elsewhere", -EINVAL, "is no index");
-	assert_int_equal(symlink("/dev/null", "device"), 0);
-	assert_refused("tree0", NULL, "device", -EINVAL, "is no index");
+	assert_int_equal(mkfifo("fifo", 0644), 0);
+	assert_refused("tree0", NULL, "fifo", -EINVAL, "is no index");
+	assert_int_equal(symlink("fifo", "link"), 0);
+	assert_refused("tree0", NULL, "link", -EINVAL, "is no index");
+	assert_int_equal(symlink("nowhere", "lost"), 0);
+	assert_refused("tree0", NULL, "lost", -EINVAL, "is no index");
 	assert_int_equal(pread(fd, text, sizeof text, 0), 4);
 	assert_string_equal(text, "dear");
 	assert_int_equal(ftruncate(fd, 0), 0);
@@ -270,6 +354,39 @@ static void nothing_but_an_index_is_written_over(void **state)
 	dataset_close(
 		open_source("tree0", NULL, "diary", "made anew: diary: not an index that can be used: it is too short", true));
 	dataset_close(open_source("tree0", NULL, "diary", "used as it is", false));
+}
+
+/* What came while the source was read. */
+static void what_came_meanwhile_is_not_written_over(void **state)
+{
+	struct dataset *dataset = open_source("tree0", NULL, NULL, "", false);
+	struct bytes no_stamps = {0};
+	struct stat status;
+
+	(void)state;
+	write_file("notes", "cropped");
+	assert_int_equal(index_file_write(dataset_index(dataset), "root", &no_stamps, AT_FDCWD, "notes"), -EEXIST);
+	assert_int_equal(stat("notes", &status), 0);
+	assert_int_equal(status.st_size, 7);
+	assert_int_equal(mkfifo("pipe", 0644), 0);
+	assert_int_equal(index_file_write(dataset_index(dataset), "root", &no_stamps, AT_FDCWD, "pipe"), -EEXIST);
+	assert_int_equal(lstat("pipe", &status), 0);
+	assert_true(S_ISFIFO(status.st_mode));
+	dataset_close(dataset);
+}
+
+static void a_link_to_an_index_stays_one(void **state)
+{
+	struct stat status;
+
+	(void)state;
+	assert_int_equal(symlink("elsewhere/far.cropidx", "kept.cropidx"), 0);
+	write_file("elsewhere/far.cropidx", "");
+	dataset_close(open_source("tree0", NULL, "kept.cropidx", "too short", true));
+	dataset_close(open_kept("tree0", "used as it is"));
+	assert_int_equal(lstat("kept.cropidx", &status), 0);
+	assert_true(S_ISLNK(status.st_mode));
+	assert_int_equal(unlink("elsewhere/far.cropidx"), 0);
 }
 
 static void nothing_is_left_beside_the_file(void **state)
@@ -281,7 +398,7 @@ static void nothing_is_left_beside_the_file(void **state)
 
 	(void)state;
 	dataset = open_kept("tree0", "written");
-	assert_int_equal(index_file_write(dataset_index(dataset), "root", &no_stamps, AT_FDCWD, "elsewhere"), -EISDIR);
+	assert_int_equal(index_file_write(dataset_index(dataset), "root", &no_stamps, AT_FDCWD, "elsewhere"), -EEXIST);
 	dataset_close(dataset);
 	folder = opendir(".");
 	while ((entry = readdir(folder)))
@@ -407,11 +524,16 @@ int main(void)
 		cache_test(a_file_that_goes_is_noticed),
 		cache_test(a_folder_of_another_name_is_noticed),
 		cache_test(a_folder_behind_a_link_is_looked_at_where_it_is_now),
+		cache_test(paths_begin_where_the_list_is_said_to_lie),
+		cache_test(a_pattern_through_a_link_means_what_the_link_leads_to_now),
+		cache_test(a_file_cannot_say_where_paths_begin),
 		cache_test(what_was_young_is_read_again),
 		cache_test(another_source_takes_the_file_over),
 		cache_test(a_place_that_cannot_be_written_is_a_warning),
 		cache_test(a_place_that_is_not_there_is_an_error),
 		cache_test(nothing_but_an_index_is_written_over),
+		cache_test(what_came_meanwhile_is_not_written_over),
+		cache_test(a_link_to_an_index_stays_one),
 		cache_test(nothing_is_left_beside_the_file),
 		cache_test(a_spoiled_file_is_made_anew_with_a_warning),
 		cache_test(an_index_is_a_source),

@@ -366,8 +366,8 @@ static void a_kept_index_is_used_until_a_shard_changes(void **state)
 	nanosleep(&rest, NULL);
 	expect_report("kept/{a,b}.tar", "png", 2, "2 samples, written");
 	expect_report("kept/{a,b}.tar", "png", 2, "used as it is");
-	expect_report("kept/{b,a}.tar", "png", 2, "made anew: it was of another source, or of other flags");
-	expect_report("kept", "png", 2, "made anew: it was of another source, or of other flags");
+	expect_report("kept/{b,a}.tar", "png", 2, "made anew: it was of another source, of other flags, or of another version");
+	expect_report("kept", "png", 2, "made anew: it was of another source, of other flags, or of another version");
 	expect_report("kept", "png", 2, "used as it is");
 	write_image_and_target("kept/b.tar", "other");
 	expect_report("kept", "png", 2, "made anew: kept/b.tar changed");

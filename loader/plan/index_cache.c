@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,78 +15,66 @@
 /* Of those that can be kept. */
 static const char *const kind_names[] = {[SOURCE_FOLDER] = "folder", [SOURCE_MANIFEST] = "manifest", [SOURCE_TAR] = "tar"};
 
-/* The real path, or, of what is none (a pattern of names), the name and where it is said; from malloc. */
-static char *real_name(const char *name)
-{
-	char *real = name ? realpath(name, NULL) : strdup(""), *here, *whole;
-
-	if (real || errno == ENOMEM)
-		return real;
-	here = *name == '/' ? strdup("") : realpath(".", NULL);
-	if (asprintf(&whole, "%s/%s", here ? here : "", name) < 0)
-		whole = NULL;
-	free(here);
-	return whole;
-}
-
+/*
+ * Everything that says what reading would give, but for what the stamps tell of: names and what they lead to now.  A later version may
+ * read differently.  Names may hold line feeds, and so their lengths stand before them.
+ */
 static char *describe(const struct dataset_spec *spec, enum source_kind kind, const char *path)
 {
-	char *source = real_name(path), *root = real_name(spec->root), *targets = real_name(spec->targets), *asked = NULL;
+	const char *name, *targets = spec->targets ? spec->targets : "";
+	char *folder = source_kind_folder(path, &name), *asked = NULL;
+	char *root = folder ? realpath(spec->root ? spec->root : folder, NULL) : NULL, *file = realpath(path, NULL);
 
-	if (source && root && targets && asprintf(&asked, "%s\n%s\n%s\n%s", kind_names[kind], source, root, targets) < 0)
+	/* What is not there has no real path: a pattern, or what cannot be read either. */
+	if (asprintf(&asked, "%s %s %zu %zu %zu\n%s\n%s\n%s\n%s", CROPRING_VERSION, kind_names[kind], strlen(root ? root : ""),
+	             strlen(file ? file : ""), strlen(name), root ? root : "", file ? file : "", name, targets) < 0)
 		asked = NULL;
-	free(source);
+	free(folder);
 	free(root);
-	free(targets);
+	free(file);
 	return asked;
 }
 
 /* ------------------------------------------------------------------ the file's place */
 
+/* The folder is that of the file itself where the name is a link to one. */
 static int open_folder(struct index_cache *cache, struct err *err)
 {
-	const char *slash = strrchr(cache->path, '/');
-	char *folder = !slash                 ? strdup(".")
-	               : slash == cache->path ? strdup("/")
-	                                      : strndup(cache->path, (size_t)(slash - cache->path));
+	char *real = realpath(cache->path, NULL), *folder = NULL;
+	const char *path = real ? real : cache->path, *slash = strrchr(path, '/');
 	int rc = 0;
 
-	cache->name = strdup(slash ? slash + 1 : cache->path);
+	if (*cache->path == '\0' || cache->path[strlen(cache->path) - 1] == '/') {
+		rc = err_fail(err, -EINVAL, "--index %s: the name of a file is expected", cache->path);
+		goto out;
+	}
+	folder = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+	cache->name = strdup(slash ? slash + 1 : path);
 	if (!folder || !cache->name) {
 		rc = err_fail(err, -ENOMEM, "--index %s: out of memory", cache->path);
-	} else if (*cache->name == '\0') {
-		rc = err_fail(err, -EINVAL, "--index %s: the name of a file is expected", cache->path);
-	} else {
-		cache->folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (cache->folder_fd < 0)
-			rc = err_fail(err, -errno, "--index %s: its folder %s cannot be opened: %s; make it first", cache->path,
-			              folder, strerror(errno));
+		goto out;
 	}
+	cache->folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (cache->folder_fd < 0)
+		rc = err_fail(err, -errno, "--index %s: its folder %s cannot be opened: %s; make it first", cache->path, folder,
+		              strerror(errno));
+out:
 	free(folder);
+	free(real);
 	return rc;
 }
 
-/* Nothing but an index, or an empty file, is ever written over. */
 static int look_at_file(struct index_cache *cache, struct err *err)
 {
-	char magic[sizeof INDEX_MAGIC - 1] = "";
-	ssize_t byte_count = 0;
-	struct stat status;
-	int fd;
+	int rc = index_file_look(cache->folder_fd, cache->name);
 
-	if (fstatat(cache->folder_fd, cache->name, &status, 0) != 0)
+	cache->exists = rc > 0;
+	if (rc >= 0)
 		return 0;
-	cache->exists = true;
-	if (S_ISREG(status.st_mode)) {
-		fd = openat(cache->folder_fd, cache->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		if (fd < 0)
-			return err_fail(err, -errno, "--index %s: cannot read this file: %s", cache->path, strerror(errno));
-		byte_count = read(fd, magic, sizeof magic);
-		close(fd);
-		if (byte_count == 0 || memcmp(magic, INDEX_MAGIC, sizeof magic) == 0)
-			return 0;
-	}
-	return err_fail(err, -EINVAL, "--index %s: is there already and is no index; name another file, or remove it", cache->path);
+	if (rc == -EEXIST)
+		return err_fail(err, -EINVAL, "--index %s: is there already and is no index; name another file, or remove it",
+		                cache->path);
+	return err_fail(err, rc, "--index %s: cannot read this file: %s", cache->path, strerror(-rc));
 }
 
 int index_cache_open(struct index_cache *cache, const struct source *source, enum source_kind kind, struct err *err)
@@ -134,25 +121,23 @@ static void forget(struct source *source)
 	source->stray_count = 0;
 }
 
-/* The root in the user's words: a folder's as he says them now, others' as he said them then, if they still mean the same. */
-static char *root_name(const struct source *source, const struct index_file *file, const struct index_origin *origin)
+/* Where paths begin the source says, and never the file: its root is for those to whom it is the source. */
+static int open_root(struct source *source, const struct index_file *file, struct err *err)
 {
-	bool is_folder = strncmp(origin->asked, "folder\n", strlen("folder\n")) == 0;
-	const char *name = is_folder ? source->path : origin->root;
-	char *real = realpath(name, NULL);
-	bool is_same = real && strcmp(real, file->tail) == 0;
+	const char *name;
+	char *real;
+	bool is_same;
 
-	free(real);
-	return strdup(is_same ? name : file->tail);
-}
-
-static int open_root(struct source *source, const struct index_file *file, const struct index_origin *origin, struct err *err)
-{
-	source->root = root_name(source, file, origin);
+	source->root = source->spec->root ? strdup(source->spec->root) : source_kind_folder(source->path, &name);
 	if (!source->root)
 		return err_fail(err, -ENOMEM, "out of memory");
 	source->root_fd = open(source->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return source->root_fd < 0 ? err_fail(err, -ESTALE, "%s is gone: %s", source->root, strerror(errno)) : 0;
+	if (source->root_fd < 0)
+		return err_fail(err, -ESTALE, "%s is gone: %s", source->root, strerror(errno));
+	real = realpath(source->root, NULL);
+	is_same = real && strcmp(real, file->tail) == 0;
+	free(real);
+	return is_same ? 0 : err_fail(err, -ESTALE, "its paths begin elsewhere");
 }
 
 static int take_file(struct index_cache *cache, struct source *source, const struct index_file *file, struct err *err)
@@ -164,8 +149,8 @@ static int take_file(struct index_cache *cache, struct source *source, const str
 	if (fault)
 		return err_fail(err, -EINVAL, "%s: not an index that can be used: %s", cache->path, fault);
 	if (strcmp(stamps.origin.asked, cache->asked) != 0)
-		return err_fail(err, -ESTALE, "it was of another source, or of other flags");
-	rc = open_root(source, file, &stamps.origin, err);
+		return err_fail(err, -ESTALE, "it was of another source, of other flags, or of another version");
+	rc = open_root(source, file, err);
 	rc = rc ? rc : index_stamps_check(&stamps, source->root_fd, source->root, err);
 	if (rc)
 		return rc;
@@ -205,7 +190,7 @@ void index_cache_refuse(struct index_cache *cache, struct source *source, const 
 
 static int write_file(const struct index_cache *cache, const struct source *source, const struct index_view *view)
 {
-	const struct index_origin origin = {.asked = cache->asked, .root = source->root, .stray_count = source->stray_count};
+	const struct index_origin origin = {.asked = cache->asked, .stray_count = source->stray_count};
 	char *real = realpath(source->root, NULL);
 	struct bytes stamps = {0};
 	int rc = real ? index_stamps_write(&cache->stamps, &origin, &source->link_targets, &stamps) : -errno;

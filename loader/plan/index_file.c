@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -173,22 +174,56 @@ static int write_parts(int fd, const struct index_view *view, const char *root, 
 	return rc;
 }
 
+int index_file_look(int folder_fd, const char *name)
+{
+	char magic[sizeof INDEX_MAGIC - 1];
+	ssize_t byte_count;
+	struct stat status;
+	int fd, rc;
+
+	if (fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISREG(status.st_mode))
+		return -EEXIST;
+	if (status.st_size == 0)
+		return 1;
+	fd = openat(folder_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return -errno;
+	byte_count = read(fd, magic, sizeof magic);
+	rc = byte_count < 0 ? -errno : byte_count == sizeof magic && memcmp(magic, INDEX_MAGIC, sizeof magic) == 0 ? 1 : -EEXIST;
+	close(fd);
+	return rc;
+}
+
+/* Reading the source may have taken minutes: what is there is looked at once more. */
+static int put_in_place(int folder_fd, const char *beside, const char *name)
+{
+	int rc = index_file_look(folder_fd, name);
+
+	if (rc < 0)
+		return rc;
+	return renameat(folder_fd, beside, folder_fd, name) == 0 ? 0 : -errno;
+}
+
+/* Other processes may do the same, also such as have our number in a container of their own: each has a file with a name of chance. */
 static int write_beside(const struct index_view *view, const char *root, const struct bytes *stamps, int folder_fd,
                         const char *name)
 {
 	char beside[NAME_MAX + 1];
+	uint64_t chance;
 	int fd, rc;
 
-	if (snprintf(beside, sizeof beside, ".%s.%d", name, getpid()) >= (int)sizeof beside)
+	if (getrandom(&chance, sizeof chance, 0) != sizeof chance)
+		return -errno;
+	if (snprintf(beside, sizeof beside, ".%s.%016llx", name, (unsigned long long)chance) >= (int)sizeof beside)
 		return -ENAMETOOLONG;
-	(void)unlinkat(folder_fd, beside, 0); /* of a process of the same number, which was killed; mostly there is none */
 	fd = openat(folder_fd, beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return -errno;
 	rc = write_parts(fd, view, root, stamps);
 	close(fd);
-	if (rc == 0 && renameat(folder_fd, beside, folder_fd, name) != 0)
-		rc = -errno;
+	rc = rc ? rc : put_in_place(folder_fd, beside, name);
 	if (rc < 0)
 		(void)unlinkat(folder_fd, beside, 0); /* what failed has its error already */
 	return rc;

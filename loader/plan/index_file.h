@@ -30,8 +30,15 @@ const char *index_file_stamps(const struct index_file *file);
 int index_file_load(const struct index_file *file, const char *path, const char *root, struct err *err);
 
 /*
+ * What is at a place: 1: an index, or an empty file, which may be written over; 0: nothing; -EEXIST: anything else, and be it a link;
+ * or why nobody can tell.
+ */
+int index_file_look(int folder_fd, const char *name);
+
+/*
  * Writes the index, with another root folder and these stamps, beside the file `name` in the folder behind folder_fd (O_PATH is enough),
- * and puts it in its place when all of it is on the disk: whoever reads finds the old file or the new one.  0 or a negative errno.
+ * and puts it in its place when all of it is on the disk: whoever reads finds the old file or the new one.  0, -EEXIST if
+ * index_file_look() says so, or another negative errno.
  */
 int index_file_write(const struct index_view *view, const char *root, const struct bytes *stamps, int folder_fd, const char *name);
 

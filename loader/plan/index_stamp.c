@@ -6,7 +6,7 @@
  *   8       8      images beside class folders
  *   16      4      count of the folders that links led to
  *   20      4      1: no link leaves the root (link_targets.h)
- *   24      ...    strings, each NUL-terminated: what was asked for, the root's name, those folders
+ *   24      ...    strings, each NUL-terminated: what was asked for, those folders
  *   ...     ...    for each folder or file that was looked at: struct stamp, then its path, NUL-terminated
  */
 #include "loader/plan/index_stamp.h"
@@ -132,7 +132,6 @@ int index_stamps_write(const struct index_stamps *stamps, const struct index_ori
 	int rc = bytes_append(bytes, &header, sizeof header);
 
 	rc = rc ? rc : append_string(bytes, origin->asked);
-	rc = rc ? rc : append_string(bytes, origin->root);
 	for (uint32_t i = 0; rc == 0 && i < links->count; i++)
 		rc = append_string(bytes, links->folder[i]);
 	rc = rc ? rc : bytes_append(bytes, stamps->records.data, stamps->records.used_bytes);
@@ -163,8 +162,7 @@ const char *index_stamps_open(struct index_stamps_view *view, const char *bytes,
 	*view = (struct index_stamps_view){.link_count = header.link_count, .stay_beneath = header.stay_beneath};
 	view->origin.stray_count = header.stray_count;
 	view->origin.asked = take_string(&at, end);
-	view->origin.root = view->origin.asked ? take_string(&at, end) : NULL;
-	if (!view->origin.root)
+	if (!view->origin.asked)
 		return "its stamps have no end";
 	view->links = at;
 	for (uint32_t i = 0; i < header.link_count; i++) {
@@ -187,6 +185,8 @@ int index_stamps_check(const struct index_stamps_view *view, int root_fd, const 
 	struct stamp then, now;
 	struct stat status;
 
+	if (at == end)
+		return err_fail(err, -ESTALE, "it does not say what its source looked like");
 	while ((path = take_record(&at, end, &then))) {
 		const char *folder = *path == '/' ? "" : root, *slash = *path == '/' || *path == '\0' ? "" : "/";
 

@@ -39,8 +39,7 @@ bool index_stamps_include(const struct index_stamps *stamps, int root_fd, const 
 
 /* What a start that does not read the source must know as well. */
 struct index_origin {
-	const char *asked; /* kind of the source, its name, flags: an index is of use only where the same is asked for */
-	const char *root;  /* where paths begin, in the user's words */
+	const char *asked; /* an index is of use only where the same is asked for */
 	uint64_t stray_count;
 };
 

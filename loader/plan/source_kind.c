@@ -113,3 +113,19 @@ int source_kind_find(const char *source, enum source_kind *kind, char **path, st
 		*path = strdup(source);
 	return *path ? 0 : err_fail(err, -ENOMEM, "%s: out of memory", source);
 }
+
+char *source_kind_folder(const char *path, const char **name)
+{
+	struct stat status;
+	bool exists = stat(path, &status) == 0;
+	size_t chars = exists ? strlen(path) : strcspn(path, "{");
+
+	while (chars > 0 && path[chars - 1] != '/')
+		chars--;
+	if (exists && S_ISDIR(status.st_mode))
+		chars = strlen(path);
+	*name = path + chars;
+	if (**name != '\0' && chars > 1)
+		chars--; /* the slash between them */
+	return chars == 0 ? strdup(".") : strndup(path, chars);
+}

@@ -19,4 +19,11 @@ enum source_kind {
 /* What to read for `source` is *path, which is to be freed.  -ENOMEM. */
 int source_kind_find(const char *source, enum source_kind *kind, char **path, struct err *err);
 
+/*
+ * Where the paths of a source begin that source_kind_find() has found, but for an index, in the user's words, from malloc: the folder
+ * itself, or the one that the file lies in; of a pattern all before the last slash before its first brace.  *name is the rest of
+ * `path`; "": there is none.  NULL: no memory.
+ */
+char *source_kind_folder(const char *path, const char **name);
+
 #endif

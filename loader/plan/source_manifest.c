@@ -10,21 +10,13 @@
 
 #include "loader/plan/dataset.h"
 #include "loader/plan/manifest.h"
+#include "loader/plan/source_kind.h"
 
 /*
  * Images, and targets, that are looked at for links: all would take a second for a million, and minutes on a cold disk, but a folder
  * whose files are links, such as a snapshot in Hugging Face's cache, mostly leads to one place with all of them.
  */
 enum { PROBED_FILES = 256 };
-
-static char *folder_of(const char *file)
-{
-	const char *slash = strrchr(file, '/');
-
-	if (!slash)
-		return strdup(".");
-	return strndup(file, slash == file ? 1 : (size_t)(slash - file));
-}
 
 /* Its changes count for --index, wherever the root is and whatever folder a later start stands in. */
 static int stamp(const struct source *source, const struct stat *status, struct err *err)
@@ -104,9 +96,10 @@ static int read_samples(struct source *source, int fd, struct err *err)
 
 int source_manifest_read(struct source *source, struct err *err)
 {
+	const char *name;
 	int fd, rc = open_file(source, &fd, err);
 
-	source->root = source->spec->root ? strdup(source->spec->root) : folder_of(source->path);
+	source->root = source->spec->root ? strdup(source->spec->root) : source_kind_folder(source->path, &name);
 	if (rc == 0 && !source->root)
 		rc = err_fail(err, -ENOMEM, "%s: out of memory", source->path);
 	if (rc == 0)

@@ -19,6 +19,7 @@
 #include "loader/plan/dataset.h"
 #include "loader/plan/listing.h"
 #include "loader/plan/manifest_labels.h"
+#include "loader/plan/source_kind.h"
 #include "loader/plan/tar_header.h"
 #include "loader/plan/tar_samples.h"
 
@@ -85,19 +86,6 @@ static int list_folder(struct shards *shards, const char *folder, struct err *er
 	return 0;
 }
 
-/* Splits it behind the last slash before the first brace: where paths begin, and what follows. */
-static char *split_path(const char *path, bool is_pattern, const char **rest)
-{
-	size_t chars = is_pattern ? strcspn(path, "{") : strlen(path);
-
-	while (chars > 0 && path[chars - 1] != '/')
-		chars--;
-	*rest = path + chars;
-	if (chars == 0)
-		return strdup(".");
-	return strndup(path, chars > 1 ? chars - 1 : 1);
-}
-
 static int list_shards(struct source *source, struct shards *shards, struct err *err)
 {
 	const char *path = source->path, *rest;
@@ -106,14 +94,13 @@ static int list_shards(struct source *source, struct shards *shards, struct err 
 	bool exists = stat(path, &status) == 0;
 	int rc;
 
-	if (exists && S_ISDIR(status.st_mode)) {
-		source->root = strdup(path);
-		rc = !source->root ? -ENOMEM : source->stamps ? index_stamps_add(source->stamps, "", &status) : 0;
-		return rc == 0 ? list_folder(shards, path, err) : rc;
-	}
-	source->root = split_path(path, !exists, &rest);
+	source->root = source_kind_folder(path, &rest);
 	if (!source->root)
 		return -ENOMEM;
+	if (exists && S_ISDIR(status.st_mode)) {
+		rc = source->stamps ? index_stamps_add(source->stamps, "", &status) : 0;
+		return rc == 0 ? list_folder(shards, path, err) : rc;
+	}
 	rc = exists ? take_name(shards, rest) : brace_expand(rest, take_name, shards, &why);
 	for (size_t i = 0; rc == 0 && i < shards->count; i++)
 		if (tar_name_fault(shards->name[i]))

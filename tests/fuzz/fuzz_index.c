@@ -61,7 +61,7 @@ static void try_stamps(const char *bytes, size_t byte_count)
 
 	if (index_stamps_open(&view, bytes, byte_count) != NULL)
 		return;
-	sum += strlen(view.origin.asked) + strlen(view.origin.root);
+	sum += strlen(view.origin.asked);
 	if (index_stamps_add_links(&view, &links) != 0)
 		give_up("no memory for links");
 	/* Without a folder: nothing is found, but all that is not absolute is looked for. */

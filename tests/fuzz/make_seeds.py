@@ -152,7 +152,7 @@ def indexes() -> dict[str, bytes]:
         return header + b"".join(columns[number] for number in sorted(columns)) + column("Q", *classes) + text + b"root\0" + stamps
 
     stamp = struct.pack("<QQqq", 7, 0, 1_700_000_000_000_000_000, 1_700_000_000_000_000_000)
-    stamps = bytes(8) + struct.pack("<QII", 1, 1, 0) + b"folder\n/root\n\n\0root\0/links\0" + stamp + b"\0" + stamp + b"a\0"
+    stamps = bytes(8) + struct.pack("<QII", 1, 1, 0) + b"folder\n/root\n\n\0/links\0" + stamp + b"\0" + stamp + b"a\0"
     paths, labels = column("Q", 4, 12), column("q", 0, 1)
     text = b"a\0b\0a/1.jpg\0b/2.jpg\0"
     return {
