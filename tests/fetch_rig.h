@@ -2,22 +2,12 @@
 #ifndef CROPRING_TESTS_FETCH_RIG_H
 #define CROPRING_TESTS_FETCH_RIG_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <dirent.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include <limits.h>
+#include <stdbool.h>
 
 #include "loader/fetch/fetch.h"
+#include "tests/tree_fixture.h"
 
 #define RIG_WATCHDOG_S  180 /* what hangs is killed, so that a run ends */
 #define RIG_PATIENCE_MS 60000
@@ -54,19 +44,27 @@ static inline int rig_set_up(void **state)
 	return rig_folder_fd < 0 ? -1 : 0;
 }
 
-static inline int rig_remove(const char *path, const struct stat *status, int kind, struct FTW *position)
-{
-	(void)status;
-	(void)kind;
-	(void)position;
-	return remove(path);
-}
-
 static inline int rig_tear_down(void **state)
 {
 	(void)state;
 	close(rig_folder_fd);
-	return nftw(rig_folder, rig_remove, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	return remove_folder(rig_folder);
+}
+
+/* The whole path, valid until the fourth call from now. */
+static inline const char *rig_path(const char *name)
+{
+	static char paths[4][PATH_MAX];
+	static unsigned int turn;
+	char *path = paths[turn++ % 4];
+
+	snprintf(path, PATH_MAX, "%s/%s", rig_folder, name);
+	return path;
+}
+
+static inline void rig_link(const char *target, const char *name)
+{
+	assert_int_equal(symlinkat(target, rig_folder_fd, name), 0);
 }
 
 static inline struct fetch *rig_try_open(struct fetch_config config, struct err *err)
@@ -211,9 +209,10 @@ static inline void rig_expect_failure(struct fetch_result result, enum item_stat
 	assert_null(result.buffer);
 }
 
-static inline uint32_t rig_count_descriptors(void)
+/* Entries of a folder of /proc/self: its descriptors, its threads. */
+static inline uint32_t rig_count(const char *path)
 {
-	DIR *folder = opendir("/proc/self/fd");
+	DIR *folder = opendir(path);
 	uint32_t count = 0;
 
 	assert_non_null(folder);

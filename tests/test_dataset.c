@@ -4,61 +4,26 @@
  * Each test builds its tree below a fresh temporary folder.  Over 500 lines, as the trees are written out.
  */
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "loader/plan/dataset.h"
 #include "loader/plan/index_layout.h"
+#include "tests/tree_fixture.h"
 
 /* The tree of the running test; the process stands in its parent, so that folders are named "tree". */
-static char workplace[] = "/tmp/cropring-dataset-XXXXXX";
-
-static int make_workplace(void **state)
-{
-	(void)state;
-	return mkdtemp(workplace) && chdir(workplace) == 0 ? 0 : -1;
-}
-
 static int make_tree(void **state)
 {
 	(void)state;
 	return mkdir("tree", 0755);
 }
 
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
-{
-	(void)status;
-	(void)kind;
-	(void)place;
-	return remove(path);
-}
-
 static int remove_tree(void **state)
 {
 	(void)state;
-	return nftw("tree", remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static int remove_workplace(void **state)
-{
-	(void)state;
-	return chdir("/") == 0 ? rmdir(workplace) : -1;
+	return remove_folder("tree");
 }
 
 /* Makes the folders on the way to `path` in the tree, and gives the whole path; valid until the next call. */
@@ -77,10 +42,7 @@ static const char *path_in_tree(const char *path)
 
 static void make_file(const char *path)
 {
-	int fd = open(path_in_tree(path), O_WRONLY | O_CREAT | O_EXCL, 0644);
-
-	assert_true(fd >= 0);
-	close(fd);
+	put_file(path_in_tree(path), "");
 }
 
 static void make_files(const char *const *paths, size_t count)
@@ -91,7 +53,7 @@ static void make_files(const char *const *paths, size_t count)
 
 static void make_folder(const char *path)
 {
-	assert_int_equal(mkdir(path_in_tree(path), 0755), 0);
+	put_folder(path_in_tree(path));
 }
 
 static void make_link(const char *target, const char *path)

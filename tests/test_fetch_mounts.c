@@ -60,18 +60,6 @@ static void unmount(const char *name)
 	assert_int_equal(umount2(path, MNT_DETACH), 0);
 }
 
-static uint32_t count_threads(void)
-{
-	DIR *folder = opendir("/proc/self/task");
-	uint32_t count = 0;
-
-	assert_non_null(folder);
-	while (readdir(folder))
-		count++;
-	closedir(folder);
-	return count;
-}
-
 static void files_on_local_file_systems_need_no_thread(void **state)
 {
 	static const char *const names[] = {"here", "local/there", "local/deeper/below", "odd \\name\n/there", "local//there"};
@@ -85,12 +73,12 @@ static void files_on_local_file_systems_need_no_thread(void **state)
 	for (size_t i = 0; i < 4; i++)
 		rig_write(names[i], i, 200000 + i);
 	rig_write("local/there", 1, 200001);
-	thread_count = count_threads();
+	thread_count = rig_count("/proc/self/task");
 	for (int round = 0; round < 3; round++)
 		for (size_t i = 0; i < 5; i++)
 			rig_expect_content(fetch, read_from_root(fetch, names[i]), i % 4 + i / 4, 200000 + i % 4 + i / 4);
 	if (mode->backend == FETCH_URING && !mode->past_cache)
-		assert_int_equal(count_threads(), thread_count);
+		assert_int_equal(rig_count("/proc/self/task"), thread_count);
 	rig_expect_failure(read_from_root(fetch, "local/nothing"), ITEM_MISSING, ENOENT);
 	rig_expect_failure(read_from_root(fetch, "local"), ITEM_UNREADABLE, EISDIR);
 	rig_expect_failure(read_from_root(fetch, "local/"), ITEM_UNREADABLE, EISDIR);

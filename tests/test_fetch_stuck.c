@@ -134,12 +134,12 @@ static void a_head_that_comes_too_late_leaves_nothing_open(void **state)
 	hung_tell('h');
 	fetch = open_with_parts(state, TIMEOUT_MS, &nothing);
 	rig_expect_content(fetch, rig_read_one(fetch, "good"), 1, 50000);
-	before_count = rig_count_descriptors();
+	before_count = rig_count("/proc/self/fd");
 	submit_hung(fetch, "hung", 1);
 	rig_expect_failure(rig_collect(fetch), ITEM_TIMEOUT, 0);
-	assert_int_equal(rig_count_descriptors(), before_count + 1);
+	assert_int_equal(rig_count("/proc/self/fd"), before_count + 1);
 	hung_tell('r');
-	while (rig_count_descriptors() > before_count) { /* until the watchdog comes */
+	while (rig_count("/proc/self/fd") > before_count) { /* until the watchdog comes */
 		rig_expect_content(fetch, rig_read_one(fetch, "good"), 1, 50000);
 		sleep_ms(10);
 	}

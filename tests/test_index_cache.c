@@ -4,38 +4,14 @@
  * Folders must have rested for two seconds to be trusted: all trees are made at first, and then once waited for.
  */
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "loader/plan/dataset.h"
 #include "loader/plan/index_file.h"
 #include "tests/tar_recipe.h"
+#include "tests/tree_fixture.h"
 
 enum { TREES = 8 };
-
-static char workplace[] = "/tmp/cropring-cache-XXXXXX";
-
-static void make_file(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
-
-	if (fd < 0)
-		fail_msg("%s: %s", path, strerror(errno));
-	close(fd);
-}
 
 static void write_file(const char *path, const char *text)
 {
@@ -45,24 +21,18 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-static void make_folder(const char *path)
-{
-	if (mkdir(path, 0755) != 0)
-		fail_msg("%s: %s", path, strerror(errno));
-}
-
 /* Two classes, a folder below one of them, a link out of the tree and a stray. */
 static void make_tree(const char *tree)
 {
-	make_folder(tree);
+	put_folder(tree);
 	assert_int_equal(chdir(tree), 0);
-	make_folder("cat");
-	make_folder("cat/deep");
-	make_folder("dog");
-	make_file("stray.jpg");
-	make_file("cat/1.jpg");
-	make_file("cat/deep/2.jpg");
-	make_file("dog/3.png");
+	put_folder("cat");
+	put_folder("cat/deep");
+	put_folder("dog");
+	put_file("stray.jpg", "");
+	put_file("cat/1.jpg", "");
+	put_file("cat/deep/2.jpg", "");
+	put_file("dog/3.png", "");
 	assert_int_equal(symlink("../../elsewhere/4.jpg", "dog/4.jpg"), 0);
 	assert_int_equal(chdir(".."), 0);
 }
@@ -73,9 +43,9 @@ static void make_snapshot(const char *folder, const char *member)
 	static struct tar_recipe recipe;
 	int fd;
 
-	make_folder(folder);
+	put_folder(folder);
 	assert_int_equal(chdir(folder), 0);
-	make_file("4.jpg");
+	put_file("4.jpg", "");
 	assert_int_equal(symlink("../elsewhere/list.csv", "list.csv"), 0);
 	tar_put(&recipe, member, "image");
 	tar_put_end(&recipe);
@@ -86,16 +56,15 @@ static void make_snapshot(const char *folder, const char *member)
 	assert_int_equal(chdir(".."), 0);
 }
 
-static int make_workplace(void **state)
+static int make_trees(void **state)
 {
 	const struct timespec rest = {.tv_sec = 2, .tv_nsec = 100000000};
 	char tree[16];
 
-	(void)state;
-	if (!mkdtemp(workplace) || chdir(workplace) != 0)
+	if (make_workplace(state) != 0)
 		return -1;
-	make_folder("elsewhere");
-	make_file("elsewhere/4.jpg");
+	put_folder("elsewhere");
+	put_file("elsewhere/4.jpg", "");
 	write_file("elsewhere/list.csv", "path\n4.jpg\n");
 	make_snapshot("old", "a.jpg");
 	make_snapshot("new", "longer/b.jpg");
@@ -104,20 +73,6 @@ static int make_workplace(void **state)
 		make_tree(tree);
 	}
 	return nanosleep(&rest, NULL);
-}
-
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
-{
-	(void)status;
-	(void)kind;
-	(void)place;
-	return remove(path);
-}
-
-static int remove_workplace(void **state)
-{
-	(void)state;
-	return chdir("/") == 0 ? nftw(workplace, remove_entry, 16, FTW_DEPTH | FTW_PHYS) : -1;
 }
 
 static int remove_index(void **state)
@@ -216,7 +171,7 @@ static void a_file_that_comes_is_noticed(void **state)
 
 	(void)state;
 	keep("tree1");
-	make_file("tree1/cat/deep/new.jpg");
+	put_file("tree1/cat/deep/new.jpg", "");
 	dataset = open_kept("tree1", "5 samples, made anew: tree1/cat/deep changed");
 	assert_string_equal(dataset_path(dataset, 2), "cat/deep/new.jpg");
 	dataset_close(dataset);
@@ -542,5 +497,5 @@ int main(void)
 		cache_test(what_is_no_file_or_of_no_sensible_length_is_no_index),
 	};
 
-	return cmocka_run_group_tests_name("index_cache", tests, make_workplace, remove_workplace);
+	return cmocka_run_group_tests_name("index_cache", tests, make_trees, remove_workplace);
 }

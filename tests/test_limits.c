@@ -1,24 +1,11 @@
 /* test_limits.c - quotas and memory limits in made-up /proc and cgroup trees, and this process's own CPUs and files. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-#include <ftw.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "loader/run/limits_internal.h"
 #include "tests/seed.h"
+#include "tests/tree_fixture.h"
 
 enum { PLENTY = 64 }; /* CPUs in the affinity mask */
 
@@ -33,16 +20,10 @@ static int make_root(void **state)
 	return mkdtemp(root) ? 0 : -1;
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
-{
-	(void)status, (void)type, (void)where;
-	return remove(path);
-}
-
 static int remove_root(void **state)
 {
 	(void)state;
-	return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return remove_folder(root);
 }
 
 /* Writes a file of the made-up machine, with the folders that lead to it. */

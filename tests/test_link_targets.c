@@ -1,4 +1,7 @@
-/* Tests of loader/plan/link_targets: where symbolic links lead, in few folders. */
+/*
+ * Tests of loader/plan/link_targets: where symbolic links lead, in few folders.  The scratch folder holds `source`, which is scanned,
+ * and what its links lead to.
+ */
 #include "tests/fetch_rig.h"
 
 #include <limits.h>
@@ -7,25 +10,9 @@
 #include "loader/plan/dataset.h"
 #include "loader/plan/link_targets.h"
 
-/* The scratch folder holds `source`, which is scanned, and what its links lead to. */
-static const char *path_in_rig(const char *name)
-{
-	static char paths[4][PATH_MAX];
-	static unsigned int turn;
-	char *path = paths[turn++ % 4];
-
-	snprintf(path, PATH_MAX, "%s/%s", rig_folder, name);
-	return path;
-}
-
 static void make_folder(const char *name)
 {
 	assert_int_equal(mkdirat(rig_folder_fd, name, 0700), 0);
-}
-
-static void make_link(const char *target, const char *name)
-{
-	assert_int_equal(symlinkat(target, rig_folder_fd, name), 0);
 }
 
 /* Scans the source; the folders must be these, in any order. */
@@ -35,7 +22,7 @@ static void assert_targets(const char *const *folders, uint32_t count)
 	struct dataset *dataset;
 	struct err err;
 
-	if (dataset_open(&dataset, &(struct dataset_spec){.source = path_in_rig("source"), .threads = 1}, &err) != 0)
+	if (dataset_open(&dataset, &(struct dataset_spec){.source = rig_path("source"), .threads = 1}, &err) != 0)
 		fail_msg("%s", err.text);
 	targets = dataset_link_targets(dataset);
 	assert_int_equal(targets->count, count);
@@ -56,7 +43,7 @@ static bool paths_stay_beneath(void)
 	struct err err;
 	bool stay;
 
-	if (dataset_open(&dataset, &(struct dataset_spec){.source = path_in_rig("source"), .threads = 1}, &err) != 0)
+	if (dataset_open(&dataset, &(struct dataset_spec){.source = rig_path("source"), .threads = 1}, &err) != 0)
 		fail_msg("%s", err.text);
 	stay = dataset_link_targets(dataset)->stay_beneath;
 	dataset_close(dataset);
@@ -80,10 +67,10 @@ static void a_source_without_links_has_none(void **state)
 static void links_inside_of_the_source_count_for_nothing(void **state)
 {
 	(void)state;
-	make_link("plain.jpg", "source/again.jpg");
-	make_link(path_in_rig("source/plain.jpg"), "source/absolute.jpg");
-	make_link("nowhere.jpg", "source/dangling.jpg");
-	make_link("/proc/self/maps", "source/not-a-picture.txt");
+	rig_link("plain.jpg", "source/again.jpg");
+	rig_link(rig_path("source/plain.jpg"), "source/absolute.jpg");
+	rig_link("nowhere.jpg", "source/dangling.jpg");
+	rig_link("/proc/self/maps", "source/not-a-picture.txt");
 	assert_targets(NULL, 0);
 }
 
@@ -94,29 +81,29 @@ static void links_that_need_not_leave_the_source_do_not_keep_others_from_it(void
 	make_folder("source/class");
 	make_folder("source/class/below");
 	rig_write("source/class/1.jpg", 1, 10);
-	make_link("1.jpg", "source/class/again.jpg");
-	make_link("../../../source-to-be/nowhere.jpg", "source/class/dangling.jpg");
-	make_link("../../plain.jpg", "source/class/below/plain.jpg");
-	make_link("../plain.jpg", "source/class/above.jpg");
-	make_link("class", "source/other");
+	rig_link("1.jpg", "source/class/again.jpg");
+	rig_link("../../../source-to-be/nowhere.jpg", "source/class/dangling.jpg");
+	rig_link("../../plain.jpg", "source/class/below/plain.jpg");
+	rig_link("../plain.jpg", "source/class/above.jpg");
+	rig_link("class", "source/other");
 	assert_true(paths_stay_beneath());
 	assert_int_equal(unlinkat(rig_folder_fd, "source/other", 0), 0);
-	make_link("class/below", "source/other");
+	rig_link("class/below", "source/other");
 	assert_true(paths_stay_beneath());
 }
 
 static void one_link_that_leaves_the_source_or_is_absolute_does(void **state)
 {
-	const char *const targets[] = {path_in_rig("source/plain.jpg"), "../../source/plain.jpg", "../../outside.jpg"};
+	const char *const targets[] = {rig_path("source/plain.jpg"), "../../source/plain.jpg", "../../outside.jpg"};
 
 	(void)state;
 	make_folder("source/class");
 	rig_write("outside.jpg", 1, 10);
 	rig_write("source/class/1.jpg", 1, 10);
 	for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
-		make_link(targets[i], "source/class/link.jpg");
+		rig_link(targets[i], "source/class/link.jpg");
 		assert_false(paths_stay_beneath());
-		make_link("link.jpg", "source/class/a-link-to-it.jpg");
+		rig_link("link.jpg", "source/class/a-link-to-it.jpg");
 		assert_false(paths_stay_beneath());
 		assert_int_equal(unlinkat(rig_folder_fd, "source/class/link.jpg", 0), 0);
 		assert_int_equal(unlinkat(rig_folder_fd, "source/class/a-link-to-it.jpg", 0), 0);
@@ -126,27 +113,27 @@ static void one_link_that_leaves_the_source_or_is_absolute_does(void **state)
 
 static void a_link_to_a_file_counts_for_its_folder(void **state)
 {
-	const char *folder = path_in_rig("elsewhere");
+	const char *folder = rig_path("elsewhere");
 
 	(void)state;
 	make_folder("elsewhere");
 	rig_write("elsewhere/1.jpg", 1, 10);
 	rig_write("elsewhere/2.jpg", 1, 10);
-	make_link("../elsewhere/1.jpg", "source/1.jpg");
-	make_link(path_in_rig("elsewhere/2.jpg"), "source/2.jpg");
+	rig_link("../elsewhere/1.jpg", "source/1.jpg");
+	rig_link(rig_path("elsewhere/2.jpg"), "source/2.jpg");
 	assert_targets(&folder, 1);
 }
 
 static void a_link_to_a_link_counts_for_where_it_ends(void **state)
 {
-	const char *folder = path_in_rig("end");
+	const char *folder = rig_path("end");
 
 	(void)state;
 	make_folder("middle");
 	make_folder("end");
 	rig_write("end/1.jpg", 1, 10);
-	make_link("../end/1.jpg", "middle/1.jpg");
-	make_link("../middle/1.jpg", "source/1.jpg");
+	rig_link("../end/1.jpg", "middle/1.jpg");
+	rig_link("../middle/1.jpg", "source/1.jpg");
 	assert_targets(&folder, 1);
 }
 
@@ -160,10 +147,10 @@ static void a_link_to_a_folder_counts_for_it_and_for_links_beneath(void **state)
 	make_folder("store");
 	rig_write("class/sub/1.jpg", 1, 10);
 	rig_write("store/2.jpg", 1, 10);
-	make_link("../store/2.jpg", "class/2.jpg");
-	make_link("../class", "source/class");
-	folders[0] = path_in_rig("class");
-	folders[1] = path_in_rig("store");
+	rig_link("../store/2.jpg", "class/2.jpg");
+	rig_link("../class", "source/class");
+	folders[0] = rig_path("class");
+	folders[1] = rig_path("store");
 	assert_targets(folders, 2);
 }
 
@@ -171,8 +158,8 @@ static void a_source_that_is_a_link_itself_is_not_outside(void **state)
 {
 	(void)state;
 	assert_int_equal(renameat(rig_folder_fd, "source", rig_folder_fd, "real"), 0);
-	make_link("plain.jpg", "real/again.jpg");
-	make_link("real", "source");
+	rig_link("plain.jpg", "real/again.jpg");
+	rig_link("real", "source");
 	assert_targets(NULL, 0);
 }
 
@@ -191,12 +178,12 @@ static void of_nested_folders_the_outer_one_counts_whichever_comes_first(void **
 	rig_write("c/d/4.jpg", 1, 10);
 	make_folder("source/first"); /* classes are read in the order of their names */
 	make_folder("source/second");
-	make_link("../../a/1.jpg", "source/first/1.jpg");
-	make_link("../../a/b/2.jpg", "source/second/2.jpg");
-	make_link("../../c/d/4.jpg", "source/first/4.jpg");
-	make_link("../../c/3.jpg", "source/second/3.jpg");
-	folders[0] = path_in_rig("a");
-	folders[1] = path_in_rig("c");
+	rig_link("../../a/1.jpg", "source/first/1.jpg");
+	rig_link("../../a/b/2.jpg", "source/second/2.jpg");
+	rig_link("../../c/d/4.jpg", "source/first/4.jpg");
+	rig_link("../../c/3.jpg", "source/second/3.jpg");
+	folders[0] = rig_path("a");
+	folders[1] = rig_path("c");
 	assert_targets(folders, 2);
 }
 
@@ -209,10 +196,10 @@ static void names_that_only_begin_alike_are_different_folders(void **state)
 	make_folder("source-22");
 	rig_write("source-2/1.jpg", 1, 10);
 	rig_write("source-22/1.jpg", 1, 10);
-	make_link("../source-2/1.jpg", "source/1.jpg");
-	make_link("../source-22/1.jpg", "source/2.jpg");
-	folders[0] = path_in_rig("source-2");
-	folders[1] = path_in_rig("source-22");
+	rig_link("../source-2/1.jpg", "source/1.jpg");
+	rig_link("../source-22/1.jpg", "source/2.jpg");
+	folders[0] = rig_path("source-2");
+	folders[1] = rig_path("source-22");
 	assert_targets(folders, 2);
 }
 
@@ -230,7 +217,7 @@ static void link_to_folders(const char *class_folder, const char *store, uint32_
 		rig_write(name, 1, 10);
 		snprintf(link, sizeof link, "%s/%s-%u.jpg", class_folder, store, i);
 		snprintf(target, sizeof target, "../../%s", name);
-		make_link(target, link);
+		rig_link(target, link);
 	}
 }
 
@@ -242,9 +229,9 @@ static void too_many_folders_become_the_parent_that_most_share(void **state)
 	link_to_folders("source/first", "store", LINK_TARGETS_MAX - 1);
 	link_to_folders("source/second", "last", 1);
 	link_to_folders("source/third", "too-many", 1);
-	folders[0] = path_in_rig("store");
-	folders[1] = path_in_rig("last/0");
-	folders[2] = path_in_rig("too-many/0");
+	folders[0] = rig_path("store");
+	folders[1] = rig_path("last/0");
+	folders[2] = rig_path("too-many/0");
 	assert_targets(folders, 3);
 }
 
@@ -276,14 +263,14 @@ static void of_parents_that_hold_as_many_the_longer_one_takes_their_place(void *
 		snprintf(paths[i], sizeof paths[i], "%s/short/%u", rig_folder, i);
 		folders[i] = paths[i];
 	}
-	folders[HALF] = path_in_rig("longer");
-	folders[HALF + 1] = path_in_rig("other/0");
+	folders[HALF] = rig_path("longer");
+	folders[HALF + 1] = rig_path("other/0");
 	assert_targets(folders, HALF + 2);
 }
 
 static void folders_with_a_parent_each_become_their_grandparent(void **state)
 {
-	const char *folder = path_in_rig("store");
+	const char *folder = rig_path("store");
 	char name[64], target[80];
 
 	(void)state;
@@ -297,7 +284,7 @@ static void folders_with_a_parent_each_become_their_grandparent(void **state)
 		rig_write(name, 1, 10);
 		snprintf(target, sizeof target, "../%s", name);
 		snprintf(name, sizeof name, "source/%u.jpg", i);
-		make_link(target, name);
+		rig_link(target, name);
 	}
 	assert_targets(&folder, 1);
 }

@@ -1,27 +1,15 @@
 /* test_manifest_root.c - paths below the root become relative to it, others are refused; no file is looked for. */
-#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 
 #include "loader/plan/manifest_root.h"
 #include "tests/manifest_fixture.h"
+#include "tests/tree_fixture.h"
 
 /* With a folder "data", and a link "link" to it; the process stands in it. */
-static char workplace[] = "/tmp/cropring-root-XXXXXX";
-
-static int make_workplace(void **state)
+static int make_places(void **state)
 {
-	(void)state;
-	return mkdtemp(workplace) && chdir(workplace) == 0 && mkdir("data", 0755) == 0 ? symlink("data", "link") : -1;
-}
-
-static int remove_workplace(void **state)
-{
-	(void)state;
-	return unlink("link") == 0 && rmdir("data") == 0 && chdir("/") == 0 ? rmdir(workplace) : -1;
+	return make_workplace(state) == 0 && mkdir("data", 0755) == 0 ? symlink("data", "link") : -1;
 }
 
 static char reply[600];
@@ -136,5 +124,5 @@ int main(void)
 		cmocka_unit_test(a_root_that_is_no_folder_is_named),
 	};
 
-	return cmocka_run_group_tests(tests, make_workplace, remove_workplace);
+	return cmocka_run_group_tests(tests, make_places, remove_workplace);
 }

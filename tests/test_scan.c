@@ -1,25 +1,9 @@
 /* test_scan.c - however many threads walk through a folder, they find the same, also what is wrong with it. */
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
 #include "loader/plan/scan.h"
 #include "tests/seed.h"
+#include "tests/tree_fixture.h"
 
 enum { THREADS = 7 };
-
-static char workplace[] = "/tmp/cropring-scan-XXXXXX";
 
 /* Outside of the tree; a folder, a file, nothing. */
 static char elsewhere[3][64];
@@ -33,18 +17,9 @@ static int make_elsewhere(void)
 	       close(open("else1/1.jpg", O_WRONLY | O_CREAT, 0644));
 }
 
-static int make_workplace(void **state)
+static int make_places(void **state)
 {
-	(void)state;
-	return mkdtemp(workplace) && chdir(workplace) == 0 ? make_elsewhere() : -1;
-}
-
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
-{
-	(void)status;
-	(void)kind;
-	(void)place;
-	return remove(path);
+	return make_workplace(state) == 0 ? make_elsewhere() : -1;
 }
 
 static int make_tree(void **state)
@@ -56,13 +31,7 @@ static int make_tree(void **state)
 static int remove_tree(void **state)
 {
 	(void)state;
-	return nftw("tree", remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static int remove_workplace(void **state)
-{
-	(void)state;
-	return chdir("/") == 0 ? nftw(workplace, remove_entry, 16, FTW_DEPTH | FTW_PHYS) : -1;
+	return remove_folder("tree");
 }
 
 /* One to four letters that sort in different ways next to '/' and '.'. */
@@ -253,5 +222,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(names_are_in_the_order_of_their_bytes, make_tree, remove_tree),
 	};
 
-	return cmocka_run_group_tests_name("scan", tests, make_workplace, remove_workplace);
+	return cmocka_run_group_tests_name("scan", tests, make_places, remove_workplace);
 }

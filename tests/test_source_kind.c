@@ -1,50 +1,11 @@
 /* test_source_kind.c - folders, manifests, tar files and indexes are told apart by their names and by what stands in a folder. */
-#include <fcntl.h>
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "loader/plan/source_kind.h"
+#include "tests/tree_fixture.h"
 
-static char workplace[] = "/tmp/cropring-kind-XXXXXX";
-
-static int make_workplace(void **state)
+static int make_places(void **state)
 {
-	(void)state;
-	strcpy(workplace + sizeof workplace - 7, "XXXXXX");
-	return mkdtemp(workplace) && chdir(workplace) == 0 ? mkdir("tree", 0755) : -1;
-}
-
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
-{
-	(void)status;
-	(void)kind;
-	(void)place;
-	return remove(path);
-}
-
-static int remove_workplace(void **state)
-{
-	(void)state;
-	return chdir("/") == 0 ? nftw(workplace, remove_entry, 16, FTW_DEPTH | FTW_PHYS) : -1;
-}
-
-static void make_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
+	return make_workplace(state) == 0 ? mkdir("tree", 0755) : -1;
 }
 
 static void assert_kind(const char *source, enum source_kind expected, const char *expected_path)
@@ -63,7 +24,7 @@ static void assert_kind(const char *source, enum source_kind expected, const cha
 static void files_are_known_by_their_ending_in_any_case(void **state)
 {
 	(void)state;
-	make_file("a.csv", "");
+	put_file("a.csv", "");
 	assert_kind("a.csv", SOURCE_MANIFEST, "a.csv");
 	assert_kind("missing.TSV", SOURCE_MANIFEST, "missing.TSV");
 	assert_kind("missing.jsonl", SOURCE_MANIFEST, "missing.jsonl");
@@ -78,8 +39,8 @@ static void files_are_known_by_their_ending_in_any_case(void **state)
 static void an_index_of_another_name_is_known_by_its_first_bytes(void **state)
 {
 	(void)state;
-	make_file("list", "cropidx1 and more");
-	make_file("short", "cropidx");
+	put_file("list", "cropidx1 and more");
+	put_file("short", "cropidx");
 	assert_kind("list", SOURCE_INDEX, "list");
 	assert_kind("short", SOURCE_FOLDER, "short");
 	assert_int_equal(mkfifo("fifo", 0644), 0); /* which nobody writes into */
@@ -99,10 +60,10 @@ static void a_folder_is_a_folder_whatever_its_name(void **state)
 static void a_folder_with_metadata_is_read_by_it(void **state)
 {
 	(void)state;
-	make_file("tree/1.jpg", "");
-	make_file("tree/metadata.jsonl", "");
+	put_file("tree/1.jpg", "");
+	put_file("tree/metadata.jsonl", "");
 	assert_kind("tree", SOURCE_MANIFEST, "tree/metadata.jsonl");
-	make_file("tree/metadata.csv", "");
+	put_file("tree/metadata.csv", "");
 	assert_kind("tree", SOURCE_MANIFEST, "tree/metadata.csv");
 	assert_int_equal(unlink("tree/metadata.csv"), 0);
 	assert_int_equal(unlink("tree/metadata.jsonl"), 0);
@@ -113,12 +74,12 @@ static void a_folder_with_metadata_is_read_by_it(void **state)
 static void a_folder_of_tar_files_holds_no_image_and_no_folder(void **state)
 {
 	(void)state;
-	make_file("tree/notes.txt", "");
+	put_file("tree/notes.txt", "");
 	assert_kind("tree", SOURCE_FOLDER, "tree");
-	make_file("tree/1.tar", "");
-	make_file("tree/2.TAR", "");
+	put_file("tree/1.tar", "");
+	put_file("tree/2.TAR", "");
 	assert_kind("tree", SOURCE_TAR, "tree");
-	make_file("tree/1.jpg", "");
+	put_file("tree/1.jpg", "");
 	assert_kind("tree", SOURCE_FOLDER, "tree");
 	assert_int_equal(unlink("tree/1.jpg"), 0);
 	assert_int_equal(mkdir("elsewhere", 0755), 0);
@@ -129,7 +90,7 @@ static void a_folder_of_tar_files_holds_no_image_and_no_folder(void **state)
 	assert_kind("tree", SOURCE_TAR, "tree");
 }
 
-#define kind_test(name) cmocka_unit_test_setup_teardown(name, make_workplace, remove_workplace)
+#define kind_test(name) cmocka_unit_test_setup_teardown(name, make_places, remove_workplace)
 
 int main(void)
 {

@@ -1,44 +1,17 @@
 /* Tests of loader/plan/source_tar.c through dataset_open(): shards, patterns and folders of them, and what the index then holds. */
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-
-#include <cmocka.h>
 
 #include "loader/plan/dataset.h"
 #include "tests/tar_recipe.h"
+#include "tests/tree_fixture.h"
 
-static char workplace[] = "/tmp/cropring-tar-XXXXXX";
 static struct tar_recipe recipe;
 
-static int make_workplace(void **state)
+static int make_places(void **state)
 {
-	(void)state;
 	alarm(60);
-	strcpy(workplace + sizeof workplace - 7, "XXXXXX");
-	return mkdtemp(workplace) && chdir(workplace) == 0 ? 0 : -1;
-}
-
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
-{
-	(void)status;
-	(void)kind;
-	(void)place;
-	return remove(path);
-}
-
-static int remove_workplace(void **state)
-{
-	(void)state;
-	return chdir("/") == 0 ? nftw(workplace, remove_entry, 16, FTW_DEPTH | FTW_PHYS) : -1;
+	return make_workplace(state);
 }
 
 /* The archive in `recipe` as this file. */
@@ -393,5 +366,5 @@ int main(void)
 		cmocka_unit_test(links_to_shards_are_told_to_the_sandbox),
 	};
 
-	return cmocka_run_group_tests(tests, make_workplace, remove_workplace);
+	return cmocka_run_group_tests(tests, make_places, remove_workplace);
 }

@@ -1,4 +1,7 @@
-/* Tests of loader/plan/target_paths: a folder of targets beside a source, matched by name; what is missing is counted and named. */
+/*
+ * Tests of loader/plan/target_paths: a folder of targets beside a source, matched by name; what is missing is counted and named.  The
+ * scratch folder holds `source` and `masks`.
+ */
 #include "tests/fetch_rig.h"
 
 #include <errno.h>
@@ -9,22 +12,6 @@
 #include "loader/plan/dataset.h"
 #include "loader/plan/index_build.h"
 #include "loader/plan/target_paths.h"
-
-/* The scratch folder holds `source` and `masks`. */
-static const char *path_in_rig(const char *name)
-{
-	static char paths[4][PATH_MAX];
-	static unsigned int turn;
-	char *path = paths[turn++ % 4];
-
-	snprintf(path, PATH_MAX, "%s/%s", rig_folder, name);
-	return path;
-}
-
-static void make_link(const char *target, const char *name)
-{
-	assert_int_equal(symlinkat(target, rig_folder_fd, name), 0);
-}
 
 static int set_up(void **state)
 {
@@ -45,7 +32,7 @@ static int set_up(void **state)
 
 static int open_pairs(struct dataset **dataset, struct err *err)
 {
-	struct dataset_spec spec = {.source = path_in_rig("source"), .targets = path_in_rig("masks"), .threads = 1};
+	struct dataset_spec spec = {.source = rig_path("source"), .targets = rig_path("masks"), .threads = 1};
 
 	return dataset_open(dataset, &spec, err);
 }
@@ -86,8 +73,8 @@ static void png_goes_before_bmp_and_that_before_the_own_ending(void **state)
 	assert_string_equal(dataset_path(dataset, 2), "b/deep/3.BMP");
 	assert_int_equal(dataset_label(dataset, 2), 1);
 	assert_int_equal(dataset_class_count(dataset), 2);
-	assert_string_equal(dataset_root(dataset), path_in_rig("source"));
-	assert_string_equal(dataset_target_root(dataset), path_in_rig("masks"));
+	assert_string_equal(dataset_root(dataset), rig_path("source"));
+	assert_string_equal(dataset_target_root(dataset), rig_path("masks"));
 	dataset_close(dataset);
 
 	rig_write("masks/a/1.bmp", 1, 10);
@@ -113,7 +100,7 @@ static void what_is_missing_is_counted_and_the_first_is_named(void **state)
 	(void)state;
 	rig_write("masks/a/1.png", 1, 10);
 	assert_int_equal(mkdirat(rig_folder_fd, "masks/b/2.x.png", 0700), 0); /* a folder is no target, */
-	make_link("nowhere.png", "masks/b/deep/3.png");                       /* and neither is a link that leads nowhere */
+	rig_link("nowhere.png", "masks/b/deep/3.png");                        /* and neither is a link that leads nowhere */
 	assert_int_equal(open_pairs(&dataset, &err), -ENOENT);
 	assert_non_null(strstr(err.text, "masks: 2 of 3 images have no target there; the first is b/2.x.png, for which"));
 	assert_int_equal(unlinkat(rig_folder_fd, "masks/b/2.x.png", AT_REMOVEDIR), 0);
@@ -137,7 +124,7 @@ static void links_of_the_targets_are_told(void **state)
 	(void)state;
 	rig_write("masks/a/1.png", 1, 10);
 	rig_write("masks/b/2.x.png", 1, 10);
-	make_link("../../a/1.png", "masks/b/deep/3.png");
+	rig_link("../../a/1.png", "masks/b/deep/3.png");
 	dataset = open_good_pairs();
 	assert_int_equal(dataset_target_links(dataset)->count, 0);
 	assert_true(dataset_stays_beneath(dataset));
@@ -146,12 +133,12 @@ static void links_of_the_targets_are_told(void **state)
 	rig_write("elsewhere/3.png", 1, 10);
 	assert_int_equal(unlinkat(rig_folder_fd, "masks/b/deep/3.png", 0), 0);
 	assert_int_equal(unlinkat(rig_folder_fd, "masks/b/deep", AT_REMOVEDIR), 0);
-	make_link("../../elsewhere", "masks/b/deep");
+	rig_link("../../elsewhere", "masks/b/deep");
 	dataset = open_good_pairs();
 	assert_target(dataset, 2, "b/deep/3.png");
 	links = dataset_target_links(dataset);
 	assert_int_equal(links->count, 1);
-	assert_string_equal(links->folder[0], path_in_rig("elsewhere"));
+	assert_string_equal(links->folder[0], rig_path("elsewhere"));
 	assert_int_equal(dataset_link_targets(dataset)->count, 0);
 	assert_true(dataset_link_targets(dataset)->stay_beneath);
 	assert_false(dataset_stays_beneath(dataset));
@@ -164,7 +151,7 @@ static void a_source_without_targets_has_its_own_root(void **state)
 	struct err err;
 
 	(void)state;
-	if (dataset_open(&dataset, &(struct dataset_spec){.source = path_in_rig("source"), .threads = 1}, &err) != 0)
+	if (dataset_open(&dataset, &(struct dataset_spec){.source = rig_path("source"), .threads = 1}, &err) != 0)
 		fail_msg("%s", err.text);
 	assert_false(dataset_has(dataset, INDEX_TARGET));
 	assert_null(dataset_target_links(dataset));
