@@ -67,6 +67,14 @@ static inline void rig_link(const char *target, const char *name)
 	assert_int_equal(symlinkat(target, rig_folder_fd, name), 0);
 }
 
+static inline void rig_cut(const char *name, off_t byte_count)
+{
+	int fd = openat(rig_folder_fd, name, O_WRONLY | O_CLOEXEC);
+
+	assert_int_equal(ftruncate(fd, byte_count), 0);
+	close(fd);
+}
+
 static inline struct fetch *rig_try_open(struct fetch_config config, struct err *err)
 {
 	struct fetch *fetch = NULL;

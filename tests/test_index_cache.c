@@ -13,14 +13,6 @@
 
 enum { TREES = 8 };
 
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
-
 /* Two classes, a folder below one of them, a link out of the tree and a stray. */
 static void make_tree(const char *tree)
 {
@@ -65,7 +57,7 @@ static int make_trees(void **state)
 		return -1;
 	put_folder("elsewhere");
 	put_file("elsewhere/4.jpg", "");
-	write_file("elsewhere/list.csv", "path\n4.jpg\n");
+	put_file("elsewhere/list.csv", "path\n4.jpg\n");
 	make_snapshot("old", "a.jpg");
 	make_snapshot("new", "longer/b.jpg");
 	for (int i = 0; i < TREES; i++) {
@@ -319,7 +311,7 @@ static void what_came_meanwhile_is_not_written_over(void **state)
 	struct stat status;
 
 	(void)state;
-	write_file("notes", "cropped");
+	put_file("notes", "cropped");
 	assert_int_equal(index_file_write(dataset_index(dataset), "root", &no_stamps, AT_FDCWD, "notes"), -EEXIST);
 	assert_int_equal(stat("notes", &status), 0);
 	assert_int_equal(status.st_size, 7);
@@ -336,7 +328,7 @@ static void a_link_to_an_index_stays_one(void **state)
 
 	(void)state;
 	assert_int_equal(symlink("elsewhere/far.cropidx", "kept.cropidx"), 0);
-	write_file("elsewhere/far.cropidx", "");
+	put_file("elsewhere/far.cropidx", "");
 	dataset_close(open_source("tree0", NULL, "kept.cropidx", "too short", true));
 	dataset_close(open_kept("tree0", "used as it is"));
 	assert_int_equal(lstat("kept.cropidx", &status), 0);
