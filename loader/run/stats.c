@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "base/clock.h"
+#include "base/commas.h"
 
 static const char *const names[STATS_COUNTER_COUNT] = {
 	[STATS_IMAGES] = "images",
@@ -88,22 +89,6 @@ static double ratio(double part, double whole)
 static const char *plural(uint64_t count, const char *one, const char *many)
 {
 	return count == 1 ? one : many;
-}
-
-/* 1234567 -> "1,234,567". */
-static const char *with_commas(uint64_t value, char text[32])
-{
-	char digits[24];
-	int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value);
-	char *to = text;
-
-	for (int i = 0; i < length; i++) {
-		if (i > 0 && (length - i) % 3 == 0)
-			*to++ = ',';
-		*to++ = digits[i];
-	}
-	*to = '\0';
-	return text;
 }
 
 void stats_progress_line(const struct shmring_producer *producer, const struct stats_scope *scope, char *line, size_t line_bytes)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/commas.h"
 #include "loader/item_status.h"
 #include "loader/run/log.h"
 #include "loader/run/pipeline.h"
@@ -43,22 +44,6 @@ static const char *const reasons[ITEM_STATUS_COUNT] = {
 	[ITEM_TIMEOUT] = "it took longer than --item-timeout-ms",
 	[ITEM_BAD_BOX] = "its window is none",
 };
-
-/* "1,234,567". */
-static const char *with_commas(uint64_t number, char text[32])
-{
-	char digits[24];
-	int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
-	char *at = text;
-
-	for (int i = 0; i < length; i++) {
-		if (i > 0 && (length - i) % 3 == 0)
-			*at++ = ',';
-		*at++ = digits[i];
-	}
-	*at = '\0';
-	return text;
-}
 
 static void show_progress(struct crop_run *run)
 {
