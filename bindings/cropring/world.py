@@ -1,12 +1,15 @@
-"""Which rank of how many this process is, from the variables of whatever started it."""
+"""Which rank of how many this process is, from whatever started it."""
 
 from __future__ import annotations
 
 import logging
 import operator
 import os
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _log = logging.getLogger("cropring")
 
@@ -19,11 +22,12 @@ _PAIRS = (
 )
 # srun sets the second for the tasks of a step alone; a batch script that runs without srun is one process, whatever SLURM_NTASKS says.
 _SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """This process is number `rank` of `size`; `origin` names the variables that say so, if any do."""
+    """This process is number `rank` of `size`; `origin` names what says so: variables, or PyTorch."""
 
     rank: int = 0
     size: int = 1
@@ -31,7 +35,7 @@ class World:
 
 
 def find_world(rank: int | None, size: int | None, environment: Mapping[str, str] = os.environ) -> World:
-    """What the keywords `rank` and `world_size` say, else the environment, else one process alone.
+    """What the keywords `rank` and `world_size` say, else PyTorch, else the environment, else one process alone.
 
     `ValueError` when only one of two that belong together is there, or they are no such numbers.
     """
@@ -40,6 +44,8 @@ def find_world(rank: int | None, size: int | None, environment: Mapping[str, str
     if rank is not None or size is not None:
         given, missing = ("rank", "world_size") if size is None else ("world_size", "rank")
         raise ValueError(f"{given}={rank if size is None else size} without {missing}: give both, or none to take them from the environment")
+    if (world := _process_group()) is not None:
+        return world
     for names in _PAIRS:
         found = [name for name in names if environment.get(name)]
         if len(found) == 1:
@@ -62,6 +68,15 @@ def log_world(world: World) -> None:
 _told: set[World] = set()
 
 
+def _process_group() -> World | None:
+    """PyTorch's, if it was made before: processes of `torch.multiprocessing.spawn()` know their rank from an argument alone."""
+    distributed: Any = sys.modules.get("torch.distributed")
+    is_initialized = getattr(distributed, "is_initialized", None)  # a build without it has no such function
+    if is_initialized is None or not is_initialized():
+        return None
+    return World(distributed.get_rank(), distributed.get_world_size(), "torch.distributed")
+
+
 def _whole(name: str, value: int) -> int:
     try:
         return operator.index(value)
@@ -71,6 +86,6 @@ def _whole(name: str, value: int) -> int:
 
 def _from(names: tuple[str, str], environment: Mapping[str, str]) -> World:
     rank, size = (environment[name] for name in names)
-    if not (rank.isascii() and rank.isdigit() and size.isascii() and size.isdigit() and int(rank) < int(size)):
-        raise ValueError(f"{names[0]}={rank} and {names[1]}={size}: a number from 0 and a larger one are expected; or say rank= and world_size=")
+    if not (_NUMBER.fullmatch(rank) and _NUMBER.fullmatch(size) and int(rank) < int(size)):
+        raise ValueError(f"{names[0]}={rank!r} and {names[1]}={size!r}: a number from 0 and a larger one are expected; or say rank= and world_size=")
     return World(int(rank), int(size), f"{names[0]} and {names[1]}")

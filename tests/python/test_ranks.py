@@ -3,11 +3,13 @@
 import logging
 import os
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -72,6 +74,20 @@ def test_keywords_win() -> None:
     assert find_world(0, 1, {"RANK": "nonsense", "WORLD_SIZE": ""}) == World(0, 1, "")
 
 
+def test_pytorchs_process_group_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_made = False
+    group = SimpleNamespace(is_initialized=lambda: is_made, get_rank=lambda: 5, get_world_size=lambda: 8)
+    monkeypatch.setitem(sys.modules, "torch.distributed", group)
+    environment = {"WORLD_SIZE": "8", "LOCAL_RANK": "1"}  # as Lightning leaves it
+    with pytest.raises(ValueError, match="WORLD_SIZE is set and RANK is not"):
+        find_world(None, None, environment)
+    is_made = True
+    assert find_world(None, None, environment) == World(5, 8, "torch.distributed")
+    assert find_world(3, 4, environment) == World(3, 4, "")
+    monkeypatch.setitem(sys.modules, "torch.distributed", SimpleNamespace())  # of a PyTorch without it
+    assert find_world(None, None, {}) == World(0, 1, "")
+
+
 def test_half_of_a_pair_is_refused() -> None:
     with pytest.raises(ValueError, match="rank=1 without world_size"):
         find_world(1, None, {})
@@ -83,9 +99,9 @@ def test_half_of_a_pair_is_refused() -> None:
         find_world(None, None, {"PMI_SIZE": "3", "PMI_RANK": ""})
 
 
-@pytest.mark.parametrize(("rank", "size"), [("2", "2"), ("-1", "2"), ("x", "2"), ("0", "0"), ("1.0", "2"), ("٣", "4")])
+@pytest.mark.parametrize(("rank", "size"), [("2", "2"), ("-1", "2"), ("x", "2"), ("0", "0"), ("1.0", "2"), ("٣", "4"), ("0", "9" * 5000), ("0\n", "2")])
 def test_nonsense_in_the_environment_is_named(rank: str, size: str) -> None:
-    with pytest.raises(ValueError, match=f"RANK={rank} and WORLD_SIZE={size}"):
+    with pytest.raises(ValueError, match=re.escape(f"RANK={rank!r} and WORLD_SIZE={size!r}")):
         find_world(None, None, {"RANK": rank, "WORLD_SIZE": size})
 
 
