@@ -72,7 +72,7 @@ class Sampling:
         self._unanswered: deque[_Asked] = deque()
         self._requests: Iterator[_Asked] = iter(())
         self._is_through = False  # the sampler names no more,
-        self._failure: Exception | None = None  # because it raised this
+        self._failure: BaseException | None = None  # because it raised this
 
     def set_state(self, state: dict[str, Any] | None) -> None:
         """The next loop begins where the sampler was then; None: it iterates over the sampler as it is."""
@@ -130,8 +130,10 @@ class Sampling:
         while not self._is_through and worker.ring.held_count + len(self._unanswered) < worker.ring.slot_count:
             try:
                 asked = next(self._requests, None)
-            except Exception as error:
-                self._failure, asked = error, None
+            except BaseException as error:
+                asked, self._failure, self._is_through = None, error, True
+                if not isinstance(error, Exception):
+                    raise
             if asked is None:
                 self._is_through = True
                 return

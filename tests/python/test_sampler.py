@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -214,6 +215,23 @@ def test_a_bad_number_raises_after_the_batches_before_it(load: Load, photos: Pat
     with pytest.raises(error, match=message):
         next(loop)
     assert next(loop, None) is None
+
+
+def test_an_interrupt_within_a_sampler_comes_at_once_and_ends_no_epoch_in_silence(load: Load, photos: Path) -> None:
+    def numbers() -> Iterator[int]:
+        yield from range(9)
+        raise KeyboardInterrupt
+
+    class Interrupted:
+        def __iter__(self) -> Iterator[int]:
+            return numbers()
+
+    loop = iter(load(photos, sampler=Interrupted(), batch_size=4, slots=4))
+    with pytest.raises(KeyboardInterrupt):
+        next(loop)
+    assert [batch.index.tolist() for batch in itertools.islice(loop, 2)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    with pytest.raises(KeyboardInterrupt):
+        next(loop)
 
 
 def test_what_a_sampler_raises_comes_at_its_place(load: Load, photos: Path) -> None:
