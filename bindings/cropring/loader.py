@@ -353,4 +353,10 @@ _DEFAULTS = defaults_of(Loader)
 def _start_worker(source: str, folder: str | None, weights: Weights | None, flags: Mapping[str, object]) -> Worker:
     """Relative paths begin at `folder`, wherever the program went since."""
     said = {name: value for name, value in flags.items() if name in _ALWAYS_SAID or value != _DEFAULTS.get(name)}
-    return Worker(source, said, folder if folder and os.path.isdir(folder) else None, () if weights is None else weights.fds)
+    folder = folder if folder and os.path.isdir(folder) else None
+    if weights is None:
+        return Worker(source, said, folder)
+    try:
+        return Worker(source, said, folder, weights.fds)
+    except ValueError as error:  # perhaps of their number, which the worker knows first
+        raise ValueError(str(error).replace(f"--weights {weights.flag}", weights.name)) from None

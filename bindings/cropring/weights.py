@@ -21,17 +21,20 @@ class Weights:
     Attributes
     ----------
     flag : str
-        What the worker is told.
+        What the worker is told,
+    name : str
+        and what people were told it is.
     digest : str
         The same for the same weights.
     """
 
     def __init__(self, given: ArrayLike | str | os.PathLike[str]) -> None:
         self._file: Any = None
+        self.name = f"weights={os.fspath(given)!r}" if isinstance(given, str | os.PathLike) else "weights"
         if isinstance(given, str) and given == "column":
             self.flag, self.digest = "column", "column"  # the fingerprint of the data set covers it
             return
-        values = _checked(given)
+        values = _checked(given, self.name)
         self.digest = hashlib.blake2b(values.astype("<f8").tobytes(), digest_size=16).hexdigest()
         self._file = os.fdopen(os.memfd_create("cropring-weights"), "w+b")
         np.save(self._file, values.astype("<f8"))
@@ -44,15 +47,13 @@ class Weights:
         return () if self._file is None else (self._file.fileno(),)
 
 
-def _checked(given: Any) -> NDArray[np.float64]:
+def _checked(given: Any, name: str) -> NDArray[np.float64]:
     if isinstance(given, str | os.PathLike):
-        name = f"weights={os.fspath(given)!r}"
         try:
-            given = np.load(os.path.expanduser(given), allow_pickle=False)
+            with open(os.path.expanduser(given), "rb") as file:
+                given = np.lib.format.read_array(file, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise ValueError(f"{name}: a .npy file that can be read is expected, as numpy.save() writes: {error}") from None
-    else:
-        name = "weights"
     try:
         values = np.asarray(given)
     except ValueError:  # of unlike lengths

@@ -108,7 +108,7 @@ def test_ranks_share_the_draws_of_an_epoch(load: Load, folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("weights", "text"),
     [
-        ([1, 2], "2 weights for 3 samples"),
+        ([1, 2], "^weights: 2 weights for 3 samples"),
         ([1, 2, -1], "weight of sample 2 is -1.0"),
         ([math.nan, 1, 1], "weight of sample 0 is nan"),
         ([1, math.inf, 1], "weight of sample 1 is inf"),
@@ -117,8 +117,9 @@ def test_ranks_share_the_draws_of_an_epoch(load: Load, folder: Folder) -> None:
         ([], "one number for each sample"),
         (["a", "b", "c"], "one number for each sample"),
         ([1, [2], 3], "one number for each sample"),
-        ("column", "--weights column: .* tells no weights; a manifest"),
+        ("column", "weights='column': .* tells no weights; a manifest"),
         ("/nowhere/weights.npy", "weights='/nowhere/weights.npy': a .npy file"),
+        (__file__, "test_weighted.py': a .npy file .* magic"),
     ],
 )
 def test_what_cannot_be_weights_is_refused(load: Load, folder: Folder, weights: object, text: str) -> None:
