@@ -17,7 +17,7 @@ from .dataset import Dataset
 from .epoch import Epoch
 from .flags import checked, defaults_of, working_folder
 from .sampling import SampledEpoch, Sampling
-from .state import Order, as_dict, from_dict
+from .state import Order, Progress, as_dict, from_dict
 from .stream import Stream
 from .weights import Weights
 from .worker import Worker
@@ -231,7 +231,7 @@ class Loader:
 
         Nothing happens when it comes next anyway; else the next loop starts a fresh worker there.
         """
-        self._stream.set_epoch(epoch)
+        self._stream.set_epoch(checked("epoch", epoch, 0))
 
     # ---------------------------------------------------------------- resuming
 
@@ -271,10 +271,20 @@ class Loader:
         if state == {}:
             return
         self._stream.check_no_loop_began()
-        progress, seed = from_dict(state, self._order(), self._stream.epoch_samples() if self._sampling is None else None, self.dataset.root)
-        if self._sampling is not None:
-            self._sampling.set_state(state.get("sampler_state"))
+        before = self._stream.progress, self._stream.seed
+        progress, seed = self._read(state)
         self._stream.go_on(progress, seed)
+        try:
+            self._read(state)  # the worker that goes on has looked at the source anew
+            if self._sampling is not None:
+                self._sampling.set_state(state.get("sampler_state"))
+        except ValueError:
+            self._stream.go_on(*before)
+            raise
+
+    def _read(self, state: Mapping[str, Any]) -> tuple[Progress, int]:
+        sample_count = self._stream.epoch_samples() if self._sampling is None else None
+        return from_dict(state, self._order(), sample_count, self.dataset.root)
 
     def _order(self) -> Order:
         kind = f"weighted:{self._weights.digest}" if self._weights is not None else "shuffle" if self._flags["shuffle"] else "sequential"

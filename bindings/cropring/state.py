@@ -6,12 +6,13 @@ were handed out, and what fixes that order.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 VERSION = 1
-_MOST_EPOCHS = 10**9  # as --start-epoch
+LAST_EPOCH = 10**9  # that --start-epoch takes
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,7 +72,7 @@ def from_dict(state: Mapping[str, Any], order: Order, sample_count: int | None, 
     version = _whole(state, "version", 2**31)
     if version != VERSION:
         raise ValueError(f"state: version {version}, and this cropring reads version {VERSION}: use the one that wrote it")
-    progress = Progress(_whole(state, "epoch", _MOST_EPOCHS), _whole(state, "samples_consumed", 2**63 - 1))
+    progress = Progress(_whole(state, "epoch", LAST_EPOCH), _whole(state, "samples_consumed", 2**63 - 1))
     seed = _whole(state, "seed", 2**64 - 1)
     if _found(state, "fingerprint") != order.fingerprint:
         raise ValueError(
@@ -98,6 +99,10 @@ def _found(state: Mapping[str, Any], key: str) -> Any:
 
 def _whole(state: Mapping[str, Any], key: str, most: int) -> int:
     value = _found(state, key)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+    try:
+        whole = -1 if isinstance(value, bool) else int(operator.index(value))  # NumPy's and PyTorch's numbers too
+    except TypeError:
+        whole = -1
+    if not 0 <= whole <= most:
         raise ValueError(f"state: {key} is {value!r}; a whole number between 0 and {most} is expected")
-    return value
+    return whole

@@ -12,7 +12,7 @@ from ._ring import Lease
 from .dataset import Dataset
 from .errors import CropringError, WorkerDied
 from .sampling import Sampling
-from .state import Progress, epoch_batches
+from .state import LAST_EPOCH, Progress, epoch_batches
 from .supervisor import Supervisor
 from .worker import Worker
 
@@ -28,7 +28,7 @@ class Stream:
     source : str
         What the samples are of, for people.
     flags : dict
-        The Loader's keywords, all of them; `start_epoch` and `start_sample` tell where the first epoch of all begins.
+        The Loader's keywords, all of them.
     start : callable
         `start(flags)` starts a worker.
     sampling : Sampling, optional
@@ -70,13 +70,14 @@ class Stream:
         self._closed_stats: dict[str, int] | None = None
 
         self.seed: int = flags["seed"]
-        self.epoch = self.next_epoch = flags["start_epoch"]
+        self.epoch = self.next_epoch = self._resumed_epoch = flags["start_epoch"]
         self._batch = 0  # the number of the batch that comes next within its epoch,
         self._seq = 0  # since the stream began,
         self._start_sample = 0  # and the samples of that epoch that are passed over
         self._epoch_seq = 0  # the number since the stream began of that epoch's first batch
         self._kept: Lease | None = None  # sharing: the batch that told an epoch's end, for the next loop
         self._loops_begun = 0  # only the newest may take batches
+        self._is_taking = False  # still True after it: an exception came out, perhaps after the ring's batch did
         self.progress = Progress(self.epoch, flags["start_sample"])
         self.worker: Worker | None = None
         self._begin_at(self.epoch)
@@ -94,7 +95,7 @@ class Stream:
 
     def passed_over(self, epoch: int) -> int:
         """Samples at the begin of `epoch` that were consumed before this Loader."""
-        passed_over: int = self._flags["start_sample"] if epoch == self._flags["start_epoch"] else 0
+        passed_over: int = self._flags["start_sample"] if epoch == self._resumed_epoch else 0
         return passed_over
 
     def _step(self) -> int:
@@ -168,16 +169,14 @@ class Stream:
 
     def begin_loop(self) -> tuple[int, int]:
         """Brings the worker to the epoch that comes next; returns the loop's number and that epoch."""
-        if self.is_closed:
-            raise ValueError("the loader is closed")
-        if os.getpid() != self._owner_pid:
-            raise RuntimeError(f"this loader belongs to process {self._owner_pid}, of which this one is a fork: make another here")
+        self._check_usable()
         epoch, last = self.next_epoch, self._flags["start_epoch"] + self._flags["epochs"] - 1
         if self._flags["epochs"] and epoch > last:
             raise CropringError(f"epochs={self._flags['epochs']} was asked for, and epoch {last} was the last (0 is without end)")
         is_there = self.epoch == epoch if self._sampling is None else not self._sampling.has_unanswered
-        if self.worker is None or not is_there or self._batch > 0:
+        if self.worker is None or not is_there or self._batch > 0 or (self._is_taking and self._is_only_reader):
             self._begin_at(epoch)
+            self._is_taking = False
         self.epoch, self._start_sample = epoch, self.passed_over(epoch)  # where one that makes what it is asked for may not be
         self._loops_begun += 1
         return self._loops_begun, epoch
@@ -190,24 +189,32 @@ class Stream:
     def take(self, loop: int) -> Lease | None:
         """The next batch of the epoch; None, where other readers share its batches, when there is no more of them for this one."""
         worker = self.worker_of(loop)
+        self._is_taking = True
         lease, self._kept = self._kept or self._acquire(worker), None
         if self.shares_batches and (lease is None or lease.epoch > self.epoch):
-            self._kept = lease
+            self._kept, self._is_taking = lease, False
             self.end_epoch()
             return None
         if lease is None:
             raise CropringError(f"the worker's stream ended in the middle of epoch {self.epoch}")
         if self._is_only_reader and lease.sequence != self._seq % 2**32:
-            raise CropringError(f"the worker handed out batch {lease.sequence} where {self._seq % 2**32} was due")
+            raise CropringError(
+                f"the worker handed out batch {lease.sequence} where {self._seq % 2**32} was due: an exception from outside, such as that of "
+                "Ctrl-C, came between; begin another loop, or a Loader with this one's state"
+            )
         self._supervisor.batch_arrived()
         if lease.epoch < self.epoch:
+            self._is_taking = False
             return lease  # late: a reader that died had it, while we went on to the next epoch
+        progress = self._progress_after(lease)
+        # No calls from here on: between them signals are handled, and the handler's exception would leave half of this done.
         if self._batch == 0:  # from now on this epoch is begun, and the next loop's is the following
             self.next_epoch = self.epoch + 1
             self._flags["start_sample"] = 0
         self._batch += 1
         self._seq += 1
-        self.progress = self._progress_after(lease)
+        self.progress = progress
+        self._is_taking = False
         return lease
 
     def _acquire(self, worker: Worker) -> Lease | None:
@@ -219,10 +226,10 @@ class Stream:
                 worker = self._replace(worker, error)
 
     def _progress_after(self, lease: Lease) -> Progress:
-        """What is consumed once this batch is, the last of `_batch` that this reader has had of its epoch."""
+        """What is consumed once this batch is, the one after the first `_batch` that this reader has had of its epoch."""
         if self._sampling is not None:
             return Progress(self.epoch, self._sampling.next_position)
-        batches, epoch, passed_over = self._batch, self.epoch, self._start_sample
+        batches, epoch, passed_over = self._batch + 1, self.epoch, self._start_sample
         if not self._is_only_reader:  # those in step with this one have had the other batches of the same round,
             lanes = self._flags["readers"] if self.shares_batches else 1
             seq = self._epoch_seq + (lease.sequence - self._epoch_seq) % 2**32
@@ -236,6 +243,7 @@ class Stream:
         """All its batches are handed out; or there were none, and it is over all the same."""
         if self._batch == 0:
             self.next_epoch = self.epoch + 1
+            self._flags["start_sample"] = 0
         self._epoch_seq += self.batch_count(self._start_sample)
         self.epoch, self._batch, self._start_sample = self.epoch + 1, 0, 0
 
@@ -249,8 +257,9 @@ class Stream:
     def set_epoch(self, epoch: int) -> None:
         """The next loop runs over `epoch`."""
         first, count = self._flags["start_epoch"], self._flags["epochs"]
-        if epoch < 0 or (count and not first <= epoch < first + count):
-            raise ValueError(f"epoch {epoch}: " + (f"{first} to {first + count - 1} were asked for" if count else "0 is the first"))
+        first, last = (first, min(first + count - 1, LAST_EPOCH)) if count else (0, LAST_EPOCH)
+        if not first <= epoch <= last:
+            raise ValueError(f"epoch {epoch}: {first} to {last} " + ("were asked for" if count else "are there"))
         self.next_epoch, before = epoch, self.progress
         self.progress = Progress(epoch, self.passed_over(epoch))
         if self._sampling is not None and self.progress != before:
@@ -258,8 +267,7 @@ class Stream:
 
     def check_no_loop_began(self) -> None:
         """A state can be loaded."""
-        if self.is_closed:
-            raise ValueError("the loader is closed")
+        self._check_usable()
         if self._loops_begun:
             raise RuntimeError("load_state_dict() comes before the first loop: make a new Loader for it")
 
@@ -267,13 +275,19 @@ class Stream:
         """The first loop begins after what another Loader consumed."""
         first, count = self._flags["start_epoch"], self._flags["epochs"]
         self.seed, self.next_epoch, self.progress = seed, progress.epoch, progress
+        self._resumed_epoch, self._flags["start_sample"] = progress.epoch, progress.samples
         if count and progress.epoch >= first + count:
             self._stop_worker()  # that run was complete: the next loop says so
             return
-        if count:
-            self._flags["epochs"] = first + count - progress.epoch
-        self._flags["start_epoch"], self._flags["start_sample"] = progress.epoch, progress.samples
+        if progress.epoch < first:
+            self._flags["start_epoch"], self._flags["epochs"] = progress.epoch, count and first + count - progress.epoch
         self._begin_at(progress.epoch)
+
+    def _check_usable(self) -> None:
+        if self.is_closed:
+            raise ValueError("the loader is closed")
+        if os.getpid() != self._owner_pid:
+            raise RuntimeError(f"this loader belongs to process {self._owner_pid}, of which this one is a fork: make another here")
 
     # ---------------------------------------------------------------- the end
 

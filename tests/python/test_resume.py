@@ -163,6 +163,28 @@ def test_set_epoch_moves_the_state_and_keeps_a_loaded_one(load: Load) -> None:
     assert numbers(again) == whole
 
 
+def test_an_epoch_is_a_whole_number_of_any_kind(load: Load) -> None:
+    loader = load()
+    loader.set_epoch(np.int64(3))
+    assert json.loads(json.dumps(loader.state_dict()))["epoch"] == 3
+    for wrong in (3.0, "3", None):
+        with pytest.raises(TypeError, match="epoch=.*whole number"):
+            loader.set_epoch(wrong)  # type: ignore[arg-type]
+    for beyond in (-1, 10**9 + 1):
+        with pytest.raises(ValueError, match="0 to 1000000000 are there"):
+            loader.set_epoch(beyond)
+    assert [batch.epoch for batch in loader] == [3] * len(loader)
+
+
+def test_a_resumed_epoch_that_was_over_begins_anew_when_it_is_asked_for(load: Load) -> None:
+    loader = load()
+    again = load()
+    again.load_state_dict(after(loader, len(loader)))
+    assert numbers(again) == []
+    again.set_epoch(0)
+    assert numbers(again) == numbers(load())
+
+
 def test_len_is_a_whole_epochs_whatever_was_loaded(load: Load) -> None:
     loader = load()
     state = after(loader, 3)
@@ -183,8 +205,21 @@ def test_the_number_of_epochs_is_that_of_the_whole_run(load: Load) -> None:
     finished = load(epochs=3)
     finished.load_state_dict(again.state_dict())
     assert finished.state_dict()["epoch"] == 3
-    with pytest.raises(cropring.CropringError, match="epoch 2 was the last"):
+    with pytest.raises(cropring.CropringError, match="epochs=3 was asked for, and epoch 2 was the last"):
         numbers(finished)
+    with pytest.raises(ValueError, match="epoch 3: 0 to 2 were asked for"):
+        again.set_epoch(3)
+    again.set_epoch(0)
+    assert numbers(again) == numbers(load())
+
+
+def test_a_run_may_go_on_with_epochs_before_its_own(load: Load) -> None:
+    again = load(start_epoch=5, epochs=2)
+    again.load_state_dict(load().state_dict() | {"epoch": 4, "samples_consumed": 8})
+    again.set_epoch(4)
+    assert [len(numbers(again)) for _ in range(3)] == [len(again) * 4 - 8, len(again) * 4, len(again) * 4]
+    with pytest.raises(cropring.CropringError, match="epoch 6 was the last"):
+        numbers(again)
 
 
 def test_a_sequel_of_a_sequel_is_one_run(load: Load) -> None:
@@ -218,6 +253,32 @@ def test_a_worker_killed_between_state_and_sequel_changes_neither(load: Load, no
     os.kill(again._worker.process.pid, signal.SIGKILL)
     assert [row for batch in loop for row in trials.rows_of(batch)] == whole[12:]
     assert [row for batch in again for row in trials.rows_of(batch)] == whole[12:]
+
+
+def test_a_batch_that_an_interrupt_lost_on_its_way_comes_again(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C when the ring has given a batch, and nobody has counted it yet."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    loader = load(epochs=2)
+    whole = [numbers(loader) for _ in range(2)]
+    for lost in (0, 2):
+        loader = load(epochs=2)
+        loop = iter(loader)
+        for _ in range(lost):
+            next(loop).release()
+        state = loader.state_dict()
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(loader._stream._supervisor, "batch_arrived", interrupted)
+            next(loop)
+        assert loader.state_dict() == state
+        with pytest.raises(cropring.CropringError, match="such as that of Ctrl-C, came between"):
+            next(loop)
+        again = load()
+        again.load_state_dict(state)
+        assert numbers(again) == whole[0][4 * lost :]
+        assert numbers(loader) == whole[lost > 0]
 
 
 TRAINER = """
@@ -426,6 +487,20 @@ def test_a_state_comes_before_the_first_loop(load: Load) -> None:
         loader.load_state_dict(state)
 
 
+def test_a_fork_takes_no_state(load: Load) -> None:
+    loader = load()
+    worker = loader._worker
+    child = os.fork()
+    if child == 0:
+        try:
+            loader.load_state_dict(loader.state_dict())
+        except RuntimeError as error:
+            os._exit(0 if "fork" in str(error) else 2)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert numbers(loader) and loader._worker is worker
+
+
 def test_a_closed_loader_takes_no_state_but_has_one(load: Load) -> None:
     loader = load()
     state = after(loader, 1)
@@ -480,6 +555,23 @@ def test_other_files_are_another_data_set_wherever_they_lie(load: Load, folder: 
     (moved / "008.jpg").rename(moved / "009.jpg")
     with pytest.raises(ValueError, match="fingerprint"):
         load(moved).load_state_dict(state)
+
+
+def test_files_that_change_before_the_run_goes_on_are_noticed(load: Load, folder: Callable[..., Path]) -> None:
+    source = folder(9)
+    loader = load(source)
+    state = loader.state_dict() | {"samples_consumed": 4}
+    (source / "008.jpg").rename(source / "009.jpg")
+    with pytest.raises(ValueError, match="fingerprint.*other files"):
+        loader.load_state_dict(state)
+    assert loader.state_dict()["samples_consumed"] == 0 and len(numbers(loader)) == 8
+
+
+def test_numbers_of_a_state_may_be_numpys(load: Load) -> None:
+    state = {key: np.asarray(value) for key, value in after(load(seed=2**64 - 1, limit=20), 2).items()}
+    loader = load(limit=20)
+    loader.load_state_dict(state)
+    assert json.loads(json.dumps(loader.state_dict())) == after(load(seed=2**64 - 1, limit=20), 2)
 
 
 def test_weights_are_part_of_the_order(load: Load, noise: Path, tmp_path: Path) -> None:
