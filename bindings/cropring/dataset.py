@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
@@ -27,6 +28,26 @@ _COLUMNS = (  # enum index_column
     ("weight", np.dtype("<f8")),
 )
 
+_OTHER_LAYOUT = "the worker's list of samples has another layout: update the worker or this package"
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE
+
+
+def _map_sealed(index_fd: int) -> mmap.mmap:
+    """Memory that nobody can change any more: to read from what somebody makes shorter kills the reader."""
+    try:
+        seals = fcntl.fcntl(index_fd, fcntl.F_GET_SEALS)
+    except OSError:  # no such memory
+        seals = 0
+    if seals & _SEALS != _SEALS:
+        raise LayoutMismatch("the worker's list of samples is not sealed against changes: update the worker")
+    if os.fstat(index_fd).st_size < _HEADER.size:
+        raise LayoutMismatch(_OTHER_LAYOUT)
+    return mmap.mmap(index_fd, 0, prot=mmap.PROT_READ)
+
+
+def _padded(byte_count: int) -> int:
+    return -(-byte_count // 8) * 8
+
 
 class Dataset:
     """Samples, labels and classes, as torchvision's ImageFolder has them.
@@ -50,18 +71,25 @@ class Dataset:
     """
 
     def __init__(self, index_fd: int) -> None:
-        mapping = mmap.mmap(index_fd, 0, prot=mmap.PROT_READ)
-        fields = _HEADER.unpack_from(mapping) if len(mapping) >= _HEADER.size else (b"", 0, 0, 0, 0, 0, 0, 0, b"")
-        magic, columns, _, samples, classes, text_bytes, root_at, stamp_bytes, fingerprint = fields
-        if magic != b"cropidx1":
-            raise LayoutMismatch("the worker's list of samples has another layout: update the worker or this package")
+        mapping = _map_sealed(index_fd)
+        magic, columns, _, samples, classes, text_bytes, root_at, stamp_bytes, fingerprint = _HEADER.unpack_from(mapping)
+        column_bytes = sum(_padded(dtype.itemsize * samples) for bit, (_, dtype) in enumerate(_COLUMNS) if columns >> bit & 1)
+        if (
+            magic != b"cropidx1"
+            or columns & 3 != 3
+            or columns >> len(_COLUMNS)
+            or len(mapping) != _HEADER.size + column_bytes + 8 * classes + text_bytes + stamp_bytes
+            or root_at >= text_bytes
+            or mapping[len(mapping) - stamp_bytes - 1] != 0
+        ):
+            raise LayoutMismatch(_OTHER_LAYOUT)
         self.fingerprint = fingerprint.hex()
         self._columns: dict[str, NDArray[Any]] = {}
         at = _HEADER.size
         for number, (name, dtype) in enumerate(_COLUMNS):
             if columns >> number & 1:
                 self._columns[name] = np.frombuffer(mapping, dtype, samples, at)
-                at += -(-dtype.itemsize * samples // 8) * 8
+                at += _padded(dtype.itemsize * samples)
         class_offsets = np.frombuffer(mapping, np.uint64, classes, at)
         text = _Text(mapping, at + 8 * classes)
         self.targets: NDArray[np.int64] = self._columns["label"]
