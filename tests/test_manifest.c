@@ -244,7 +244,7 @@ static void json_values_are_checked_and_found_in_their_line(void **state)
 {
 	(void)state;
 	JSONL("{\"note\": {\"x\": \"}\\\"{\"}, \"path\": \"a\", \"x\": 1.0, \"y\": 2, \"width\": 3, \"height\": 4}\n",
-	      "t.jsonl:1:43: column \"x\": 1 is not a whole number of pixels from 0 to 2147483647");
+	      "t.jsonl:1:43: column \"x\": 1.0 is not a whole number of pixels from 0 to 2147483647");
 	JSONL("{\"path\": \"a\", \"x\": 1, \"y\": \"2\", \"width\": 3, \"height\": 4}\n",
 	      "t.jsonl:1:28: column \"y\": \"2\" is not a whole number of pixels from 0 to 2147483647");
 	JSONL("{\"x\": 0, \"y\":\t[0], \"scale\": 1, \"path\": \"a\"}\n",

@@ -92,7 +92,7 @@ const char *manifest_cell_found(char found[MANIFEST_QUOTE_BYTES], const struct m
 		return found;
 	case CELL_REAL:
 		snprintf(found, MANIFEST_QUOTE_BYTES, "%.17g", cell->real);
-		return found;
+		return strpbrk(found, ".e") ? found : strcat(found, ".0"); /* it is no whole number because it has a point */
 	case CELL_OTHER:
 		return cell->text;
 	default:
