@@ -277,6 +277,31 @@ static void samples_without_an_image_are_remarked(void **state)
 	dataset_close(dataset);
 }
 
+/* Each of an image and its label alone is well; both at once, in one shard or in two, is a warning. */
+static void labels_that_stand_apart_from_their_images_are_a_warning(void **state)
+{
+	struct dataset *dataset;
+
+	(void)state;
+	write_pair("apart-0.tar", 1, NULL, "dog");
+	tar_put(&recipe, "1.cls", "cat");
+	tar_put(&recipe, "3.jpg", "image");
+	tar_put(&recipe, "3.cls", "cat");
+	write_shard("apart-1.tar");
+	dataset = open_source("apart-0.tar");
+	assert_null(dataset_warning(dataset));
+	dataset_close(dataset);
+	dataset = open_source("apart-1.tar");
+	assert_null(dataset_warning(dataset));
+	dataset_close(dataset);
+	dataset = open_source("apart-{0..1}.tar");
+	assert_non_null(dataset_warning(dataset));
+	assert_string_equal(dataset_warning(dataset),
+	                    "apart-{0..1}.tar: 1 samples are without a label, and 1 labels without an image: members of one key "
+	                    "have to follow one another; make the shards with tar --sort=name");
+	dataset_close(dataset);
+}
+
 static void links_to_shards_are_told_to_the_sandbox(void **state)
 {
 	struct dataset *dataset;
@@ -363,6 +388,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_tar_file_is_refused_with_its_name),
 		cmocka_unit_test(samples_without_an_image_are_remarked),
 		cmocka_unit_test(a_kept_index_is_used_until_a_shard_changes),
+		cmocka_unit_test(labels_that_stand_apart_from_their_images_are_a_warning),
 		cmocka_unit_test(links_to_shards_are_told_to_the_sandbox),
 	};
 

@@ -31,7 +31,7 @@ struct dataset {
 	size_t mapping_bytes;
 	uint64_t stray_count;
 	bool is_everything;
-	char *remark;
+	char *remark, *warning;
 	struct link_targets link_targets;
 	struct index_view view;
 	struct index_cache_report cache_report;
@@ -194,6 +194,7 @@ int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct e
 	if (dataset->is_everything) /* no link leads out of it, but absolute ones would count as such */
 		dataset->link_targets.stay_beneath = false;
 	dataset->remark = source.remark;
+	dataset->warning = source.warning;
 	index_build_close(source.build);
 	free(source.root);
 	if (rc == 0 && spec->targets && kind != SOURCE_TAR) /* which knows them by their extension */
@@ -222,6 +223,7 @@ void dataset_close(struct dataset *dataset)
 		close(dataset->root_fd);
 	link_targets_close(&dataset->link_targets);
 	free(dataset->remark);
+	free(dataset->warning);
 	if (dataset->target_root_fd >= 0)
 		close(dataset->target_root_fd);
 	free(dataset->target_root);
@@ -327,6 +329,11 @@ uint64_t dataset_stray_count(const struct dataset *dataset)
 const char *dataset_remark(const struct dataset *dataset)
 {
 	return dataset->remark;
+}
+
+const char *dataset_warning(const struct dataset *dataset)
+{
+	return dataset->warning;
 }
 
 int dataset_root_fd(const struct dataset *dataset)

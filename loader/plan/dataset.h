@@ -77,8 +77,10 @@ uint64_t dataset_stray_count(const struct dataset *dataset);
 
 /* What became of --index: a sentence; "": nothing was asked for. */
 const char *dataset_cache_report(const struct dataset *dataset, bool *is_warning);
-/* A sentence for those who want to know more; NULL: there is none. */
+
+/* A sentence for those who want to know more, and one for everybody; NULL: there is none. */
 const char *dataset_remark(const struct dataset *dataset);
+const char *dataset_warning(const struct dataset *dataset);
 
 /* The folders outside of the root that its symbolic links led to when it was scanned. */
 const struct link_targets *dataset_link_targets(const struct dataset *dataset);

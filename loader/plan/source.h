@@ -25,6 +25,7 @@ struct source {
 	struct index_stamps *stamps;      /* for --index: takes what was looked at, before it is read; NULL: nobody asks */
 	struct link_targets link_targets; /* folders outside of the root that are to be read as well */
 	char *remark;                     /* from malloc: what is worth knowing under -v; NULL: nothing */
+	char *warning;                    /* from malloc: what is hardly meant so; NULL: nothing */
 	uint64_t stray_count;             /* images that were left out because they lie beside class folders */
 };
 

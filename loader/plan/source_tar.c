@@ -226,19 +226,34 @@ static int add_shard(struct shards *shards, size_t number, struct source *source
 	return rc;
 }
 
+/* Images here and labels there: as `tar` writes a folder in the order of its directory. */
+static void warn_of_lost_labels(struct source *source, uint64_t unlabelled_count, uint64_t lost_label_count)
+{
+	if (unlabelled_count > 0 && lost_label_count > 0 &&
+	    asprintf(&source->warning,
+	             "%s: %llu samples are without a label, and %llu labels without an image: members of one key have to follow one "
+	             "another; make the shards with tar --sort=name",
+	             source->path, (unsigned long long)unlabelled_count, (unsigned long long)lost_label_count) < 0)
+		source->warning = NULL;
+}
+
 static int add_all(struct shards *shards, struct source *source)
 {
 	struct manifest_labels *labels = manifest_labels_open();
-	uint64_t imageless_count = 0;
+	uint64_t imageless_count = 0, unlabelled_count = 0, lost_label_count = 0;
 	int rc = labels ? 0 : -ENOMEM;
 
 	for (size_t i = 0; rc == 0 && i < shards->count; i++) {
 		rc = add_shard(shards, i, source, labels);
 		imageless_count += shards->samples[i].imageless_count;
+		unlabelled_count += shards->samples[i].unlabelled_count;
+		lost_label_count += shards->samples[i].lost_label_count;
 		tar_samples_close(&shards->samples[i]); /* its memory makes room for what is added */
 	}
 	if (rc == 0)
 		rc = manifest_labels_finish(labels, source->build);
+	if (rc == 0)
+		warn_of_lost_labels(source, unlabelled_count, lost_label_count);
 	if (rc == 0 && imageless_count > 0 &&
 	    asprintf(&source->remark, "%s: %llu samples without an image are left out", source->path,
 	             (unsigned long long)imageless_count) < 0)

@@ -194,6 +194,7 @@ static int end_group(struct reading *reading)
 	group->is_open = false;
 	if (!group->image.is_there) {
 		reading->samples->imageless_count++;
+		reading->samples->lost_label_count += group->cls.is_there || group->json.is_there;
 		return 0;
 	}
 	if (group->rival_at)
@@ -207,6 +208,7 @@ static int end_group(struct reading *reading)
 		rc = read_cls(reading, &sample);
 	else if (group->json.is_there)
 		rc = read_json(reading, &sample);
+	reading->samples->unlabelled_count += sample.label_at == TAR_NO_LABEL;
 	return rc == 0 ? keep_sample(reading, &sample) : rc;
 }
 

@@ -31,6 +31,7 @@ struct tar_samples {
 	char *labels; /* NUL-terminated, one after another; equal neighbours only once */
 	size_t labels_bytes, labels_capacity;
 	uint64_t imageless_count;
+	uint64_t unlabelled_count, lost_label_count; /* images without a label; labels without an image */
 };
 
 /*

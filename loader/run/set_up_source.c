@@ -122,6 +122,8 @@ int set_up_source(struct service *service, struct err *err)
 	report_index(service);
 	if (dataset_remark(service->dataset))
 		log_write(LOG_DEBUG, "%s", dataset_remark(service->dataset));
+	if (dataset_warning(service->dataset))
+		log_write(LOG_WARNING, "%s", dataset_warning(service->dataset));
 	if (dataset_stray_count(service->dataset) > 0)
 		log_write(LOG_WARNING, "%s: %llu images lie beside the class folders and are left out", options->source,
 		          (unsigned long long)dataset_stray_count(service->dataset));
