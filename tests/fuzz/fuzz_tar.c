@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "loader/plan/tar_samples.h"
+#include "tests/tar_recipe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t byte_count);
 
@@ -47,19 +48,6 @@ static void check(int archive_fd, size_t byte_count, const char *target_extensio
 	tar_samples_close(&samples);
 }
 
-/* POSIX.1-1988: the sum of all bytes of a header, those of the checksum counted as spaces, in octal. */
-static void mend_checksum(uint8_t *block)
-{
-	unsigned sum = 0;
-	char digits[8];
-
-	memset(block + 148, ' ', 8);
-	for (int i = 0; i < 512; i++)
-		sum += block[i];
-	snprintf(digits, sizeof digits, "%06o", sum);
-	memcpy(block + 148, digits, 7);
-}
-
 static void fill(int archive_fd, const uint8_t *data, size_t byte_count)
 {
 	if (ftruncate(archive_fd, (off_t)byte_count) != 0 || pwrite(archive_fd, data, byte_count, 0) != (ssize_t)byte_count)
@@ -79,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t byte_count)
 	memcpy(mended, data, byte_count);
 	for (size_t at = 0; at + 512 <= byte_count; at += 512)
 		if (memcmp(mended + at + 257, "ustar", 5) == 0)
-			mend_checksum(mended + at);
+			tar_sign(mended + at);
 	fill(archive_fd, mended, byte_count);
 	check(archive_fd, byte_count, NULL);
 	check(archive_fd, byte_count, "seg.png");
