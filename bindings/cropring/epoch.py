@@ -1,16 +1,14 @@
-"""One loop over a Loader."""
+"""One loop over a Loader, whose order is the worker's own or a sampler's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from .batch import Batch
+from .sampling import Sampling
+from .stream import Stream
 
-if TYPE_CHECKING:
-    from .stream import Stream
-
-_NOT_BEGUN, _OVER = -1, -2  # in the place of a number of batches
+_NOT_BEGUN, _OVER = -1, -2  # in the place of a number of batches, or of a loop's number
 
 
 class Epoch(Iterator[Batch]):
@@ -44,3 +42,34 @@ class Epoch(Iterator[Batch]):
         if count == 0:  # the worker passes over such an epoch without a word
             self._stream.end_epoch()
         self._number, self._batches_left = number, count
+
+
+class SampledEpoch(Iterator[Batch]):
+    """One loop over a loader with a sampler.  It begins when its first batch is asked for."""
+
+    __slots__ = ("_loop", "_sampling", "_stream")
+
+    def __init__(self, stream: Stream, sampling: Sampling) -> None:
+        self._stream = stream
+        self._sampling = sampling
+        self._loop = _NOT_BEGUN
+
+    def __next__(self) -> Batch:
+        stream, sampling = self._stream, self._sampling
+        if self._loop == _NOT_BEGUN:
+            self._loop, epoch = stream.begin_loop()
+            sampling.begin(epoch, stream.passed_over(epoch), len(stream.dataset))
+        if self._loop != _OVER:
+            sampling.send(stream.worker_of(self._loop))
+            if not sampling.is_over:
+                lease = stream.take(self._loop)
+                assert lease is not None  # no other reader has a part of the stream
+                return sampling.answered(Batch(lease))
+            self._end()
+        raise StopIteration
+
+    def _end(self) -> None:
+        loop, self._loop = self._loop, _OVER
+        self._stream.end_epoch()
+        self._stream.loop_ended(loop)
+        self._sampling.end()

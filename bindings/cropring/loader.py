@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .batch import Batch
 from .dataset import Dataset
-from .epoch import Epoch
+from .epoch import Epoch, SampledEpoch
 from .flags import checked, defaults_of, working_folder
-from .sampling import SampledEpoch, Sampling
+from .sampling import Sampling
 from .state import Order, Progress, as_dict, from_dict
 from .stream import Stream
 from .weights import Weights

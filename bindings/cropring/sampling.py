@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,6 @@ from .batch import Batch, Status
 from .requests import packed, rows_of_samples
 from .worker import Worker
 
-if TYPE_CHECKING:
-    from .stream import Stream
-
-_NOT_BEGUN, _OVER = -1, 0  # in the place of a loop's number
 _OCCURRENCE = 40  # the bit of a key from which on it tells how often the sample was there before, in this epoch
 
 
@@ -222,37 +218,6 @@ class Sampling:
             elif self._tail == "pad":
                 yield np.concatenate((samples, np.resize(start, missing))), missing, True
             position += len(samples)
-
-
-class SampledEpoch(Iterator[Batch]):
-    """One loop over a loader with a sampler.  It begins when its first batch is asked for."""
-
-    __slots__ = ("_loop", "_sampling", "_stream")
-
-    def __init__(self, stream: Stream, sampling: Sampling) -> None:
-        self._stream = stream
-        self._sampling = sampling
-        self._loop = _NOT_BEGUN
-
-    def __next__(self) -> Batch:
-        stream, sampling = self._stream, self._sampling
-        if self._loop == _NOT_BEGUN:
-            self._loop, epoch = stream.begin_loop()
-            sampling.begin(epoch, stream.passed_over(epoch), len(stream.dataset))
-        if self._loop != _OVER:
-            sampling.send(stream.worker_of(self._loop))
-            if not sampling.is_over:
-                lease = stream.take(self._loop)
-                assert lease is not None  # no other reader has a part of the stream
-                return sampling.answered(Batch(lease))
-            self._end()
-        raise StopIteration
-
-    def _end(self) -> None:
-        loop, self._loop = self._loop, _OVER
-        self._stream.end_epoch()
-        self._stream.loop_ended(loop)
-        self._sampling.end()
 
 
 def _is_number(item: Any) -> bool:
