@@ -6,7 +6,7 @@ import os
 import weakref
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 from numpy.typing import ArrayLike
 
