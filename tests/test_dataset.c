@@ -13,19 +13,6 @@
 #include "loader/plan/index_layout.h"
 #include "tests/tree_fixture.h"
 
-/* The tree of the running test; the process stands in its parent, so that folders are named "tree". */
-static int make_tree(void **state)
-{
-	(void)state;
-	return mkdir("tree", 0755);
-}
-
-static int remove_tree(void **state)
-{
-	(void)state;
-	return remove_folder("tree");
-}
-
 /* Makes the folders on the way to `path` in the tree, and gives the whole path; valid until the next call. */
 static const char *path_in_tree(const char *path)
 {

@@ -1,53 +1,11 @@
 /* Tests of loader/fetch with parts of files: what is wanted arrives where it belongs, and nothing else is read. */
-#include "tests/fetch_rig.h"
+#include "tests/fetch_wish.h"
 #include "tests/seed.h"
 
 #include <errno.h>
 
 #define LIMIT_BYTES ((uint64_t)8 << 20)
 #define FILE_BYTES  3000000u
-
-/* What the fetch under test is told, and what it asked. */
-static struct wish {
-	bool wants_part;
-	struct file_part part;
-	uint32_t question_count;
-	size_t head_bytes;
-	void *tag;
-} wish;
-
-static bool choose(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
-{
-	struct wish *answer = context;
-
-	answer->question_count++;
-	answer->head_bytes = head_bytes;
-	answer->tag = tag;
-	for (size_t i = 0; i < head_bytes; i++)
-		assert_int_equal(head[i], rig_byte(1, i));
-	*part = answer->part;
-	return answer->wants_part;
-}
-
-static struct fetch *open_with_parts(void **state, uint64_t max_file_bytes)
-{
-	struct fetch_config config = rig_config(state, 4, max_file_bytes, RIG_PATIENCE_MS);
-
-	config.choose_part = choose;
-	config.context = &wish;
-	return rig_open_with(config);
-}
-
-/* Out of the page cache, so that it is not read by whoever collects. */
-static void make_cold(const char *name)
-{
-	int fd = openat(rig_folder_fd, name, O_RDWR | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(fdatasync(fd), 0);
-	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	close(fd);
-}
 
 static struct fetch_result read_with(struct fetch *fetch, const char *name, bool wants_part, struct file_part part)
 {
@@ -97,7 +55,7 @@ static void a_run_and_rows_of_every_shape_arrive(void **state)
 		{.offset = 30000, .row_bytes = 70000, .stride_bytes = 70001, .row_count = 40},
 		{.offset = FILE_BYTES - 2 * 4001, .row_bytes = 4000, .stride_bytes = 4002, .row_count = 2},
 	};
-	struct fetch *fetch = open_with_parts(state, LIMIT_BYTES);
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
 
 	rig_write("large", 1, FILE_BYTES);
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -118,7 +76,7 @@ static uint64_t room_of(struct file_part part)
 
 static void random_rows_arrive(void **state)
 {
-	struct fetch *fetch = open_with_parts(state, LIMIT_BYTES);
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
 	uint64_t seed = seed_of_test("random_rows_arrive");
 
 	rig_write("large", 1, FILE_BYTES);
@@ -147,7 +105,7 @@ static void rows_that_take_more_memory_than_the_file_are_not_picked(void **state
 {
 	enum { LARGEST_BYTES = 200000, ROW_BYTES = 1000, STRIDE_BYTES = 1001 };
 	static const uint32_t row_counts[] = {2, 100, 117, 118, 119, 150, 199};
-	struct fetch *fetch = open_with_parts(state, LARGEST_BYTES);
+	struct fetch *fetch = wish_open(state, LARGEST_BYTES);
 
 	rig_write("large", 1, LARGEST_BYTES);
 	for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts; i++) {
@@ -167,7 +125,7 @@ static void rows_that_take_more_memory_than_the_file_are_not_picked(void **state
 
 static void the_head_may_be_enough(void **state)
 {
-	struct fetch *fetch = open_with_parts(state, LIMIT_BYTES);
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
 	struct fetch_result result;
 
 	rig_write("large", 1, FILE_BYTES);
@@ -184,7 +142,7 @@ static void who_wants_no_part_or_a_nonsensical_one_gets_the_whole_file(void **st
 		{.offset = 20000, .row_bytes = 0, .stride_bytes = 0, .row_count = 7},
 		{.offset = 20000, .row_bytes = 10, .stride_bytes = 9, .row_count = 7},
 	};
-	struct fetch *fetch = open_with_parts(state, LIMIT_BYTES);
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
 
 	rig_write("large", 1, FILE_BYTES);
 	for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++) {
@@ -209,7 +167,7 @@ static void rows_beyond_the_end_are_not_read_and_a_run_is_as_far_as_it_goes(void
 		{.offset = UINT64_MAX, .row_bytes = UINT64_MAX, .stride_bytes = 0, .row_count = 1},
 		{.offset = FILE_BYTES, .row_bytes = 1, .stride_bytes = 0, .row_count = 1},
 	};
-	struct fetch *fetch = open_with_parts(state, LIMIT_BYTES);
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
 	struct fetch_result result;
 
 	rig_write("large", 1, FILE_BYTES);
@@ -230,7 +188,7 @@ static void rows_beyond_the_end_are_not_read_and_a_run_is_as_far_as_it_goes(void
 
 static void small_files_are_read_whole_without_a_question(void **state)
 {
-	struct fetch *fetch = open_with_parts(state, LIMIT_BYTES);
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
 	const struct file_part part = {.offset = FETCH_HEAD_BYTES, .row_bytes = 10, .row_count = 1};
 
 	rig_write("small", 1, FETCH_PART_MIN_BYTES);
@@ -243,7 +201,7 @@ static void small_files_are_read_whole_without_a_question(void **state)
 
 static void a_file_is_too_large_whatever_part_of_it_is_wanted(void **state)
 {
-	struct fetch *fetch = open_with_parts(state, 1000000);
+	struct fetch *fetch = wish_open(state, 1000000);
 
 	rig_write("large", 1, 1000001);
 	rig_expect_failure(read_with(fetch, "large", true, (struct file_part){.offset = 20000, .row_bytes = 1, .row_count = 1}),
@@ -252,20 +210,13 @@ static void a_file_is_too_large_whatever_part_of_it_is_wanted(void **state)
 	fetch_close(fetch);
 }
 
-/* The answer comes with the file cut short: what was there before is not there when it is read. */
-static bool choose_and_cut(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
-{
-	rig_cut("shrinking", 500000);
-	return choose(context, tag, head, head_bytes, part);
-}
-
 static void a_file_that_shrinks_meanwhile_has_all_its_rows_or_none(void **state)
 {
 	struct fetch_config config = rig_config(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
 	struct fetch_result result;
 	struct fetch *fetch;
 
-	config.choose_part = choose_and_cut;
+	config.choose_part = wish_choose_and_cut;
 	config.context = &wish;
 	fetch = rig_open_with(config);
 	rig_write("shrinking", 1, FILE_BYTES);

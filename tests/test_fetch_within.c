@@ -1,5 +1,5 @@
 /* Tests of loader/fetch with images that lie within larger files: each is read as if it were a file of its own. */
-#include "tests/fetch_rig.h"
+#include "tests/fetch_wish.h"
 #include "tests/seed.h"
 
 #define LIMIT_BYTES ((uint64_t)4 << 20)
@@ -8,45 +8,6 @@
 struct place {
 	uint64_t offset, length;
 };
-
-/* What the fetch under test is told of parts; the head must be the image's. */
-static struct wish {
-	bool wants_part;
-	struct file_part part;
-	uint64_t image_offset;
-	uint32_t question_count;
-} wish;
-
-static bool choose(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
-{
-	struct wish *answer = context;
-
-	(void)tag;
-	answer->question_count++;
-	for (size_t i = 0; i < head_bytes; i++)
-		assert_int_equal(head[i], rig_byte(1, answer->image_offset + i));
-	*part = answer->part;
-	return answer->wants_part;
-}
-
-static struct fetch *open_with_parts(void **state)
-{
-	struct fetch_config config = rig_config(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
-
-	config.choose_part = choose;
-	config.context = &wish;
-	return rig_open_with(config);
-}
-
-static void make_cold(const char *name)
-{
-	int fd = openat(rig_folder_fd, name, O_RDWR | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(fdatasync(fd), 0);
-	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	close(fd);
-}
 
 static int submit_place(struct fetch *fetch, const char *name, struct place place, uintptr_t tag)
 {
@@ -82,7 +43,7 @@ static void images_arrive_whole_wherever_they_begin_and_end(void **state)
 		{0, 1},      {0, FILE_BYTES}, {1, FILE_BYTES - 1}, {FILE_BYTES - 1, 1},      {512, 65536},
 		{513, 4095}, {4096, 4096},    {1, 131072},         {100000, 131073},         {0, 131073},
 		{7, 196608}, {7, 196609},     {3, 1000000},        {FILE_BYTES / 2, 1 << 20}};
-	struct fetch *fetch = open_with_parts(state), *plain = rig_open(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES), *plain = rig_open(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
 
 	rig_write("shard", 1, FILE_BYTES);
 	wish = (struct wish){.wants_part = false};
@@ -132,7 +93,7 @@ static void parts_are_those_of_the_image(void **state)
 		{.offset = 20000, .row_bytes = 100, .stride_bytes = 100, .row_count = 5000, .last_row_first = true},
 		{.offset = 30000, .row_bytes = 900, .stride_bytes = 9000, .row_count = 160},
 	};
-	struct fetch *fetch = open_with_parts(state);
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
 
 	rig_write("shard", 1, FILE_BYTES);
 	for (size_t i = 0; i < 2 * sizeof parts / sizeof *parts; i++) {
@@ -166,7 +127,7 @@ static void parts_are_those_of_the_image(void **state)
 static void parts_end_where_the_image_ends(void **state)
 {
 	static const struct place place = {1000, 200000};
-	struct fetch *fetch = open_with_parts(state);
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
 	struct fetch_result result;
 
 	rig_write("shard", 1, FILE_BYTES);
@@ -196,7 +157,7 @@ static void an_image_that_ends_beyond_its_file_is_truncated(void **state)
 		{FILE_BYTES, 1}, {FILE_BYTES - 1, 2},      {0, FILE_BYTES + 1}, {1, FILE_BYTES},          {INT64_MAX, 1},
 		{1, INT64_MAX},  {UINT64_MAX, UINT64_MAX}, {UINT64_MAX, 1},     {(uint64_t)1 << 63, 100}, {1, UINT64_MAX - 1},
 	};
-	struct fetch *fetch = open_with_parts(state);
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
 
 	rig_write("shard", 1, FILE_BYTES);
 	for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++)
@@ -206,7 +167,7 @@ static void an_image_that_ends_beyond_its_file_is_truncated(void **state)
 
 static void an_image_of_no_bytes_is_empty(void **state)
 {
-	struct fetch *fetch = open_with_parts(state);
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
 
 	rig_write("shard", 1, 10000);
 	rig_expect_failure(read_place(fetch, "shard", (struct place){512, 0}), ITEM_EMPTY, 0);
@@ -235,19 +196,12 @@ static void limits_and_memory_are_the_images_not_the_files(void **state)
 	fetch_close(fetch);
 }
 
-/* Between the look at the file and the read of what follows the head. */
-static bool choose_and_cut(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
-{
-	rig_cut("shrinking", 500000);
-	return choose(context, tag, head, head_bytes, part);
-}
-
 static void an_image_of_which_a_part_is_gone_is_truncated(void **state)
 {
 	struct fetch_config config = rig_config(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
 	struct fetch *fetch;
 
-	config.choose_part = choose_and_cut;
+	config.choose_part = wish_choose_and_cut;
 	config.context = &wish;
 	fetch = rig_open_with(config);
 	wish = (struct wish){.wants_part = false};

@@ -14,7 +14,7 @@
 enum { TREES = 8 };
 
 /* Two classes, a folder below one of them, a link out of the tree and a stray. */
-static void make_tree(const char *tree)
+static void put_tree(const char *tree)
 {
 	put_folder(tree);
 	assert_int_equal(chdir(tree), 0);
@@ -62,7 +62,7 @@ static int make_trees(void **state)
 	make_snapshot("new", "longer/b.jpg");
 	for (int i = 0; i < TREES; i++) {
 		snprintf(tree, sizeof tree, "tree%d", i);
-		make_tree(tree);
+		put_tree(tree);
 	}
 	return nanosleep(&rest, NULL);
 }
@@ -249,7 +249,7 @@ static void a_file_cannot_say_where_paths_begin(void **state)
 static void what_was_young_is_read_again(void **state)
 {
 	(void)state;
-	make_tree("young");
+	put_tree("young");
 	keep("young");
 	dataset_close(open_kept("young", "made anew: young had changed within 2 s before it was read"));
 }

@@ -22,18 +22,6 @@ static int make_places(void **state)
 	return make_workplace(state) == 0 ? make_elsewhere() : -1;
 }
 
-static int make_tree(void **state)
-{
-	(void)state;
-	return mkdir("tree", 0755);
-}
-
-static int remove_tree(void **state)
-{
-	(void)state;
-	return remove_folder("tree");
-}
-
 /* One to four letters that sort in different ways next to '/' and '.'. */
 static void random_name(char *name, uint64_t *seed)
 {

@@ -5,7 +5,7 @@
 
 static int make_places(void **state)
 {
-	return make_workplace(state) == 0 ? mkdir("tree", 0755) : -1;
+	return make_workplace(state) == 0 ? make_tree(state) : -1;
 }
 
 static void assert_kind(const char *source, enum source_kind expected, const char *expected_path)

@@ -40,6 +40,19 @@ static inline int remove_folder(const char *path)
 	return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
+/* One for each test, in the workplace of all. */
+static inline int make_tree(void **state)
+{
+	(void)state;
+	return mkdir("tree", 0755);
+}
+
+static inline int remove_tree(void **state)
+{
+	(void)state;
+	return remove_folder("tree");
+}
+
 static inline int remove_workplace(void **state)
 {
 	(void)state;
