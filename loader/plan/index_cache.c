@@ -17,11 +17,12 @@ static const char *const kind_names[] = {[SOURCE_FOLDER] = "folder", [SOURCE_MAN
 
 /*
  * Everything that says what reading would give, but for what the stamps tell of: names and what they lead to now.  A later version may
- * read differently.  Names may hold line feeds, and so their lengths stand before them.
+ * read differently.  Names may hold line feeds, and so their lengths stand before them.  --targets counts for shards alone: a folder of
+ * targets is looked into at every start.
  */
 static char *describe(const struct dataset_spec *spec, enum source_kind kind, const char *path)
 {
-	const char *name, *targets = spec->targets ? spec->targets : "";
+	const char *name, *targets = kind == SOURCE_TAR && spec->targets ? spec->targets : "";
 	char *folder = source_kind_folder(path, &name), *asked = NULL;
 	char *root = folder ? realpath(spec->root ? spec->root : folder, NULL) : NULL, *file = realpath(path, NULL);
 

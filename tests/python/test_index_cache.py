@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,11 +24,14 @@ RESTED_S = 2.1  # younger folders are not trusted
 
 @pytest.fixture(scope="module")
 def rested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of class folders, copied from the sample photos and then left alone."""
+    """A folder of class folders, copied from the sample photos, beside it a shard with a pair, and then left alone."""
     from conftest import PHOTOS
 
     folder = tmp_path_factory.mktemp("rested") / "set"
     shutil.copytree(PHOTOS, folder)
+    with tarfile.open(folder.parent / "pairs.tar", "w") as shard:
+        for name in ("1.jpg", "1.seg.png"):
+            shard.addfile(tarfile.TarInfo(name))
     time.sleep(RESTED_S)
     return folder
 
@@ -39,9 +43,9 @@ def epoch(loader: cropring.Loader) -> list[bytes]:
     return [contents(batch) for batch in loader]
 
 
-def news(command: Command, source: Path, index: Path) -> str:
+def news(command: Command, source: Path, index: Path, *flags: str) -> str:
     """What `cropring serve` says of its index before it gives up on the length of the epoch."""
-    run = command("serve", source, f"--index={index}", "--start-sample=100000")
+    run = command("serve", source, f"--index={index}", "--start-sample=100000", *flags)
     assert run.returncode == 2
     return next(line for line in run.stderr.splitlines() if "cropidx" in line)
 
@@ -65,6 +69,17 @@ def test_the_log_tells_what_became_of_it(command: Command, rested: Path, tmp_pat
     spoiled = news(command, rested, kept)
     assert "warning" in spoiled and "made anew" in spoiled and "not an index that can be used" in spoiled
     assert "used as it is" in news(command, rested, kept)
+
+
+def test_targets_are_a_part_of_it_only_in_shards(command: Command, rested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = tmp_path / "kept.cropidx"
+    assert "samples, written" in news(command, rested, kept)
+    assert "used as it is" in news(command, rested, kept, f"--targets={rested}")
+    shard = rested.parent / "pairs.tar"
+    assert "made anew" in news(command, shard, kept, "--targets=seg.png")
+    monkeypatch.chdir(tmp_path)
+    assert "used as it is" in news(command, shard, kept, "--targets=seg.png")  # which is no path
+    assert "of other flags" in news(command, shard, kept)
 
 
 def test_a_new_image_is_found(load: Load, rested: Path, tmp_path: Path) -> None:
