@@ -58,6 +58,28 @@ static void assert_target(const struct dataset *dataset, uint64_t sample, const 
 	assert_int_equal(file.length, 0);
 }
 
+static void endings_may_be_in_capitals(void **state)
+{
+	struct dataset *dataset;
+
+	(void)state;
+	rig_write("masks/a/1.PNG", 1, 10);
+	rig_write("masks/a/1.bmp", 1, 10);
+	rig_write("masks/b/2.x.BMP", 1, 10);
+	rig_write("masks/b/2.x.png", 1, 10);
+	rig_write("masks/b/deep/3.BMP", 1, 10);
+	rig_write("masks/b/deep/3.PNG", 1, 10);
+	dataset = open_good_pairs();
+	assert_target(dataset, 0, "a/1.PNG");
+	assert_target(dataset, 1, "b/2.x.png");
+	assert_target(dataset, 2, "b/deep/3.PNG");
+	dataset_close(dataset);
+	assert_int_equal(unlinkat(rig_folder_fd, "masks/b/2.x.png", 0), 0);
+	dataset = open_good_pairs();
+	assert_target(dataset, 1, "b/2.x.BMP");
+	dataset_close(dataset);
+}
+
 static void png_goes_before_bmp_and_that_before_the_own_ending(void **state)
 {
 	struct dataset *dataset;
@@ -228,6 +250,7 @@ static void sources_with_targets_and_files_of_many_images_are_refused(void **sta
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(endings_may_be_in_capitals),
 		TEST(png_goes_before_bmp_and_that_before_the_own_ending),
 		TEST(what_is_missing_is_counted_and_the_first_is_named),
 		TEST(links_of_the_targets_are_told),

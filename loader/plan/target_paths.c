@@ -93,7 +93,7 @@ static int enter(struct search *search, const char *directory)
 /* The sample's target, relative to the folder, in `target`; "": there is none. */
 static int find(struct search *search, const char *path, char target[PATH_MAX])
 {
-	static const char *const endings[] = {".png", ".bmp", NULL};
+	static const char *const endings[] = {".png", ".PNG", ".bmp", ".BMP", NULL};
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
 	size_t directory_length = slash ? (size_t)(slash - path) : 0;
 	size_t stem_length = dot && dot > name ? (size_t)(dot - path) : strlen(path);
@@ -143,7 +143,7 @@ static int refuse_missing(const struct search *search, uint64_t sample_count, st
 {
 	return err_fail(err, -ENOENT,
 	                "--targets %s: %llu of %llu images have no target there; the first is %s, for which the same name with "
-	                ".png, .bmp or its own ending is expected",
+	                ".png, .PNG, .bmp, .BMP or its own ending is expected",
 	                search->folder, (unsigned long long)search->missing_count, (unsigned long long)sample_count,
 	                search->first_missing);
 }

@@ -1,7 +1,7 @@
 /*
  * target_paths.h - part of stage 1 of 5: an index and a folder of targets in, the same index with a target for each sample out.
  *
- * The target of a/b.jpg is a/b.png below the folder, or else a/b.bmp, or else a/b.jpg.
+ * The target of a/b.jpg is a/b.png below the folder, or else a/b.PNG, a/b.bmp, a/b.BMP, or a/b.jpg.
  */
 #ifndef CROPRING_TARGET_PATHS_H
 #define CROPRING_TARGET_PATHS_H
