@@ -204,7 +204,9 @@ static int add_targets_to(uint32_t columns, struct index_view *with, struct err 
 	assert_int_equal(index_view_open(&view, memory, (size_t)byte_count, "test", NULL), 0);
 	link_targets_open(&links, masks_fd);
 	close(fd);
-	fd = target_paths_find(&view, masks_fd, "masks", &links, err);
+	fd = target_paths_check(&view, "masks", err);
+	if (fd == 0)
+		fd = target_paths_find(&view, masks_fd, "masks", &links, err);
 	link_targets_close(&links);
 	close(masks_fd);
 	if (fd < 0)

@@ -145,8 +145,10 @@ static int add_targets(struct dataset *dataset, const char *folder, struct err *
 {
 	void *mapping = dataset->mapping;
 	size_t mapping_bytes = dataset->mapping_bytes;
-	int index_fd, rc;
+	int index_fd, rc = target_paths_check(&dataset->view, folder, err);
 
+	if (rc < 0)
+		return rc;
 	dataset->target_root = strdup(folder);
 	if (!dataset->target_root)
 		return err_fail(err, -ENOMEM, "--targets %s: out of memory", folder);

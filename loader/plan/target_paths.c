@@ -148,13 +148,8 @@ static int refuse_missing(const struct search *search, uint64_t sample_count, st
 	                search->first_missing);
 }
 
-int target_paths_find(const struct index_view *view, int folder_fd, const char *folder, struct link_targets *links, struct err *err)
+int target_paths_check(const struct index_view *view, const char *folder, struct err *err)
 {
-	struct search search = {.folder_fd = folder_fd, .folder = folder, .links = links, .directory_fd = -1};
-	const char *root = view->text + view->header->root_at;
-	struct index_build *build;
-	int rc;
-
 	if (view->column[INDEX_TARGET])
 		return err_fail(err, -EINVAL, "--targets %s: the source names a target for each sample itself; leave --targets out",
 		                folder);
@@ -162,6 +157,16 @@ int target_paths_find(const struct index_view *view, int folder_fd, const char *
 		return err_fail(err, -EINVAL,
 		                "--targets %s: the source's images lie within larger files; name each one's target in a manifest",
 		                folder);
+	return 0;
+}
+
+int target_paths_find(const struct index_view *view, int folder_fd, const char *folder, struct link_targets *links, struct err *err)
+{
+	struct search search = {.folder_fd = folder_fd, .folder = folder, .links = links, .directory_fd = -1};
+	const char *root = view->text + view->header->root_at;
+	struct index_build *build;
+	int rc;
+
 	build = index_build_open(view->header->columns | INDEX_HAS(INDEX_TARGET));
 	rc = build ? add_samples(&search, view, build) : -ENOMEM;
 	if (search.directory_fd >= 0)

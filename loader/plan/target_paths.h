@@ -10,9 +10,12 @@
 #include "loader/plan/index_view.h"
 #include "loader/plan/link_targets.h"
 
+/* -EINVAL: the index has targets, or no files that could have any by their names.  `folder` is that of the flag, for messages. */
+int target_paths_check(const struct index_view *view, const char *folder, struct err *err);
+
 /*
- * A sealed memfd, or a negative errno: -ENOENT names the first sample without a target and how many there are.  folder_fd (O_PATH is
- * enough) is the folder, `folder` its name for messages, `links` open for it.  About 1 us for each sample.
+ * Of an index that passed that check.  A sealed memfd, or a negative errno: -ENOENT names the first sample without a target and how
+ * many there are.  folder_fd (O_PATH is enough) is the folder, `links` open for it.  About 1 us for each sample.
  */
 int target_paths_find(const struct index_view *view, int folder_fd, const char *folder, struct link_targets *links,
                       struct err *err);

@@ -174,7 +174,7 @@ def test_a_manifest_names_targets_and_boxes(load: Load, tmp_path: Path, sampled:
             count += 1
     assert count == (len(asked) if sampled else len(rows))
     with pytest.raises(cropring.CropringError, match="names a target for each sample itself; leave --targets out"):
-        load(tmp_path / "list.csv", targets=tmp_path)
+        load(tmp_path / "list.csv", targets=tmp_path / "nowhere")
 
 
 # ---------------------------------------------------------------- what is refused, and what becomes of the row
