@@ -74,7 +74,8 @@ static const char *fetch_reason(const struct pipeline *pipeline, const struct it
 		snprintf(text, text_bytes, "not read within --item-timeout-ms %u", pipeline->options->item_timeout_ms);
 		return text;
 	case ITEM_CRASHED:
-		return "it killed the decoder twice before";
+		return pipeline->has_targets ? "it or its target killed the decoder twice before"
+		                             : "it killed the decoder twice before";
 	default:
 		break;
 	}

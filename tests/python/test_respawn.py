@@ -454,6 +454,22 @@ def test_under_on_error_zero_a_crashing_file_is_a_blank_row(load: Load, with_cul
     assert set(rows.values()) == {(Status.OK, True)} and len(rows) == 19
 
 
+def test_a_target_that_kills_the_decoder_takes_its_image_along(load: Load, tmp_path: Path, crash: Callable[..., None]) -> None:
+    for number in range(20):
+        for root in ("images", "masks"):
+            (tmp_path / root).mkdir(exist_ok=True)
+            size = (61, 67) if number == CULPRIT else (61, 60)
+            picture = Image.new("L", size, number + 1)
+            picture.save(tmp_path / root / f"{number:03}.jpg", "PNG" if root == "images" else "JPEG")  # only JPEGs crash
+    crash("segv")
+    loader = load(tmp_path / "images", targets=tmp_path / "masks", on_error="zero")
+    rows = {int(index): (int(status), image.max(), target.max()) for batch in loader for index, status, image, target in zip(batch.index, batch.status, batch.images, batch.targets)}
+    assert rows == {number: (Status.CRASHED, 0, 0) if number == CULPRIT else (Status.OK, number + 1, number + 1) for number in range(20)}
+    assert (loader.stats()["respawns"], loader.stats()["crashed_samples"]) == (2, 1)
+    with pytest.raises(cropring.BadSample, match=rf"{CULPRIT:03}\.jpg: it or its target killed the decoder twice before \(crashed\)"):
+        exhaust(load(tmp_path / "images", targets=tmp_path / "masks", on_error="stop"))
+
+
 def test_a_process_that_ends_itself_blames_no_file(load: Load, with_culprit: Callable[..., Path], crash: Callable[..., None]) -> None:
     source = with_culprit()
     crash("exit")
