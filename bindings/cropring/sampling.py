@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import operator
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +28,10 @@ class _Asked:
     request: bytes
     end_position: int  # of the sampler's samples in the epoch, after this batch
     padding_count: int  # rows at its end
-    sampler_state: dict[str, Any] | None  # once it has named this batch; None: it has no such thing
+    sampler_state: dict[str, Any]  # once it has named this batch
+
+
+_Batch = tuple[NDArray[np.int64], int, bool]  # its samples; how many at its end are padding; whether the sampler said it is through
 
 
 class Sampling:
@@ -43,8 +47,9 @@ class Sampling:
     Attributes
     ----------
     state : dict or None
-        Of a sampler that has `state_dict()` and `load_state_dict()`: what the first told ("state") once the last batch handed over was
-        named, however far the sampler is by now, and whether it had said that there is no more ("is_through"); else None.
+        Once the last batch handed over was named, however far the sampler is by now; None before that.  Of a sampler that has
+        `state_dict()` and `load_state_dict()` what the first told ("state"), and whether it had said that there is no more ("is_through").
+        Of another a hash of all that it named in the epoch ("named"), since it has to name the same again.
     """
 
     def __init__(self, sampler: Iterable[Any], flags: Mapping[str, Any]) -> None:
@@ -72,10 +77,10 @@ class Sampling:
 
     def set_state(self, state: dict[str, Any] | None) -> None:
         """The next loop begins where the sampler was then; None: it iterates over the sampler as it is."""
-        if state is not None and not self._has_state:
-            raise ValueError("state: it has the sampler's own state, and this Loader's sampler has no load_state_dict(): give one like it")
-        if state is not None and not (isinstance(state, dict) and state.keys() == {"state", "is_through"}):
+        if state is not None and not (isinstance(state, dict) and state.keys() in ({"named"}, {"state", "is_through"})):
             raise ValueError(f"state: sampler_state is {state!r}; what Loader.state_dict() returned is expected")
+        if state is not None and "state" in state and not self._has_state:
+            raise ValueError("state: it has the sampler's own state, and this Loader's sampler has no load_state_dict(): give one like it")
         self.state = self._loaded = state
 
     @property
@@ -105,7 +110,8 @@ class Sampling:
         """The next requests are those of `epoch`, without its first samples."""
         self.forget()
         sampler: Any = self._sampler
-        loaded, self._loaded = self._loaded, None
+        state, self._loaded = self._loaded or {}, None
+        loaded = state if "state" in state else None
         may_repeat_its_end, self._may_repeat_its_end = self._may_repeat_its_end, False
         if loaded is not None and passed_over == 0:  # the state is of the epoch before, to its end
             may_repeat_its_end = True
@@ -119,7 +125,8 @@ class Sampling:
             if loaded["is_through"]:
                 self._may_repeat_its_end = True
                 return
-        self._requests = self._make_requests(epoch, passed_over, sample_count, 0 if loaded else passed_over, may_repeat_its_end)
+        batches = self._batches(0 if loaded else passed_over, sample_count, may_repeat_its_end)
+        self._requests = self._make_requests(epoch, batches, passed_over, 0 if loaded else passed_over, sample_count, state.get("named"))
 
     def send(self, worker: Worker) -> None:
         """As many as there are slots for.  What the sampler raises is kept for its place in the stream."""
@@ -158,21 +165,37 @@ class Sampling:
 
     # ---------------------------------------------------------------- from numbers to requests
 
-    def _make_requests(self, epoch: int, passed_over: int, sample_count: int, named_again: int, may_repeat_its_end: bool) -> Iterator[_Asked]:
-        """Those of the epoch after the first `passed_over` samples, of which the sampler will name the last `named_again` again."""
+    def _make_requests(
+        self, epoch: int, batches: Iterator[_Batch], passed_over: int, named_again: int, sample_count: int, expected: str | None
+    ) -> Iterator[_Asked]:
+        """Those of the epoch after the first `passed_over` samples, of which `batches` have the last `named_again` again.
+
+        `ValueError` when those are not the ones whose hash is `expected`.
+        """
         seen = np.zeros(sample_count, np.uint32)  # how often, in this epoch
+        named = hashlib.blake2b(digest_size=16)
         position = passed_over - named_again
-        for samples, padding_count, is_through in self._batches(named_again, sample_count, may_repeat_its_end):
+        for samples, padding_count, is_through in batches:
             own_count = len(samples) - padding_count
             keys = samples.astype(np.uint64)
             keys[:own_count] |= self._turns(samples[:own_count], position, seen) << np.uint64(_OCCURRENCE)
             first = min(max(0, passed_over - position), own_count)
+            named.update(samples[:first].astype("<i8").tobytes())
+            if position < passed_over == position + first and expected not in (None, named.hexdigest()):
+                break
+            named.update(samples[first:own_count].astype("<i8").tobytes())
             if position >= passed_over or position + own_count > passed_over:
                 request = packed(rows_of_samples(samples[first:], keys[first:]), epoch=epoch, first_position=position + first)
-                state = {"state": self._sampler.state_dict(), "is_through": is_through} if self._has_state else None  # type: ignore[attr-defined]
-                state = copy.deepcopy(state)
+                state: dict[str, Any] = {"named": named.hexdigest()}
+                if self._has_state:
+                    state = {"state": copy.deepcopy(self._sampler.state_dict()), "is_through": is_through}  # type: ignore[attr-defined]
                 yield _Asked(request, position + own_count, padding_count, state)
             position += own_count
+        if expected is not None and position < passed_over:
+            raise ValueError(
+                f"state: the sampler had named {passed_over} other samples in epoch {epoch}: it must name the same ones in the same epoch "
+                "of each run, as those with set_epoch() do, or have state_dict() and load_state_dict() itself"
+            )
 
     def _turns(self, samples: NDArray[np.int64], position: int, seen: NDArray[np.uint32]) -> NDArray[np.uint64]:
         """What tells a sample that comes again from itself: how often it was there; or, where a resumed run cannot know, its position."""
@@ -180,8 +203,8 @@ class Sampling:
             return np.arange(position, position + len(samples), dtype=np.uint64) % np.uint64(2 ** (64 - _OCCURRENCE))
         return _occurrences(samples, seen)
 
-    def _batches(self, passed_over: int, sample_count: int, may_repeat_its_end: bool) -> Iterator[tuple[NDArray[np.int64], int, bool]]:
-        """Samples of a batch, with those that are passed over; how many at its end are padding; and whether the sampler said it is through."""
+    def _batches(self, passed_over: int, sample_count: int, may_repeat_its_end: bool) -> Iterator[_Batch]:
+        """All that the sampler names, with what is passed over."""
         items = iter(self._sampler)
         first = list(islice(items, 1))
         if not first and may_repeat_its_end:  # as samplers do that count; others begin the next epoch
@@ -192,7 +215,7 @@ class Sampling:
             items = chain(first, items)
             yield from self._given(items, sample_count) if self._makes_batches else self._cut(items, passed_over, sample_count)
 
-    def _given(self, batches: Iterator[Any], sample_count: int) -> Iterator[tuple[NDArray[np.int64], int, bool]]:
+    def _given(self, batches: Iterator[Any], sample_count: int) -> Iterator[_Batch]:
         position = 0
         for number, batch in enumerate(batches):
             if not hasattr(batch, "__iter__"):
@@ -203,7 +226,7 @@ class Sampling:
             yield samples, 0, False
             position += len(samples)
 
-    def _cut(self, items: Iterator[Any], passed_over: int, sample_count: int) -> Iterator[tuple[NDArray[np.int64], int, bool]]:
+    def _cut(self, items: Iterator[Any], passed_over: int, sample_count: int) -> Iterator[_Batch]:
         start = _checked(list(islice(items, passed_over)), 0, sample_count)  # of the epoch: what padding repeats
         position = len(start)
         if passed_over:

@@ -398,6 +398,36 @@ def test_a_state_of_a_sampler_with_one_needs_such_a_sampler(load: Load, noise: P
         load(noise, sampler=range(29)).load_state_dict(state)
 
 
+class Running:
+    """As PyTorch's RandomSampler: an order from a generator that runs on, of which nothing is told."""
+
+    def __init__(self, seed: int, count: int = 29) -> None:
+        self.generator, self.count = random.Random(seed), count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.generator.sample(range(29), self.count))
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_a_sampler_that_names_others_than_before_is_refused(load: Load, noise: Path, batches: bool) -> None:
+    def sampler(seed: int, count: int = 29) -> Any:
+        return [Running(seed, count).generator.sample(range(29), min(4, count - at)) for at in range(0, count, 4)] if batches else Running(seed, count)
+
+    state = after(load(noise, sampler=sampler(1)), 3)
+    assert state["samples_consumed"] == 12 and re.fullmatch("[0-9a-f]{32}", state["sampler_state"]["named"])
+    same = load(noise, sampler=sampler(1), batch_size=5)
+    same.load_state_dict(state)
+    assert same.state_dict() == state and len(numbers(same)) > 12
+    for other in (sampler(2), sampler(1, 11), []):
+        loader = load(noise, sampler=other)
+        loader.load_state_dict(state)
+        with pytest.raises(ValueError, match="the sampler had named 12 other samples in epoch 0"):
+            numbers(loader)
+    loader = load(noise, sampler=sampler(2))
+    loader.load_state_dict({key: value for key, value in state.items() if key != "sampler_state"})  # nothing to compare with
+    assert numbers(loader)
+
+
 def test_another_epoch_drops_the_samplers_state(load: Load, noise: Path) -> None:
     loader = load(noise, sampler=Drawing())
     after(loader, 2)
