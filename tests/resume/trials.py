@@ -77,7 +77,7 @@ class Way:
 
     @classmethod
     def drawn(cls, rng: random.Random, sample_count: int) -> Way:
-        world_size = rng.randint(1, 3)
+        world_size = rng.choice((1, 1, 2, 2, 3, 3, min(8, sample_count)))
         batch_size = rng.randint(1, min(6, sample_count // world_size))  # else --tail drop has no batch
         return cls(world_size, batch_size, rng.randint(1, 3), rng.choice(("drop", "pad", "partial")))
 
