@@ -72,8 +72,8 @@ class Loader:
         Draws the samples of an epoch with replacement, each as often as its weight says: (N,) numbers >= 0, a .npy file of them, or the
         word for the manifest's own column.  An epoch has as many samples as the data set, or `limit`, which may be more.
     rank, world_size : int, optional
-        This process's share of each epoch.  Without both they are those that torchrun, Ray, srun or mpirun set in the environment
-        (docs/order-and-resume.md); with `readers` above 1 the environment is not asked, and one process takes all.
+        This process's share of each epoch.  Without both they are those of PyTorch's process group, or those that torchrun, Ray, srun or
+        mpirun set in the environment (docs/order-and-resume.md); with `readers` above 1 neither is asked, and one process takes all.
     size : int or (int, int)
         Height and width of the images in pixels.
     crop, short_side, scale, ratio, max_img_percent, hflip, resample, fidelity, orientation
@@ -241,8 +241,9 @@ class Loader:
         In the body of a loop, and after a `break`, the batches that the loop handed over are consumed, whatever the worker has made
         ready beyond them; in the body of the last batch that is the whole epoch.  After the loop's end it is the next epoch's begin.
         With `readers` above 1 it counts on readers that go in step: what each has had, all have had.  With a sampler it counts that
-        sampler's samples, and to go on passes over so many of them; or, if the sampler has `state_dict()` and `load_state_dict()`, has it
-        go on by itself: "sampler_state" is that sampler's, and JSON keeps it if JSON keeps what is in it.
+        sampler's samples, and to go on passes over so many of them, which it must name again: "sampler_state" has a hash of them.  If the
+        sampler has `state_dict()` and `load_state_dict()`, it goes on by itself, and what the first told is there; JSON keeps that if JSON
+        keeps what is in it.
 
         Raises
         ------
