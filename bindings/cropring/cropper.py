@@ -127,7 +127,7 @@ class Cropper:
         finish = _bad_sample if self._raises else _nothing
         # Neither the exchange nor its thread knows of us, so that our end is its end.
         self._exchange = Exchange(lambda more: Worker(source, always | more), finish, respawn)
-        self._finalizer = weakref.finalize(self, self._exchange.close)  # also runs at the interpreter's exit
+        self._finalizer = weakref.finalize(self, self._exchange.drop)  # also runs at the interpreter's exit
 
     def __call__(
         self,

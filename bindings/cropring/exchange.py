@@ -6,6 +6,7 @@ import asyncio
 import copy
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future, InvalidStateError
@@ -19,10 +20,24 @@ from .supervisor import Supervisor
 from .worker import Worker
 
 _CLOSED = "the cropper was closed before it had the answer"
+_LOOK_AGAIN_S = 1.0  # no thread sleeps longer without a look at what there is to do
 
 
 class CropFuture(Future[Batch]):
     """A `concurrent.futures.Future` that can also be awaited.  Cancelling it works until its request is sent."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
+        self._exchange = exchange
+
+    def result(self, timeout: float | None = None) -> Batch:
+        try:
+            return super().result(self._exchange.time_left(self, timeout))
+        finally:
+            del self  # or an error's traceback would hold this frame, and this frame the error
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        return super().exception(self._exchange.time_left(self, timeout))
 
     def __await__(self) -> Generator[Any, None, Batch]:
         return asyncio.wrap_future(self).__await__()
@@ -31,12 +46,15 @@ class CropFuture(Future[Batch]):
 class Pending:
     """A request that is not answered yet."""
 
-    __slots__ = ("first_number", "future", "request", "rows", "text")
+    __slots__ = ("first_number", "future", "request", "rows", "sequence", "text")
+    future: CropFuture
+    first_number: int  # of its rows
+    request: bytes
+    sequence: int  # of its answer, once it is sent
 
     def __init__(self, rows: Rows, text: bytes) -> None:
         self.rows = rows
         self.text = text
-        self.future = CropFuture()
 
     def number_from(self, first_number: int, has_seed: bool, crashed: dict[bytes, int]) -> None:
         """Gives each row its number in the stream; one whose path crashed the decoder keeps the number that the worker leaves out."""
@@ -56,8 +74,9 @@ class Pending:
 class Exchange:
     """Sends requests to a worker of its own.
 
-    Any thread may ask.  One at a time takes the answers: a caller that waits for one, if nobody is at it; else one in the background,
-    which there is from the first request on that was left to it.
+    Any thread may ask.  A caller takes its own answer where nobody else waits for one; all other answers are taken by a thread in the
+    background, which there is from the first request on that was left to it.  So Ctrl-C, which may end the main thread's work between any
+    two steps, costs nobody else an answer.
 
     No more requests are with the worker than it has slots that this process does not keep, so each is answered whatever the callers
     do; the others wait here.  A batch stays in its slot while at least half of the slots are left for others; beyond that it is moved
@@ -78,7 +97,8 @@ class Exchange:
         self._finish = finish
         self._owner_pid = os.getpid()
         self._supervisor = Supervisor(respawn)
-        self._change = threading.Condition()  # guards what follows; reentrant, because a finalizer may close us at any moment
+        self._lock = threading.RLock()  # guards what follows
+        self._change = threading.Condition(self._lock)
         self._waiting: deque[Pending] = deque()
         self._sent: deque[Pending] = deque()
         self._next_number = 0  # of the next row
@@ -86,7 +106,7 @@ class Exchange:
         self._moved = 0  # batches that left their slots
         self._crashed_paths: dict[bytes, int] = {}  # with the number of the row that shall not be read
         self._taker: int | None = None  # the thread that takes answers
-        self._is_closed = False
+        self._is_closed = self._is_dropped = False
         self._last_stats: dict[str, int] = {}
         self._thread: threading.Thread | None = None
         self._worker: Worker | None = self._make_worker()  # None: there will be another when an answer is to be taken
@@ -94,21 +114,23 @@ class Exchange:
     # ---------------------------------------------------------------- asking
 
     def ask(self, pending: Pending, has_seed: bool) -> Batch:
-        """The answer; this thread takes it, and those before it, unless another one is at it."""
-        with self._change:
-            self._enqueue(pending, has_seed)
-            taker, this_thread = self._taker, threading.get_ident()
-            is_ours = taker in (None, this_thread)  # this thread: we were called by a callback of a future
-            if is_ours:
-                self._taker = this_thread
-            else:
-                self._leave_to_background()
+        """The answer; this thread takes it if nobody else waits for one."""
+        this_thread, is_ours = threading.get_ident(), False
         try:
+            with self._lock:
+                self._check_not_in_a_call()
+                is_ours = self._taker is None and not self._sent and not self._waiting
+                if not is_ours:
+                    self._call_background()
+                self._enqueue(pending, has_seed)
+                if is_ours:
+                    self._taker = this_thread
             while is_ours and not pending.future.done():
                 self._take_one()
         finally:
             if is_ours:
-                self._set_taker(taker)
+                self._taker = None  # before any call, which Ctrl-C could end
+                self._notify()
         future = pending.future
         del pending  # or an error's traceback would hold this frame, and this frame the error, with a batch in it
         try:
@@ -120,77 +142,114 @@ class Exchange:
 
     def submit(self, pending: Pending, has_seed: bool) -> CropFuture:
         """The answer to come."""
-        with self._change:
+        with self._lock:
+            self._call_background()
             self._enqueue(pending, has_seed)
-            self._leave_to_background()
         return pending.future
 
-    def _leave_to_background(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._take_in_background, name="cropring-answers", daemon=True)
-            self._thread.start()
-        self._change.notify_all()
+    def time_left(self, future: CropFuture, timeout: float | None) -> float | None:
+        """How long to wait for the future still.  A callback, which runs in the thread that takes the answers, takes this one first."""
+        if future.done():
+            return timeout
+        self.check_process()
+        self._check_not_in_a_call()
+        if self._taker != threading.get_ident():
+            return timeout
+        deadline_s = None if timeout is None else time.monotonic() + timeout
+        while not future.done():
+            left_ms = -1 if deadline_s is None else int((deadline_s - time.monotonic()) * 1000)
+            if deadline_s is not None and left_ms <= 0:
+                return 0
+            self._take_one(left_ms)
+        return timeout
+
+    def _check_not_in_a_call(self) -> None:
+        if self._taker == threading.get_ident() and not self._is_background():
+            raise RuntimeError("this thread is in the middle of a call of this cropper: a signal handler can submit() another request, not wait for it")
+
+    def _is_background(self) -> bool:
+        return self._thread is not None and self._thread.ident == threading.get_ident()
+
+    def _call_background(self) -> None:
+        """Before anything is left to it: a thread that cannot be started leaves nothing behind."""
+        if self._is_closed or self._thread is not None:
+            return
+        thread = threading.Thread(target=self._take_in_background, name="cropring-answers", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def _enqueue(self, pending: Pending, has_seed: bool) -> None:
         if self._is_closed:
             raise ValueError("the cropper is closed")
         pending.number_from(self._next_number, has_seed, self._crashed_paths)
+        pending.future = CropFuture(self)
         self._next_number += len(pending.rows)
         self._waiting.append(pending)
         self._send_waiting()
+        self._notify()
+
+    def _notify(self) -> None:
+        """The background thread may have something to do."""
+        if self._thread is not None:
+            with self._lock:
+                self._change.notify_all()
 
     def _send_waiting(self) -> None:
         """As many as there are slots for."""
-        if self._worker is None:
+        if (worker := self._worker) is None:
             return
-        ring = self._worker.ring
-        room = ring.slot_count - ring.held_count - len(self._sent)
-        while self._waiting and room > 0:
-            pending = self._waiting.popleft()
-            if pending.future.set_running_or_notify_cancel():
-                self._sent.append(pending)
-                self._worker.request(pending.request)
-                room -= 1
+        waiting, sent = self._waiting, self._sent
+        if waiting and sent and waiting[0] is sent[-1]:  # Ctrl-C came when it stood in both
+            waiting.popleft()
+        room = worker.ring.slot_count - worker.ring.held_count - len(sent)
+        while waiting and room > 0:
+            pending = waiting[0]
+            if not pending.future.running() and not pending.future.set_running_or_notify_cancel():
+                waiting.popleft()
+                continue
+            pending.sequence = sent[-1].sequence + 1 if sent else self._answered
+            try:
+                sent.append(pending)
+                waiting.popleft()
+                worker.request(pending.request)
+            except BaseException as error:
+                _give_up_on(worker, error)
+            room -= 1
 
     # ---------------------------------------------------------------- taking
 
     def _take_in_background(self) -> None:
         while True:
-            with self._change:
-                self._change.wait_for(lambda: self._is_closed or (self._taker is None and self._has_unanswered()))
+            with self._lock:
+                while not (self._is_closed or self._is_dropped or (self._taker is None and self._has_unanswered())):
+                    self._change.wait(_LOOK_AGAIN_S)
+                if self._is_dropped:
+                    self.close()
                 if self._is_closed:
                     return
                 self._taker = threading.get_ident()
             try:
                 self._take_one()
             finally:
-                self._set_taker(None)
+                self._taker = None
 
     def _has_unanswered(self) -> bool:
         return bool(self._sent or (self._waiting and self._worker is None))
 
-    def _set_taker(self, taker: int | None) -> None:
-        with self._change:
-            self._taker = taker
-            self._change.notify_all()
-
-    def _take_one(self) -> None:
+    def _take_one(self, timeout_ms: int = -1) -> None:
         """Waits for the next answer and hands it to whoever asked; without one to come, all who asked get the reason."""
         try:
-            batch = self._next_batch()
+            answer = self._next_answer(timeout_ms)
         except Exception as error:
             self._give_up(error)
             return
         except BaseException:
             self._interrupt()
             raise
-        with self._change:
-            if batch is None or self._is_closed:
-                return
-            pending = self._sent.popleft()
-            self._answered += 1
-            self._supervisor.batch_arrived()
-            self._send_waiting()
+        if answer is None:
+            return
+        pending, batch = answer
+        failure: Exception | None
         try:
             failure = self._finish(pending, batch)
         except Exception as error:
@@ -201,26 +260,36 @@ class Exchange:
             else:
                 pending.future.set_exception(failure)
         except InvalidStateError:
-            pass  # we were closed meanwhile
+            pass  # somebody else gave the future a result
 
-    def _next_batch(self) -> Batch | None:
-        """None: all requests were cancelled."""
-        while True:
-            worker = self._worker
-            if worker is None:
-                self._install(self._make_worker())
-                continue
-            if not self._sent:
-                return None
-            try:
-                lease = worker.ring.acquire()
-            except WorkerDied as error:
-                self._replace(worker, error)
-                continue
-            if lease is None or lease.sequence != self._answered % 2**32:
+    def _next_answer(self, timeout_ms: int) -> tuple[Pending, Batch] | None:
+        """None: there is none yet, or no request any more."""
+        worker = self._worker
+        if worker is None:
+            self._check_open()
+            self._install(self._make_worker())
+            return None
+        if not self._sent:
+            return None
+        try:
+            lease = worker.ring.acquire(timeout_ms)
+        except WorkerDied as error:
+            self._replace(worker, error)
+            return None
+        except TimeoutError:
+            return None
+        with self._lock:
+            self._check_open()
+            pending = self._sent[0]
+            if lease is None or lease.sequence != pending.sequence % 2**32:
                 came = "the end of its stream" if lease is None else f"batch {lease.sequence}"
-                raise CropringError(f"the worker handed out {came} where batch {self._answered % 2**32} was due")
-            return self._housed(lease, worker.ring)
+                raise CropringError(f"the worker handed out {came} where batch {pending.sequence % 2**32} was due")
+            batch = self._housed(lease, worker.ring)
+            self._answered = pending.sequence + 1
+            self._sent.popleft()
+            self._supervisor.batch_arrived()
+            self._send_waiting()
+        return pending, batch
 
     def _housed(self, lease: Lease, ring: Ring) -> Batch:
         batch = Batch(lease)
@@ -230,7 +299,7 @@ class Exchange:
         return batch
 
     def _give_up(self, error: Exception) -> None:
-        with self._change:
+        with self._lock:
             unanswered = [*self._sent, *self._waiting]
             self._sent.clear()
             self._waiting.clear()
@@ -243,7 +312,7 @@ class Exchange:
 
     def _interrupt(self) -> None:
         """Ctrl-C, while nobody knows whether a batch was taken: what is not answered is sent again, to another worker."""
-        with self._change:
+        with self._lock:
             worker, self._worker = self._worker, None
         if worker is not None:
             worker.process.kill()
@@ -252,32 +321,38 @@ class Exchange:
     # ---------------------------------------------------------------- workers
 
     def _make_worker(self) -> Worker:
-        flags: dict[str, Any] = {"first_batch": self._answered} if self._answered else {}
+        with self._lock:
+            first_batch = self._sent[0].sequence if self._sent else self._answered
+        flags: dict[str, Any] = {"first_batch": first_batch} if first_batch else {}
         if self._supervisor.crashed:
             flags["crashed"] = self._supervisor.crashed
         return self._start(flags)
 
     def _replace(self, dead: Worker, error: WorkerDied) -> None:
         """Another worker takes the place of `dead`, or what there is to say about its end is raised."""
-        with self._change:
+        with self._lock:
             self._worker = None  # nobody sends meanwhile
             self._check_open()
+            asked = _AskedFor(self._sent)
         try:
-            worker = self._supervisor.replace(dead, error, self._make_worker, _AskedFor(self._sent), f"request {self._answered}")
+            worker = self._supervisor.replace(dead, error, self._make_worker, asked, f"request {self._answered}")
         finally:
             dead.stop()
-        with self._change:
+        with self._lock:
             for number in self._supervisor.crashed:
                 self._note_crashed(number)
         self._install(worker)
 
     def _install(self, worker: Worker) -> None:
         """It gets all requests that were sent before and not answered, and those that wait."""
-        with self._change:
+        with self._lock:
             if not self._is_closed:
                 self._worker = worker
-                for pending in self._sent:
-                    worker.request(pending.request)
+                try:
+                    for pending in self._sent:
+                        worker.request(pending.request)
+                except BaseException as error:
+                    _give_up_on(worker, error)
                 self._send_waiting()
                 return
         worker.stop()
@@ -293,7 +368,8 @@ class Exchange:
                 self._crashed_paths[path_of(pending.rows, pending.text, row)] = number
 
     def stats(self) -> dict[str, int]:
-        with self._change:
+        self.check_process()
+        with self._lock:
             if self._is_closed:
                 return dict(self._last_stats)
             ring = self._worker.ring if self._worker is not None else None
@@ -303,11 +379,20 @@ class Exchange:
         if os.getpid() != self._owner_pid:
             raise RuntimeError(f"this cropper belongs to process {self._owner_pid}, of which this one is a fork: make another here")
 
+    # ---------------------------------------------------------------- the end
+
+    def drop(self) -> None:
+        """The Cropper is gone.  The garbage collector may say so in our own thread, amid anything: that one closes a moment later."""
+        if self._is_background():
+            self._is_dropped = True
+        else:
+            self.close()
+
     def close(self) -> None:
         """Ends the worker.  Requests that wait are cancelled, those that were sent fail.  Nothing happens the second time."""
         if os.getpid() != self._owner_pid:
             return
-        with self._change:
+        with self._lock:
             if self._is_closed:
                 return
             worker, self._worker = self._worker, None
@@ -326,6 +411,13 @@ class Exchange:
             pending.future.set_exception(CropringError(_CLOSED))
         if worker is not None:
             worker.stop()
+
+
+def _give_up_on(worker: Worker, error: BaseException) -> None:
+    """Nobody knows what it was asked for: whoever takes the answers finds it dead, and another gets all requests."""
+    worker.process.kill()
+    if not isinstance(error, Exception):
+        raise error
 
 
 class _AskedFor:

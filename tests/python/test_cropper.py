@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -19,6 +21,7 @@ from PIL import Image
 import cropring
 from conftest import WATCHDOG_S, eventually
 from cropring import BadSample, Status
+from cropring.exchange import CropFuture
 
 Make = Callable[..., cropring.Cropper]
 Folder = Callable[..., Path]
@@ -243,6 +246,61 @@ def test_a_callback_may_call(cropper: Make, files: list[Path]) -> None:
     assert inner == [10]
 
 
+def test_a_callback_may_wait_for_another_answer(cropper: Make, files: list[Path]) -> None:
+    crop = cropper(slots=3)
+    inner: list[object] = []
+
+    def callback(_: object) -> None:
+        with pytest.raises(TimeoutError):
+            crop.submit(files * 12, 0, 0, 1).result(0.001)
+        inner.append(type(crop.submit("/gone", 0, 0, 1).exception()))
+        inner.append(crop.submit(files, 0, 0, 1).result(WATCHDOG_S).seq)
+
+    futures = [crop.submit(files, 0, 0, 1) for _ in range(5)]
+    futures[1].add_done_callback(callback)
+    assert [future.result(WATCHDOG_S).seq for future in futures] == list(range(5))
+    eventually(lambda: len(inner) == 2, "what the callback waits for")
+    assert inner == [BadSample, 7]
+
+
+def test_a_signal_handler_may_submit_but_not_wait(cropper: Make, files: list[Path]) -> None:
+    crop = cropper(slots=3, threads=1)
+    submitted: list[CropFuture] = []
+    errors: list[str] = []
+
+    def handle(*_: object) -> None:
+        submitted.append(crop.submit(files[:2], 0, 0, 1))
+        for wait in (lambda: crop(files, 0, 0, 1), submitted[-1].result):
+            try:
+                wait()
+            except RuntimeError as error:
+                errors.append(str(error))
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        crop._exchange._worker.process.send_signal(signal.SIGSTOP)  # so that the call is in its middle
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        threading.Timer(0.2, crop._exchange._worker.process.send_signal, (signal.SIGCONT,)).start()
+        assert len(crop(files, 0, 0, 1)) == 20
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(errors) == 2 and all("in the middle of a call" in error for error in errors)
+    assert [len(future.result(WATCHDOG_S)) for future in submitted] == [2]
+
+
+def test_a_thread_that_cannot_be_started_leaves_nothing_behind(cropper: Make, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    crop = cropper()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as no_threads:
+        no_threads.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            crop.submit(files, 0, 0, 1)
+    assert crop.submit(files, 0, 0, 1).result(WATCHDOG_S).seq == 0
+
+
 def test_what_was_not_sent_can_be_cancelled(cropper: Make, files: list[Path]) -> None:
     crop = cropper(slots=3, threads=1)
     futures = [crop.submit(files * 10, 0, 0, 1) for _ in range(30)]
@@ -325,6 +383,53 @@ def test_dropping_a_cropper_ends_its_worker_and_its_thread(cropper: Make, files:
     assert not thread.is_alive()
 
 
+def test_a_cropper_in_a_cycle_may_be_dropped_while_its_answers_are_taken(files: list[Path]) -> None:
+    """The collector comes by in the thread that takes them, while that holds the lock."""
+    crop = cropring.Cropper(8, quiet=True, slots=3)
+    process, exchange = crop._exchange._worker.process, crop._exchange
+    crop.itself = crop  # type: ignore[attr-defined]
+    request = exchange._worker.request
+    process.send_signal(signal.SIGSTOP)
+    futures = [crop.submit(files * 10, 0, 0, 1) for _ in range(20)]
+    exchange._worker.request = lambda asked: (gc.collect(), request(asked))  # type: ignore[method-assign]
+    del crop
+    process.send_signal(signal.SIGCONT)
+    endings = set()
+    for future in futures:
+        try:
+            endings.add(type(future.exception(WATCHDOG_S)))
+        except CancelledError:
+            endings.add(CancelledError)
+    assert CancelledError in endings and endings <= {CancelledError, cropring.CropringError, type(None)}
+    eventually(lambda: process.poll() is not None, "the worker's end")
+
+
+def test_closing_while_an_answer_is_awaited_starts_no_other_worker(
+    cropper: Make, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crop = cropper(threads=1)
+    exchange, started = crop._exchange, []
+    start = exchange._start
+    exchange._start = lambda flags: started.append(flags) or start(flags)  # type: ignore[func-returns-value]
+    set_exception = CropFuture.set_exception
+    monkeypatch.setattr(CropFuture, "set_exception", lambda future, error: (time.sleep(0.1), set_exception(future, error)))
+    failure: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            while True:
+                crop(files * 12, 0, 0, 1)
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    eventually(lambda: crop.stats()["batches"] > 1, "some batches")
+    crop.close()
+    thread.join(WATCHDOG_S)
+    assert "closed" in str(failure[0]) and started == []
+
+
 def test_an_error_keeps_its_batch_no_longer_than_it_lives(cropper: Make, files: list[Path]) -> None:
     crop = cropper()
     gc.disable()
@@ -342,10 +447,10 @@ def test_an_error_keeps_its_batch_no_longer_than_it_lives(cropper: Make, files: 
 FORK = """
 import os, sys, cropring
 crop = cropring.Cropper(8)
-future = crop.submit(sys.argv[1:], 0, 0, 1)
+future = crop.submit(sys.argv[1:] * 12, 0, 0, 1)
 child = os.fork()
 if child == 0:
-    for use in (lambda: crop(sys.argv[1:], 0, 0, 1), lambda: crop.submit(sys.argv[1:], 0, 0, 1)):
+    for use in (lambda: crop(sys.argv[1:], 0, 0, 1), lambda: crop.submit(sys.argv[1:], 0, 0, 1), future.result, crop.stats):
         try:
             use()
         except RuntimeError as error:
@@ -361,7 +466,7 @@ print(len(future.result()), len(crop(sys.argv[1:], 0, 0, 1)))
 
 def test_a_fork_can_neither_use_nor_close_it(files: list[Path]) -> None:
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK, *files], capture_output=True, text=True, timeout=WATCHDOG_S)
-    assert (done.returncode, done.stdout) == (0, "20 20\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "240 20\n"), done.stderr
 
 
 def test_a_program_may_end_without_closing(files: list[Path]) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from cropring._cli import executable
 
 Make = Callable[..., cropring.Cropper]
 Folder = Callable[..., Path]
+TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -106,6 +110,13 @@ def test_calls_of_many_threads_survive_kills(cropper: Make, files: list[Path]) -
         thread.start()
     kill_now_and_then(crop, random.Random(5), lambda: not any(thread.is_alive() for thread in threads))
     assert failures == [] and crop.stats()["respawns"] > 0
+
+
+def test_a_storm_of_kills_stops_and_interrupts_goes_unnoticed() -> None:
+    """The short version of the counted run: threads that call, submit, await, cancel and keep what they got; and trainers that are killed."""
+    words = [sys.executable, TESTS / "soak/request_storm.py", "10", "--trainers=2", "--seed=5", f"--hang-s={WATCHDOG_S}"]
+    storm = subprocess.run(words, capture_output=True, text=True)
+    assert storm.returncode == 0, storm.stdout + storm.stderr
 
 
 DYING_WORKER = """#!/bin/sh
@@ -236,3 +247,36 @@ def test_an_answer_that_is_lost_to_ctrl_c_is_asked_for_again(cropper: Make, file
     for number in range(2, 8):
         batch = crop(files[:number], 0, 0, 1, labels=number)
         assert (batch.seq, batch.labels.tolist()) == (number, [number] * number)
+
+
+@pytest.mark.parametrize("company", [0, 1, 9])
+def test_ctrl_c_at_any_step_costs_nobody_else_an_answer(cropper: Make, files: list[Path], company: int) -> None:
+    """A call of the main thread is interrupted at its first step, its second, and so on, while others' requests are on their way.
+
+    Steps are those between which Python lets signals in, as far as they are our own: when a function begins, and when one in C returns.
+    """
+    crop = cropper(slots=3, respawn=10**6)
+    expected = crop(files[:3], 0, 0, 1).images.copy()
+    count, was_interrupted = 0, True
+    while was_interrupted:
+        steps_left, was_interrupted = count, False
+        others = [crop.submit(files[:3], 0, 0, 1) for _ in range(company)]
+
+        def profile(frame: FrameType, event: str, _: object) -> None:
+            nonlocal steps_left
+            if event in ("call", "c_return") and frame.f_code.co_filename.endswith(("cropring/exchange.py", "cropring/worker.py")):
+                steps_left -= 1
+                if steps_left == -1:
+                    raise KeyboardInterrupt
+
+        sys.setprofile(profile)
+        try:
+            crop(files[:3], 0, 0, 1)
+        except KeyboardInterrupt:
+            was_interrupted = True
+        finally:
+            sys.setprofile(None)
+        for future in [*others, crop.submit(files[:3], 0, 0, 1)]:
+            np.testing.assert_array_equal(future.result(WATCHDOG_S).images, expected)
+        count += 1
+    assert count > 20

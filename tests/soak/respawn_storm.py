@@ -44,27 +44,32 @@ SHMEM_SLACK_MB = 32  # other programs use shared memory too; a ring that is lost
 class Killer:
     """Kills each worker of the storm, at a moment of its life that chance chooses."""
 
-    def __init__(self, count: int, chance: random.Random) -> None:
+    def __init__(self, count: int, chance: random.Random, longest_life_s: float = 0.15) -> None:
         self.pids: list[int] = []  # of all workers
         self.kills = 0
         self.last_kill_s = time.monotonic()
         self._count = count
         self._chance = chance
+        self._longest_life_s = longest_life_s
         self._born: queue.SimpleQueue[subprocess.Popen[bytes] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def watch(self) -> None:
         """From now on every worker that is started is one to be killed: from the moment on that it has a process id."""
-        popen, born, pids = subprocess.Popen, self._born, self.pids
+        popen, strike = subprocess.Popen, self.strike
 
         class Watched(popen):  # type: ignore[misc, valid-type]
             def __init__(self, *words: object, **more: object) -> None:
                 super().__init__(*words, **more)
-                pids.append(self.pid)
-                born.put(self)
+                strike(self)
 
         cropring.worker.subprocess.Popen = Watched  # type: ignore[misc]
+
+    def strike(self, process: subprocess.Popen[bytes]) -> None:
+        """It will be killed, sooner or later."""
+        self.pids.append(process.pid)
+        self._born.put(process)
 
     def is_done(self) -> bool:
         return self.kills >= self._count
@@ -76,7 +81,7 @@ class Killer:
     def _run(self) -> None:
         while not self.is_done() and (process := self._born.get()) is not None:
             # A third of them while they start; the others may work for a while.
-            time.sleep(self._chance.uniform(0, 0.02 if self._chance.random() < 1 / 3 else 0.15))
+            time.sleep(self._chance.uniform(0, 0.02 if self._chance.random() < 1 / 3 else self._longest_life_s))
             try:
                 pidfd = os.pidfd_open(process.pid)
             except ProcessLookupError:
@@ -137,14 +142,15 @@ class Ledger:
 # ---------------------------------------------------------------- leftovers
 
 
-def children() -> set[int]:
+def children(parent: int | None = None) -> set[int]:
+    """Processes whose parent is this one, or the one that is named; zombies included."""
     found = set()
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = status.read_text().rpartition(")")[2].split()
         except OSError:  # it ended while we looked
             continue
-        if int(fields[1]) == os.getpid():
+        if int(fields[1]) == (parent or os.getpid()):
             found.add(int(status.parent.name))
     return found
 
