@@ -8,7 +8,6 @@ latency.c, which decodes and resizes the whole picture from memory.  All sides t
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
 import subprocess
 import sys
@@ -23,10 +22,9 @@ import numpy as np
 
 import common
 import crops
+import latency
 import make_crops
-from cropring._cli import executable
 
-LATENCY = common.PROGRAMS / "latency"
 IN_FLIGHT = 4
 SHARE, CONSTANT_US = 0.05, 200  # what a call may cost beyond the work
 LATENCY_SHARE, LATENCY_US = 0.2, 150
@@ -99,15 +97,13 @@ def measure_latency(path: Path, repetitions: int) -> list[Row]:
     rows = []
     with cropring.Cropper(224, threads=1, batch_size=1) as crop:
         for repetition in range(repetitions):
-            done = subprocess.run([LATENCY, executable(), path, str(LATENCY_CALLS)], capture_output=True, text=True, check=True)
-            found = re.match(r"here (\d+) us \(CPU (\d+)\), by request (\d+) us", done.stdout)
-            assert found, done.stdout
-            here_us, here_cpu_us, c_us = map(float, found.groups())
+            in_c = latency.measure(path, LATENCY_CALLS, 1, 1.0, repetition)
             clock = Clock(crop)
             costs = [clock.cost_us(lambda: crop(path, 0, 0, 1)) for _ in range(LATENCY_CALLS)]
             cpu_us, wall_us = (statistics.median(column) for column in zip(*costs))
-            rows.append(Row(path.name, "exact", "latency.c, here", repetition, here_cpu_us, here_us))
-            rows.append(Row(path.name, "exact", "latency.c, by request", repetition, float("nan"), c_us))
+            rows.append(Row(path.name, "exact", "latency.c, here", repetition, in_c.here_cpu_us, in_c.here_us))
+            cpu_us = in_c.worker_cpu_us + in_c.reader_cpu_us
+            rows.append(Row(path.name, "exact", "latency.c, by request", repetition, round(cpu_us, 1), in_c.request_us))
             rows.append(Row(path.name, "exact", "Cropper", repetition, round(cpu_us, 1), round(wall_us, 1)))
     return rows
 
@@ -123,7 +119,7 @@ def overhead_us(rows: list[Row], picture: str, fidelity: str, side: str) -> floa
     return statistics.median(np.subtract(of_side, raw))
 
 
-def print_tables(rows: list[Row], latency: list[Row]) -> None:
+def print_tables(rows: list[Row], single: list[Row]) -> None:
     print("| picture | fidelity | crops.c, CPU µs | a call, more | in flight, more | may be more | wall µs: crops.c | a call | in flight |")
     print("|---|---|---|---|---|---|---|---|---|")
     for picture, fidelity in dict.fromkeys((row.picture, row.fidelity) for row in rows):
@@ -132,7 +128,7 @@ def print_tables(rows: list[Row], latency: list[Row]) -> None:
         more = (overhead_us(rows, picture, fidelity, side) for side in ("a call", flown))
         words = [picture, fidelity, f"{raw_us:.0f}", *(f"{us:+.0f}" for us in more), f"{raw_us * SHARE + CONSTANT_US:.0f}"]
         print("|", " | ".join(words + [f"{us:.0f}" for us in (raw_wall_us, call_wall_us, flown_wall_us)]), "|")
-    here_us, c_us, own_us = (medians(latency, latency[0].picture, "exact", side)[1] for side in ("latency.c, here", "latency.c, by request", "Cropper"))
+    here_us, c_us, own_us = (medians(single, single[0].picture, "exact", side)[1] for side in ("latency.c, here", "latency.c, by request", "Cropper"))
     print(f"\none {latency[0].picture} to 224x224, wall: decode and resize alone {here_us:.0f} µs, asked for in C {c_us:.0f} µs, by a Cropper {own_us:.0f} µs;")
     print(f"may be {here_us * (1 + LATENCY_SHARE) + LATENCY_US:.0f} µs")
 
@@ -147,7 +143,8 @@ def main() -> None:
     options = parser.parse_args()
 
     common.build(crops.CROPS)
-    common.build(LATENCY)
+    common.build(latency.PROGRAM)
+    common.build(latency.WORKER)
     if not all((options.folder / picture.file).exists() for picture in crops.PICTURES):
         subprocess.run([sys.executable, make_crops.__file__, "--folder", options.folder], check=True)
     rows: list[Row] = []
@@ -161,10 +158,10 @@ def main() -> None:
                 for repetition in range(options.repetitions):
                     rows += measure(options.folder / picture.file, picture, fidelity, repetition, options.batches, boxes_text, options.seed)
         print(f"  {picture.file}: done", file=sys.stderr)
-    latency = measure_latency(options.folder / "color512.jpg", options.repetitions)
-    print_tables(rows, latency)
+    single = measure_latency(options.folder / "color512.jpg", options.repetitions)
+    print_tables(rows, single)
     if options.only is None:
-        common.write_csv("cropper", rows + latency, common.machine_facts(("cropring", "numpy")))
+        common.write_csv("cropper", rows + single, common.machine_facts(("cropring", "numpy")))
 
 
 if __name__ == "__main__":
