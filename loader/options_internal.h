@@ -1,4 +1,4 @@
-/* options_internal.h - the flag table as data, for the files that parse and print it and for their tests. */
+/* options_internal.h - tables of flags as data, for the files that read and print them, for `cropring crop`, and for tests. */
 #ifndef CROPRING_OPTIONS_INTERNAL_H
 #define CROPRING_OPTIONS_INTERNAL_H
 
@@ -27,10 +27,11 @@ enum options_kind {
 };
 
 struct options_flag {
-	const char *group, *name, *variable;
+	const char *group, *name;
+	const char *variable; /* NULL: none */
 	char letter;
 	enum options_kind kind;
-	size_t offset_bytes; /* of the field in struct options */
+	size_t offset_bytes; /* of the field in its command's struct: of `cropring serve`, struct options */
 	const char *default_text;
 	const char *minimum, *maximum, *choices;
 	const char *value, *help;
@@ -45,12 +46,39 @@ enum options_id {
 
 extern const struct options_flag options_flags[OPTION_COUNT];
 
+/* A command whose flags are a table. */
+struct options_command {
+	const struct options_flag *flags;
+	size_t flag_count;                 /* at most OPTIONS_FLAG_LIMIT */
+	const char *help_head, *help_tail; /* of --help, around the flags */
+};
+
+enum { OPTIONS_FLAG_LIMIT = 64 };
+
+/* What was said. */
+struct options_line {
+	const char *text[OPTIONS_FLAG_LIMIT]; /* the last value that each flag was given on the command line, or NULL */
+	char **arguments;                     /* what is no flag, in argv */
+	size_t argument_count;
+};
+
+extern const struct options_command options_serve;
+
 /*
- * Reads `text` into the flag's field.  `origin` names who said it: "--size" or "CROPRING_SIZE".  Flags are set in the order of
- * the table, so that channels are known before mean and std.  0, or -EINVAL with a sentence.
+ * Sets every field that a flag of `command` has in the struct at `fields`, from argv (argv[0] is not looked at), else from the
+ * environment, else from its default.  0, or -EINVAL with a sentence, or -ENOMEM.  --help and --version print and exit 0.
  */
-int options_value_set(struct options *options, const struct options_flag *flag, const char *origin, const char *text,
-                      struct err *err);
+int options_read(const struct options_command *command, int argc, char **argv, struct options_line *line, void *fields,
+                 struct err *err);
+
+/* What the environment says for the flag; NULL: nothing. */
+const char *options_variable_text(const struct options_flag *flag);
+
+/*
+ * Reads `text` into the flag's field of the struct at `fields`.  `origin` names who said it: "--size" or "CROPRING_SIZE".  Flags
+ * are set in the order of the table, so that channels are known before mean and std.  0, or -EINVAL with a sentence.
+ */
+int options_value_set(void *fields, const struct options_flag *flag, const char *origin, const char *text, struct err *err);
 
 /* The whole number that `text` is, with nothing around it, and with K, M or G if `suffix`. */
 bool options_value_whole(const char *text, bool suffix, uint64_t *value);
@@ -58,7 +86,7 @@ bool options_value_whole(const char *text, bool suffix, uint64_t *value);
 /* "drop, pad or partial" from "drop|pad|partial". */
 void options_value_list(const char *choices, char *text, size_t text_bytes);
 
-/* The text of `cropring serve --help`. */
-void options_print_help(void);
+/* The text of --help. */
+void options_print_help(const struct options_command *command);
 
 #endif

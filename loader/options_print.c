@@ -1,4 +1,4 @@
-/* options_print.c - the flag table in; --help, the Markdown table of the docs, or JSON on stdout out.  One thread. */
+/* options_print.c - a table of flags in; --help, the Markdown table of the docs, or JSON on stdout out.  One thread. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,39 +11,6 @@ enum {
 	HELP_WIDTH = 100, /* columns */
 	HELP_INDENT = 31, /* where the flags' descriptions begin */
 };
-
-static const char help_head[] =
-	"Usage: cropring serve [FLAG]... SOURCE\n"
-	"\n"
-	"Reads, decodes and crops the images in the folder SOURCE and keeps a ring of ready batches in\n"
-	"shared memory, from which training processes take them without a copy: cropring.attach(\"NAME\") in\n"
-	"Python, shmring_attach() in C.  Each folder in SOURCE is a class, as in torchvision's ImageFolder;\n"
-	"without folders, every label is -1.\n"
-	"\n"
-	"Examples:\n"
-	"  cropring serve photos/train --ring train --epochs 90 --seed 7\n"
-	"  cropring serve photos/val --ring val --crop center --no-shuffle --hflip 0 --tail partial\n"
-	"  cropring serve photos/train --ring r0 --rank 0 --world-size 8 --threads 6 --nice 5\n"
-	"  cropring serve photos/train --dtype float16 --layout nchw --mean 0.485,0.456,0.406 \\\n"
-	"                 --std 0.229,0.224,0.225\n"
-	"\n"
-	"Defaults are in [brackets].\n";
-
-static const char help_tail[] =
-	"\n"
-	"  -h, --help                   print this and exit\n"
-	"  -V, --version                print the version and exit\n"
-	"\n"
-	"Environment:\n"
-	"  Each flag can also be set by a variable, its name in capitals after CROPRING_, as in\n"
-	"  CROPRING_BATCH_SIZE=64 or CROPRING_SHUFFLE=no.  Flags win over variables; an empty one is none.\n"
-	"\n"
-	"Exit codes:\n"
-	"  0      done\n"
-	"  1      failed\n"
-	"  2      a flag, a variable or SOURCE is missing or wrong\n"
-	"  3      bad data under --on-error stop\n"
-	"  128+n  ended by signal n\n";
 
 /* What a table shows as the default: "on", "256", or "" where the field starts as nothing. */
 static void print_default(const struct options_flag *flag, const char *before, const char *after)
@@ -105,12 +72,12 @@ static void print_help_row(const struct options_flag *flag)
 	print_wrapped(with_default, HELP_INDENT);
 }
 
-void options_print_help(void)
+void options_print_help(const struct options_command *command)
 {
 	const char *group = "";
 
-	fputs(help_head, stdout);
-	for (const struct options_flag *flag = options_flags; flag < options_flags + OPTION_COUNT; flag++) {
+	fputs(command->help_head, stdout);
+	for (const struct options_flag *flag = command->flags; flag < command->flags + command->flag_count; flag++) {
 		if (!flag->group)
 			continue;
 		if (strcmp(group, flag->group) != 0)
@@ -118,7 +85,7 @@ void options_print_help(void)
 		group = flag->group;
 		print_help_row(flag);
 	}
-	fputs(help_tail, stdout);
+	fputs(command->help_tail, stdout);
 }
 
 /* '|' would end a cell. */

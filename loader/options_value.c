@@ -1,5 +1,5 @@
 /*
- * options_value.c - one flag's text in, its value in struct options out.  One thread, before any work.
+ * options_value.c - one flag's text in, its value in its field out.  One thread, before any work.
  *
  * Reading is strict: no spaces, no signs where none belong, nothing after the value, no silent clamping.
  */
@@ -17,9 +17,15 @@ static_assert(offsetof(struct options, scale_max) == offsetof(struct options, sc
 static_assert(offsetof(struct options, ratio_max) == offsetof(struct options, ratio_min) + sizeof(double), "ratio");
 
 /* Fields are written by memcpy(): enums, signed and unsigned numbers alike, and neighbours together. */
-static char *field_of(struct options *options, const struct options_flag *flag)
+static char *field_of(void *fields, const struct options_flag *flag)
 {
-	return (char *)options + flag->offset_bytes;
+	return (char *)fields + flag->offset_bytes;
+}
+
+/* How many numbers --mean and --std may be; no other command has the like. */
+static uint32_t channels_of(const void *fields, const struct options_flag *flag)
+{
+	return flag->kind == KIND_VECTOR ? ((const struct options *)fields)->channels : 0;
 }
 
 bool options_value_whole(const char *text, bool suffix, uint64_t *value)
@@ -269,18 +275,17 @@ static void describe_wanted(const struct options_flag *flag, uint32_t channels, 
 	}
 }
 
-static int refuse(const struct options *options, const struct options_flag *flag, const char *origin, const char *text,
-                  struct err *err)
+static int refuse(uint32_t channels, const struct options_flag *flag, const char *origin, const char *text, struct err *err)
 {
 	char wanted[200];
 
-	describe_wanted(flag, options->channels, wanted, sizeof wanted);
+	describe_wanted(flag, channels, wanted, sizeof wanted);
 	return err_fail(err, -EINVAL, "%s: '%.100s' is not %s", origin, text, wanted);
 }
 
-int options_value_set(struct options *options, const struct options_flag *flag, const char *origin, const char *text,
-                      struct err *err)
+int options_value_set(void *fields, const struct options_flag *flag, const char *origin, const char *text, struct err *err)
 {
+	uint32_t channels = channels_of(fields, flag);
 	union {
 		uint64_t whole;
 		uint32_t number, size_px[2];
@@ -318,7 +323,7 @@ int options_value_set(struct options *options, const struct options_flag *flag, 
 			byte_count = sizeof value.real;
 		break;
 	case KIND_VECTOR:
-		if (read_vector(flag, text, options->channels, value.vector))
+		if (read_vector(flag, text, channels, value.vector))
 			byte_count = sizeof value.vector;
 		break;
 	case KIND_CHOICE:
@@ -337,7 +342,9 @@ int options_value_set(struct options *options, const struct options_flag *flag, 
 		break;
 	case KIND_LEVEL:
 		if (read_switch(text, &value.on)) {
-			value.level = value.on ? (int)strtol(flag->minimum, NULL, 10) : options->verbosity;
+			if (!value.on)
+				return 0; /* the level stays */
+			value.level = (int)strtol(flag->minimum, NULL, 10);
 			byte_count = sizeof value.level;
 		}
 		break;
@@ -346,13 +353,13 @@ int options_value_set(struct options *options, const struct options_flag *flag, 
 	case KIND_RING_NAME:
 	case KIND_SOCKET_PATH:
 		if (is_text_of(flag->kind, text)) {
-			memcpy(field_of(options, flag), &text, sizeof text);
+			memcpy(field_of(fields, flag), &text, sizeof text);
 			return 0;
 		}
 		break;
 	}
 	if (!byte_count)
-		return refuse(options, flag, origin, text, err);
-	memcpy(field_of(options, flag), &value, byte_count);
+		return refuse(channels, flag, origin, text, err);
+	memcpy(field_of(fields, flag), &value, byte_count);
 	return 0;
 }
