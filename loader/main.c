@@ -71,6 +71,17 @@ static int run_serve(int argc, char **argv)
 	return EXIT_USAGE;
 }
 
+static int run_crop(int argc, char **argv)
+{
+	struct crop_flags flags;
+	struct err err;
+	int rc = crop_flags_parse(&flags, argc, argv, &err);
+
+	rc = rc == 0 ? crop_command(&flags) : refuse_usage("crop ", err.text);
+	crop_flags_close(&flags);
+	return rc;
+}
+
 /* The one flag of `list` and of `flags`, as argp hands it over. */
 static error_t take_form(int key, char *argument, struct argp_state *state)
 {
@@ -217,7 +228,7 @@ int main(int argc, char **argv)
 		int (*run)(int argc, char **argv);
 	} commands[] = {
 		{"serve", "cropring serve", run_serve},
-		{"crop", "cropring crop", crop_command},
+		{"crop", "cropring crop", run_crop},
 		{"list", "cropring list", run_list},
 		{"flags", "cropring flags", run_flags},
 	};

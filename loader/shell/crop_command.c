@@ -19,7 +19,7 @@
 enum { IN_FLIGHT = 4, PROGRESS_NS = 200000000 };
 
 struct crop_run {
-	struct crop_flags flags;
+	const struct crop_flags *flags;
 	struct crop_list list;
 	struct crop_output output;
 	struct crop_worker worker;
@@ -53,9 +53,9 @@ static void show_progress(struct crop_run *run)
 	if (!log_has_terminal() || now_ns - run->shown_ns < PROGRESS_NS)
 		return;
 	run->shown_ns = now_ns;
-	if (run->flags.path_count) {
+	if (run->flags->path_count) {
 		memcpy(all, " of ", 4);
-		with_commas(run->flags.path_count, all + 4);
+		with_commas(run->flags->path_count, all + 4);
 	}
 	snprintf(line, sizeof line, "crop: %s%s, %s bad", with_commas(run->output.count, done), all, with_commas(run->bad, bad));
 	log_progress(line);
@@ -148,7 +148,7 @@ static void sum_up(const struct crop_run *run)
 	char count[32], bad[32];
 
 	log_write(LOG_INFO, "%s: %s crops of %ux%u, %s bad", run->output.path, with_commas(run->output.count, count),
-	          run->flags.height_px, run->flags.width_px, with_commas(run->bad, bad));
+	          run->flags->worker.height_px, run->flags->worker.width_px, with_commas(run->bad, bad));
 }
 
 static int exit_code_of(const struct crop_run *run, int rc)
@@ -160,30 +160,28 @@ static int exit_code_of(const struct crop_run *run, int rc)
 	return run->bad ? EXIT_BAD_DATA : EXIT_DONE;
 }
 
-int crop_command(int argc, char **argv)
+int crop_command(const struct crop_flags *flags)
 {
 	static struct crop_run run; /* tens of kilobytes */
 	struct err err = {.text = ""};
-	int rc = crop_flags_parse(&run.flags, argc, argv);
+	int rc;
 
-	if (rc == 0) {
-		log_open(run.flags.verbosity, false);
-		crop_list_open(&run.list, &run.flags);
-		rc = crop_output_open(&run.output, &run.flags, &err);
-		if (rc == 0)
-			rc = crop_worker_open(&run.worker, &run.flags, &err);
-		if (rc == 0)
-			rc = crop_all(&run, &err);
-		log_progress("");
-		crop_worker_close(&run.worker);
-		crop_output_close(&run.output);
-		if (rc == 0)
-			sum_up(&run);
-		else if (*err.text)
-			log_write(LOG_ERROR, "%s", err.text);
-		for (size_t i = 0; i < IN_FLIGHT; i++)
-			crop_request_close(&run.requests[i]);
-	}
-	crop_flags_close(&run.flags);
+	run.flags = flags;
+	log_open(flags->worker.verbosity, false);
+	crop_list_open(&run.list, flags);
+	rc = crop_output_open(&run.output, flags, &err);
+	if (rc == 0)
+		rc = crop_worker_open(&run.worker, flags, &err);
+	if (rc == 0)
+		rc = crop_all(&run, &err);
+	log_progress("");
+	crop_worker_close(&run.worker);
+	crop_output_close(&run.output);
+	if (rc == 0)
+		sum_up(&run);
+	else if (*err.text)
+		log_write(LOG_ERROR, "%s", err.text);
+	for (size_t i = 0; i < IN_FLIGHT; i++)
+		crop_request_close(&run.requests[i]);
 	return exit_code_of(&run, rc);
 }

@@ -2,7 +2,9 @@
 #ifndef CROPRING_CROP_COMMAND_H
 #define CROPRING_CROP_COMMAND_H
 
-/* argv[0] is what the command is called in messages.  Returns the exit code. */
-int crop_command(int argc, char **argv);
+#include "loader/shell/crop_flags.h"
+
+/* Runs to the end of the paths, or what ends it before.  Returns the exit code. */
+int crop_command(const struct crop_flags *flags);
 
 #endif

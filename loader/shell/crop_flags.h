@@ -1,7 +1,7 @@
 /*
  * crop_flags.h - the command line of `cropring crop`.
  *
- * Flags that `cropring serve` has too are read and explained by its table (options_table.h), and handed on to the worker as they are.
+ * Flags that `cropring serve` has too are those of its table (options_table.h), and handed on to the worker as they are.
  */
 #ifndef CROPRING_CROP_FLAGS_H
 #define CROPRING_CROP_FLAGS_H
@@ -19,20 +19,20 @@ struct crop_shares {
 
 /* Strings point into argv. */
 struct crop_flags {
+	struct options worker; /* what the flags say that are the worker's as well; the rest is not set */
 	const char *output;
 	uint32_t columns; /* of the sheet; 0: as many as make it nearly square */
+	bool ends_in_nul; /* and not in a newline, on standard input */
 	char **paths;     /* none: they come from standard input */
 	size_t path_count;
-	bool ends_in_nul; /* and not in a newline, on standard input */
+	const char *x_text, *y_text, *scale_text;
 	struct crop_shares x, y, scale;
-	int verbosity;
-	uint32_t height_px, width_px, channels;
 	char *word[CROP_WORD_LIMIT]; /* "--NAME=VALUE" for the worker */
 	uint32_t word_count;
 };
 
-/* Prints what is wrong, or what --help asks for, and exits, as argp does.  -ENOMEM. */
-int crop_flags_parse(struct crop_flags *flags, int argc, char **argv);
+/* 0, or -EINVAL or -ENOMEM with a sentence; to be closed either way.  --help and --version print and exit 0. */
+int crop_flags_parse(struct crop_flags *flags, int argc, char **argv, struct err *err);
 void crop_flags_close(struct crop_flags *flags);
 
 /* The number from 0 to 1 that `text` is; `origin` names who said it.  -EINVAL with a sentence. */

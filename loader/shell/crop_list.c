@@ -4,16 +4,15 @@
 #include <errno.h>
 #include <string.h>
 
-static float share_at(const struct crop_shares *shares, uint64_t position, float otherwise)
+static float share_at(const struct crop_shares *shares, uint64_t position)
 {
-	return shares->count == 0 ? otherwise : shares->value[shares->count == 1 ? 0 : position];
+	return shares->value[shares->count == 1 ? 0 : position];
 }
 
 static struct crop_window usual_window(const struct crop_flags *flags, uint64_t position)
 {
-	return (struct crop_window){.x = share_at(&flags->x, position, 0),
-	                            .y = share_at(&flags->y, position, 0),
-	                            .scale = share_at(&flags->scale, position, 1)};
+	return (struct crop_window){
+		.x = share_at(&flags->x, position), .y = share_at(&flags->y, position), .scale = share_at(&flags->scale, position)};
 }
 
 void crop_list_open(struct crop_list *list, const struct crop_flags *flags)

@@ -57,9 +57,9 @@ int crop_output_open(struct crop_output *output, const struct crop_flags *flags,
 	*output = (struct crop_output){
 		.path = flags->output,
 		.is_sheet = strcasecmp(strrchr(flags->output, '.'), ".png") == 0,
-		.sheet = {.height_px = flags->height_px,
-	                  .width_px = flags->width_px,
-	                  .channels = flags->channels,
+		.sheet = {.height_px = flags->worker.height_px,
+	                  .width_px = flags->worker.width_px,
+	                  .channels = flags->worker.channels,
 	                  .columns = flags->columns},
 	};
 	if (output->is_sheet && flags->path_count) {

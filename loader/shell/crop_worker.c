@@ -40,7 +40,8 @@ static char **make_environment(void)
 
 static uint32_t rows_of(const struct crop_flags *flags)
 {
-	uint32_t crop_bytes = flags->height_px * flags->width_px * flags->channels, fitting = BATCH_BYTES / crop_bytes;
+	uint32_t crop_bytes = flags->worker.height_px * flags->worker.width_px * flags->worker.channels,
+		 fitting = BATCH_BYTES / crop_bytes;
 
 	return fitting < 1 ? 1 : fitting < CROP_BATCH_ROWS ? fitting : CROP_BATCH_ROWS;
 }
@@ -63,7 +64,8 @@ static int spawn(struct crop_worker *worker, const struct crop_flags *flags, int
 	words[count++] = "--requests=paths";
 	words[count++] = "--crop=window";
 	words[count++] = "--hflip=0";
-	words[count++] = flags->verbosity > 0 ? "--verbose" : "--quiet"; /* bad files are named here, all of them and in order */
+	words[count++] =
+		flags->worker.verbosity > 0 ? "--verbose" : "--quiet"; /* bad files are named here, all of them and in order */
 	words[count++] = "--reader-fd=3";
 	words[count] = "/";
 	rc = posix_spawn_file_actions_init(&actions);

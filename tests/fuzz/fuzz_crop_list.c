@@ -22,7 +22,11 @@ static bool is_share(float number)
 
 static void read_all(const uint8_t *data, size_t byte_count, bool ends_in_nul)
 {
-	const struct crop_flags flags = {.ends_in_nul = ends_in_nul};
+	static float none = 0, all = 1;
+	const struct crop_flags flags = {.ends_in_nul = ends_in_nul,
+	                                 .x = {.value = &none, .count = 1},
+	                                 .y = {.value = &none, .count = 1},
+	                                 .scale = {.value = &all, .count = 1}};
 	static struct crop_list list;
 	struct crop_item item;
 	struct err err = {.text = ""};

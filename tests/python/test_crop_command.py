@@ -227,14 +227,16 @@ def test_stop_ends_at_the_first_bad_file(crop: Crop, tmp_path: Path) -> None:
         (["-o", "a.npy", "--channels=2", "a"], "--channels: '2' is not 3 or 1"),
         (["-o", "a.npy", "--on-error=substitute", "a"], "--on-error: 'substitute' is not zero or stop"),
         (["-o", "a.npy", "--columns=3", "a"], "--columns is for a contact sheet"),
-        (["-o", "a.png", "--columns=0", "a"], "--columns: '0' is not a whole number"),
+        (["-o", "a.png", "--columns=65536", "a"], "--columns: '65536' is not a whole number between 0 and 65535"),
         (["-o", "a.npy", "--null", "a"], "--null is for paths from standard input"),
         (["-o", "a.npy", "a", "-"], "cannot be one of several"),
         (["-o", "a.npy", ""], "path 1 is empty"),
         (["-o", "a.jpg", "a"], "ends in neither .png (a contact sheet) nor .npy (an array)"),
         (["-o", ".npy", "a"], "ends in neither .png"),
         (["a"], "say -o sheet.png or -o crops.npy"),
-        (["-o", "a.npy", "--sise=3", "a"], "unrecognized option"),
+        (["-o", "a.npy", "--vindow=3", "a"], "unknown flag '--vindow'; did you mean --window?"),
+        (["-o", "a.npy", "--size=3", "a"], "unknown flag '--size'"),
+        (["-o", "", "a"], "--output: '' is not a value"),
         (["-o", "a.png", "-w", "8192", *["a"] * 3], "3 crops of 8192x8192 are more than the 256 MB"),
         (["-o", "a.png", "-w", "100", "--columns=1", *["a"] * 700], "70000x100 pixels large, over 65535; say other --columns"),
     ],
@@ -242,6 +244,7 @@ def test_stop_ends_at_the_first_bad_file(crop: Crop, tmp_path: Path) -> None:
 def test_wrong_usage_is_told_in_one_sentence(crop: Crop, tmp_path: Path, words: list[str], text: str) -> None:
     done = crop(*words, lines=b"a\n")
     assert done.returncode == 2 and text in done.stderr.decode() and not done.stdout and left_over(tmp_path) == []
+    assert len(done.stderr.splitlines()) == (1 if b"cropring: error:" in done.stderr else 2)  # what is wrong with flags, and where to read on
 
 
 @pytest.mark.parametrize(
