@@ -24,7 +24,7 @@ static const char overview[] =
 	"Feeds training processes with batches of decoded and cropped images through shared memory.\n"
 	"\n"
 	"Commands:\n"
-	"  serve SOURCE     run the loader in the foreground: images of the folder SOURCE to a ring of batches\n"
+	"  serve SOURCE     run the loader in the foreground: images of a folder, table or tar to a ring of batches\n"
 	"  crop PATHS...    cut a window out of each image: to a contact sheet (PNG) or a NumPy array\n"
 	"  list             show the rings that run now\n"
 	"  flags            print the flags of serve as a table for docs (--markdown) or programs (--json)\n"

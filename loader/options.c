@@ -53,15 +53,20 @@ const struct options_flag options_flags[OPTION_COUNT] = {
 static const char help_head[] =
 	"Usage: cropring serve [FLAG]... SOURCE\n"
 	"\n"
-	"Reads, decodes and crops the images in the folder SOURCE and keeps a ring of ready batches in\n"
-	"shared memory, from which training processes take them without a copy: cropring.attach(\"NAME\") in\n"
-	"Python, shmring_attach() in C.  Each folder in SOURCE is a class, as in torchvision's ImageFolder;\n"
-	"without folders, every label is -1.\n"
+	"Reads, decodes and crops the images of SOURCE and keeps a ring of ready batches in shared memory,\n"
+	"from which training processes take them without a copy: cropring.attach(\"NAME\") in Python,\n"
+	"shmring_attach() in C.\n"
+	"\n"
+	"SOURCE is a folder with a sub-folder for each class, as in torchvision's ImageFolder, or with\n"
+	"images alone, which have the label -1; a manifest (.csv, .tsv, .jsonl), or a folder with a\n"
+	"metadata.csv; tar shards ('data-{0000..0099}.tar', quoted, or a folder of them); or an index that\n"
+	"--index kept.\n"
 	"\n"
 	"Examples:\n"
 	"  cropring serve photos/train --ring train --epochs 90 --seed 7\n"
 	"  cropring serve photos/val --ring val --crop center --no-shuffle --hflip 0 --tail partial\n"
 	"  cropring serve photos/train --ring r0 --rank 0 --world-size 8 --threads 6 --nice 5\n"
+	"  cropring serve boxes.csv --crop box --size 128\n"
 	"  cropring serve photos/train --dtype float16 --layout nchw --mean 0.485,0.456,0.406 \\\n"
 	"                 --std 0.229,0.224,0.225\n"
 	"\n"
@@ -187,7 +192,7 @@ int options_parse(struct options *options, int argc, char **argv, struct err *er
 	if (rc)
 		return rc;
 	if (line.argument_count == 0 || !*line.arguments[0])
-		return err_fail(err, -EINVAL, "no SOURCE was given: name a folder of images");
+		return err_fail(err, -EINVAL, "no SOURCE was given: name a folder of images, a manifest or tar shards");
 	if (line.argument_count > 1)
 		return err_fail(err, -EINVAL, "one SOURCE is served, but both '%.100s' and '%.100s' were given", line.arguments[0],
 		                line.arguments[1]);

@@ -282,7 +282,7 @@ static void refusals_say_what_is_wanted(void **state)
 	               "--std: '1,2,3' is not one number between 0.000001 and 1000000");
 	assert_refused("--tail cut p", "--tail: 'cut' is not drop, pad or partial");
 	assert_refused("--ring a/b p", "--ring: 'a/b' is not a name of 1 to 31 of the characters A-Z a-z 0-9 . _ -");
-	assert_refused("", "no SOURCE was given: name a folder of images");
+	assert_refused("", "no SOURCE was given: name a folder of images, a manifest or tar shards");
 	assert_refused("a b", "one SOURCE is served, but both 'a' and 'b' were given");
 }
 
