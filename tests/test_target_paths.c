@@ -186,7 +186,12 @@ static void a_source_without_targets_has_its_own_root(void **state)
 static int add_targets_to(uint32_t columns, struct index_view *with, struct err *err)
 {
 	struct index_build *build = index_build_open(columns);
-	struct index_row row = {.path = "a/1.jpg", .label = 7, .box = {1, 2, 3, 4}, .target = "t.png", .weight = 0.5};
+	struct index_row row = {.path = "a/1.jpg",
+	                        .label = 7,
+	                        .box = {1, 2, 3, 4},
+	                        .window = {0.25f, 0.5f, 0.75f},
+	                        .target = "t.png",
+	                        .weight = 0.5};
 	struct link_targets links;
 	struct index_view view;
 	int fd, masks_fd = openat(rig_folder_fd, "masks", O_PATH | O_CLOEXEC);
@@ -232,6 +237,8 @@ static void all_else_that_is_known_of_a_sample_stays(void **state)
 	assert_true(((const double *)view.column[INDEX_WEIGHT])[0] == 0.5 && ((const double *)view.column[INDEX_WEIGHT])[1] == 2);
 	assert_string_equal(view.text + ((const uint64_t *)view.column[INDEX_TARGET])[1], "a/1.png");
 	assert_string_equal(view.text + view.header->root_at, "root");
+	assert_int_equal(add_targets_to(INDEX_HAS(INDEX_WINDOW), &view, &err), 0);
+	assert_memory_equal(view.column[INDEX_WINDOW], ((float[]){0.25f, 0.5f, 0.75f, 0.25f, 0.5f, 0.75f}), 24);
 }
 
 static void sources_with_targets_and_files_of_many_images_are_refused(void **state)
