@@ -118,6 +118,23 @@ static void tiny_weights_keep_their_common_share(void **state)
 	free(values);
 }
 
+/* What the sum of a million is off by would all be the largest one's to bear: 57,000 parts in 2^32, if it were added up plainly. */
+static void the_largest_of_many_weights_keeps_its_share(void **state)
+{
+	enum { COUNT = 1000001 };
+	double *values = malloc(COUNT * sizeof *values), expected = COUNT * 4294967296.0 / 100001;
+	struct weights *weights;
+
+	(void)state;
+	values[0] = 1;
+	for (int i = 1; i < COUNT; i++)
+		values[i] = 0.1;
+	weights = table_of(values, COUNT);
+	assert_true(fabs((double)weights_share(weights, 0) - expected) < 100);
+	weights_close(weights);
+	free(values);
+}
+
 static void samples_come_as_often_as_their_weights_say(void **state)
 {
 	static const double values[8] = {1, 2, 3, 0, 10, 0.5, 0, 3.5};
@@ -256,6 +273,7 @@ static void values_that_are_no_weights_are_refused_by_number(void **state)
 		assert_non_null(strstr(err.text, "--weights w.npy: "));
 	}
 	assert_true(weights_open(&weights, rows[0].values, UINT64_C(1) << 32, "--weights w.npy", &err) < 0);
+	assert_non_null(strstr(err.text, "up to 4294967295 can be used"));
 }
 
 int main(void)
@@ -264,6 +282,7 @@ int main(void)
 		cmocka_unit_test(shares_are_the_weights_to_a_few_parts_in_2_32),
 		cmocka_unit_test(extreme_weights_overflow_nothing),
 		cmocka_unit_test(tiny_weights_keep_their_common_share),
+		cmocka_unit_test(the_largest_of_many_weights_keeps_its_share),
 		cmocka_unit_test(samples_come_as_often_as_their_weights_say),
 		cmocka_unit_test(a_weight_of_0_is_no_substitute_either),
 		cmocka_unit_test(the_only_sample_with_a_weight_is_its_own_substitute),

@@ -33,11 +33,9 @@
 
 static uint32_t ceil_sqrt(uint64_t count)
 {
+	/* Not above the result: doubles keep the order of numbers, and that of the result's square has the result as its root. */
 	uint64_t root = (uint64_t)sqrt((double)count);
 
-	/* Above 2^53 the double is not the number. */
-	while (root * root > count)
-		root--;
 	while (root * root < count)
 		root++;
 	return (uint32_t)root;
