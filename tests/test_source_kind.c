@@ -90,6 +90,34 @@ static void a_folder_of_tar_files_holds_no_image_and_no_folder(void **state)
 	assert_kind("tree", SOURCE_TAR, "tree");
 }
 
+static void assert_folder(const char *path, const char *expected, const char *expected_name)
+{
+	const char *name;
+	char *folder = source_kind_folder(path, &name);
+
+	assert_string_equal(folder, expected);
+	assert_string_equal(name, expected_name);
+	free(folder);
+}
+
+static void paths_begin_at_the_folder_or_where_the_file_lies(void **state)
+{
+	(void)state;
+	assert_folder("tree", "tree", "");
+	assert_folder("tree/", "tree/", "");
+	assert_folder("/", "/", "");
+	assert_folder("a.csv", ".", "a.csv");
+	assert_folder("/a.csv", "/", "a.csv");
+	assert_folder("tree/a.csv", "tree", "a.csv");
+	assert_folder("tree//a.csv", "tree/", "a.csv");
+	assert_folder("a/b{1/2,3}/{4..5}.tar", "a", "b{1/2,3}/{4..5}.tar");
+	assert_folder("/{a,b}.tar", "/", "{a,b}.tar");
+	assert_int_equal(mkdir("tree/{1,2}", 0755), 0);
+	assert_folder("tree/{1,2}", "tree/{1,2}", "");
+	put_file("tree/{1,2}/a.csv", "");
+	assert_folder("tree/{1,2}/a.csv", "tree/{1,2}", "a.csv");
+}
+
 #define kind_test(name) cmocka_unit_test_setup_teardown(name, make_places, remove_workplace)
 
 int main(void)
@@ -100,6 +128,7 @@ int main(void)
 		kind_test(a_folder_is_a_folder_whatever_its_name),
 		kind_test(a_folder_with_metadata_is_read_by_it),
 		kind_test(a_folder_of_tar_files_holds_no_image_and_no_folder),
+		kind_test(paths_begin_at_the_folder_or_where_the_file_lies),
 	};
 
 	return cmocka_run_group_tests_name("source_kind", tests, NULL, NULL);

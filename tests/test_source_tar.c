@@ -273,6 +273,7 @@ static void samples_without_an_image_are_remarked(void **state)
 	dataset = open_source("some.tar");
 	assert_int_equal(dataset_sample_count(dataset), 2);
 	assert_non_null(dataset_remark(dataset));
+	assert_null(dataset_warning(dataset)); /* it was no label */
 	assert_string_equal(dataset_remark(dataset), "some.tar: 1 samples without an image are left out");
 	dataset_close(dataset);
 }
@@ -364,7 +365,8 @@ static void a_kept_index_is_used_until_a_shard_changes(void **state)
 	nanosleep(&rest, NULL);
 	expect_report("kept/{a,b}.tar", "png", 2, "2 samples, written");
 	expect_report("kept/{a,b}.tar", "png", 2, "used as it is");
-	expect_report("kept/{b,a}.tar", "png", 2, "made anew: it was of another source, of other flags, or of another version");
+	expect_report("kept/{a,b}.tar", "PNG", 2, "made anew: it was of another source, of other flags");
+	expect_report("kept/{b,a}.tar", "PNG", 2, "made anew: it was of another source, of other flags, or of another version");
 	expect_report("kept", "png", 2, "made anew: it was of another source, of other flags, or of another version");
 	expect_report("kept", "png", 2, "used as it is");
 	write_image_and_target("kept/b.tar", "other");

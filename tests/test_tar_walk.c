@@ -235,6 +235,9 @@ static void what_is_no_file_is_refused_by_its_name(void **state)
 	tar_put_as(&recipe, "PaxHeaders/y", 'x', "22 GNU.sparse.major=1\n");
 	tar_put(&recipe, "y.jpg", "1");
 	expect_refusal(0, "sparse");
+	tar_put_as(&recipe, "GlobalHead", 'g', "22 GNU.sparse.major=1\n");
+	tar_put(&recipe, "y", "data");
+	expect_refusal(0, "sparse");
 }
 
 static void names_that_lead_out_are_refused(void **state)
@@ -278,6 +281,22 @@ static void headers_before_a_member_are_bounded(void **state)
 	tar_put(&recipe, "x.jpg", "1");
 	expect_refusal(0, "pax record");
 	free(text);
+}
+
+/* Folders with names that need a header of their own. */
+static void headers_are_counted_for_each_member_alone(void **state)
+{
+	struct tar_walk walk;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		tar_put_as(&recipe, "././@LongLink", 'L', "folder/");
+		tar_put_as(&recipe, "folder/", '5', "");
+	}
+	tar_put(&recipe, "x.jpg", "1");
+	open_walk(&walk);
+	expect_member(&walk, "x.jpg", 20 * 3 * 512 + 512, 1);
+	close_walk(&walk);
 }
 
 static void compressed_archives_are_refused_with_their_kind(void **state)
@@ -338,6 +357,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_file_is_refused_by_its_name),
 		cmocka_unit_test(names_that_lead_out_are_refused),
 		cmocka_unit_test(headers_before_a_member_are_bounded),
+		cmocka_unit_test(headers_are_counted_for_each_member_alone),
 		cmocka_unit_test(compressed_archives_are_refused_with_their_kind),
 		cmocka_unit_test(bytes_are_right_inside_and_outside_of_the_window),
 	};
