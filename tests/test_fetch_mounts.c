@@ -112,6 +112,24 @@ static void links_and_dots_lead_from_one_to_another(void **state)
 	unmount("local");
 }
 
+/* A folder that is kept open keeps its file system mounted. */
+static void what_was_read_can_be_unmounted(void **state)
+{
+	struct fetch *fetch = open_from_root(state, RIG_PATIENCE_MS);
+	struct fetch_result result;
+	char path[128];
+
+	snprintf(path, sizeof path, "%s/local", rig_folder);
+	for (int round = 0; round < 2; round++) {
+		mount_tmpfs("local");
+		rig_write("local/there", 1, 1000);
+		rig_expect_content(fetch, read_from_root(fetch, "local/there"), 1, 1000);
+		assert_int_equal(fetch_collect(fetch, 1, &result), -ETIMEDOUT);
+		assert_int_equal(umount2(path, 0), 0);
+	}
+	fetch_close(fetch);
+}
+
 /* The file that is seen now, whatever was there when the list of mounts was read. */
 static void mounts_may_come_and_go(void **state)
 {
@@ -299,6 +317,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ON_BOTH_AND_PAST_THE_CACHE(files_on_local_file_systems_need_no_thread),
 		ON_BOTH_AND_PAST_THE_CACHE(links_and_dots_lead_from_one_to_another),
+		ON_BOTH_AND_PAST_THE_CACHE(what_was_read_can_be_unmounted),
 		ON_BOTH_AND_PAST_THE_CACHE(mounts_may_come_and_go),
 		ON_BOTH(mounts_may_change_while_files_hang),
 		ON_BOTH(a_file_system_that_hangs_holds_up_no_other),

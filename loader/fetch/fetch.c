@@ -434,6 +434,8 @@ int fetch_collect(struct fetch *fetch, int timeout_ms, struct fetch_result *resu
 			end_ns = timeout_ms < 0 ? UINT64_MAX : now_ns + (uint64_t)timeout_ms * NS_PER_MS;
 		if (now_ns >= end_ns)
 			return -ETIMEDOUT;
+		if (fetch->mounts && fetch->in_flight + fetch->abandoned_count == 0)
+			mount_table_rest(fetch->mounts);
 		wait_ns = earlier(SLICE_NS, end_ns - now_ns);
 		if (slot)
 			wait_ns = earlier(wait_ns, left_ns);

@@ -32,7 +32,7 @@ struct mount_table {
 	char *list;
 	size_t list_capacity_bytes;
 	struct mount *mount; /* sorted by points, each of which is there once */
-	size_t count, capacity;
+	size_t count, open_count, capacity;
 };
 
 static const char *const local_types[] = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs"}; /* as in file_open_home() */
@@ -131,10 +131,13 @@ static void keep_the_seen(struct mount_table *table)
 
 static void close_folders(struct mount_table *table)
 {
-	for (size_t i = 0; i < table->count; i++)
-		if (table->mount[i].fd >= 0)
-			close(table->mount[i].fd);
-	table->count = 0;
+	for (size_t i = 0; i < table->count && table->open_count > 0; i++) {
+		if (table->mount[i].fd < 0)
+			continue;
+		close(table->mount[i].fd);
+		table->mount[i].fd = -1;
+		table->open_count--;
+	}
 }
 
 static int read_mounts(struct mount_table *table)
@@ -143,6 +146,7 @@ static int read_mounts(struct mount_table *table)
 	int rc;
 
 	close_folders(table);
+	table->count = 0;
 	rc = read_list(table);
 	rest = table->list;
 	while (rc == 0 && (line = strsep(&rest, "\n"))) {
@@ -206,6 +210,11 @@ bool mount_table_renew(struct mount_table *table, bool in_use)
 	return !table->is_old;
 }
 
+void mount_table_rest(struct mount_table *table)
+{
+	close_folders(table);
+}
+
 /* ------------------------------------------------------------------ finding a path's mount */
 
 struct wanted {
@@ -244,7 +253,7 @@ static struct mount *mount_of(const struct mount_table *table, const char *path,
 }
 
 /* The folder where it begins: what is seen there, which another mount may hide.  Local, and so opened without waiting. */
-static void open_folder(struct mount *mount, int root_fd)
+static void open_folder(struct mount_table *table, struct mount *mount, int root_fd)
 {
 	const struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_CACHED};
 	struct statx status;
@@ -260,6 +269,7 @@ static void open_folder(struct mount *mount, int root_fd)
 		close(mount->fd);
 		mount->fd = -1;
 	}
+	table->open_count += mount->is_local;
 }
 
 enum file_home mount_table_find(struct mount_table *table, int root_fd, const char *path, int *folder_fd, const char **rest)
@@ -270,7 +280,7 @@ enum file_home mount_table_find(struct mount_table *table, int root_fd, const ch
 	if (!mount)
 		return FILE_HOME_OTHER;
 	if (mount->is_local && mount->fd < 0)
-		open_folder(mount, root_fd);
+		open_folder(table, mount, root_fd);
 	if (mount->fd < 0)
 		return FILE_HOME_FUSE;
 	*folder_fd = mount->fd;

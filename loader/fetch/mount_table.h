@@ -28,9 +28,12 @@ void mount_table_close(struct mount_table *table);
  */
 bool mount_table_renew(struct mount_table *table, bool in_use);
 
+/* Nobody uses a folder that mount_table_find() gave out, and for a while nobody may: they are closed, for they keep mounts busy. */
+void mount_table_rest(struct mount_table *table);
+
 /*
  * What `path`, relative to the root folder root_fd, lies on.  FILE_HOME_OTHER: on what the root folder itself lies on, or a link of
- * it leads on.  FILE_HOME_LOCAL: it is to be opened as *rest from *folder_fd, which stays open until the list is renewed.
+ * it leads on.  FILE_HOME_LOCAL: it is to be opened as *rest from *folder_fd, which stays open until the list is renewed or rests.
  * FILE_HOME_FUSE: only a thread may open it.
  */
 enum file_home mount_table_find(struct mount_table *table, int root_fd, const char *path, int *folder_fd, const char **rest);
