@@ -43,6 +43,22 @@ struct dataset {
 
 /* ------------------------------------------------------------------ opening */
 
+static int name_root(struct source *source, enum source_kind kind, struct err *err)
+{
+	source->name = "";
+	if (kind == SOURCE_INDEX)
+		return 0;
+	if (kind == SOURCE_MANIFEST || kind == SOURCE_TAR)
+		source->root = source_kind_folder(source->path, &source->name);
+	else
+		source->root = strdup(source->path);
+	if (source->spec->root) {
+		free(source->root);
+		source->root = strdup(source->spec->root);
+	}
+	return source->root ? 0 : err_fail(err, -ENOMEM, "%s: out of memory", source->path);
+}
+
 static int read_source(struct source *source, enum source_kind kind, struct err *err)
 {
 	if (source->spec->root && kind != SOURCE_MANIFEST && kind != SOURCE_INDEX)
@@ -184,6 +200,8 @@ int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct e
 	dataset->target_root_fd = -1;
 	rc = spec->unscanned ? 0 : source_kind_find(spec->source, &kind, &path, err);
 	source.path = path ? path : spec->source;
+	if (rc == 0)
+		rc = name_root(&source, kind, err);
 	if (rc == 0)
 		rc = read_or_take(dataset, &source, kind, err);
 	if (rc == 0 && dataset_sample_count(dataset) == 0 && !spec->unscanned)

@@ -20,17 +20,15 @@ static const char *const kind_names[] = {[SOURCE_FOLDER] = "folder", [SOURCE_MAN
  * read differently.  Names may hold line feeds, and so their lengths stand before them.  --targets counts for shards alone: a folder of
  * targets is looked into at every start.
  */
-static char *describe(const struct dataset_spec *spec, enum source_kind kind, const char *path)
+static char *describe(const struct source *source, enum source_kind kind)
 {
-	const char *name, *targets = kind == SOURCE_TAR && spec->targets ? spec->targets : "";
-	char *folder = source_kind_folder(path, &name), *asked = NULL;
-	char *root = folder ? realpath(spec->root ? spec->root : folder, NULL) : NULL, *file = realpath(path, NULL);
+	const char *name = source->name, *targets = kind == SOURCE_TAR && source->spec->targets ? source->spec->targets : "";
+	char *root = realpath(source->root, NULL), *file = realpath(source->path, NULL), *asked = NULL;
 
 	/* What is not there has no real path: a pattern, or what cannot be read either. */
 	if (asprintf(&asked, "%s %s %zu %zu %zu\n%s\n%s\n%s\n%s", CROPRING_VERSION, kind_names[kind], strlen(root ? root : ""),
 	             strlen(file ? file : ""), strlen(name), root ? root : "", file ? file : "", name, targets) < 0)
 		asked = NULL;
-	free(folder);
 	free(root);
 	free(file);
 	return asked;
@@ -90,7 +88,7 @@ int index_cache_open(struct index_cache *cache, const struct source *source, enu
 	if (kind == SOURCE_UNSCANNED)
 		return err_fail(err, -EINVAL, "--index: there is no list to keep where readers name the files; leave the flag out");
 	cache->path = source->spec->index_path;
-	cache->asked = describe(source->spec, kind, source->path);
+	cache->asked = describe(source, kind);
 	if (!cache->asked)
 		return err_fail(err, -ENOMEM, "--index %s: out of memory", cache->path);
 	rc = open_folder(cache, err);
@@ -115,8 +113,6 @@ static void forget(struct source *source)
 	if (source->index_fd >= 0)
 		close(source->index_fd);
 	source->root_fd = source->index_fd = -1;
-	free(source->root);
-	source->root = NULL;
 	link_targets_close(&source->link_targets);
 	source->link_targets = (struct link_targets){.count = 0};
 	source->stray_count = 0;
@@ -125,13 +121,9 @@ static void forget(struct source *source)
 /* Where paths begin the source says, and never the file: its root is for those to whom it is the source. */
 static int open_root(struct source *source, const struct index_file *file, struct err *err)
 {
-	const char *name;
 	char *real;
 	bool is_same;
 
-	source->root = source->spec->root ? strdup(source->spec->root) : source_kind_folder(source->path, &name);
-	if (!source->root)
-		return err_fail(err, -ENOMEM, "out of memory");
 	source->root_fd = open(source->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (source->root_fd < 0)
 		return err_fail(err, -ESTALE, "%s is gone: %s", source->root, strerror(errno));

@@ -17,9 +17,11 @@ struct source {
 	const struct dataset_spec *spec;
 	const char *path; /* the file or folder to read: spec->source, or the metadata file in it */
 
+	char *root;       /* from malloc: what paths begin at, in the user's words; NULL: an index, whose reader knows it */
+	const char *name; /* what is to be read there: a file, a pattern; "": the folder itself */
+
 	/* What the reader fills; all of it is freed by dataset_open(), also after an error. */
 	int root_fd;                      /* O_PATH; -1 before */
-	char *root;                       /* from malloc: what paths begin at, in the user's words */
 	struct index_build *build;        /* the samples, or */
 	int index_fd;                     /* an index that was there already, in a sealed memfd; -1: none */
 	struct index_stamps *stamps;      /* for --index: takes what was looked at, before it is read; NULL: nobody asks */

@@ -30,8 +30,7 @@ int source_folder_name(struct source *source, struct err *err)
 	const char *folder = source->path;
 
 	source->build = index_build_open(0);
-	source->root = strdup(folder);
-	if (!source->build || !source->root)
+	if (!source->build)
 		return err_fail(err, -ENOMEM, "%s: out of memory", folder);
 	source->root_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (source->root_fd < 0)

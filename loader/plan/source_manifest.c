@@ -10,7 +10,6 @@
 
 #include "loader/plan/dataset.h"
 #include "loader/plan/manifest.h"
-#include "loader/plan/source_kind.h"
 
 /*
  * Images, and targets, that are looked at for links: all would take a second for a million, and minutes on a cold disk, but a folder
@@ -96,12 +95,8 @@ static int read_samples(struct source *source, int fd, struct err *err)
 
 int source_manifest_read(struct source *source, struct err *err)
 {
-	const char *name;
 	int fd, rc = open_file(source, &fd, err);
 
-	source->root = source->spec->root ? strdup(source->spec->root) : source_kind_folder(source->path, &name);
-	if (rc == 0 && !source->root)
-		rc = err_fail(err, -ENOMEM, "%s: out of memory", source->path);
 	if (rc == 0)
 		rc = read_samples(source, fd, err);
 	if (fd >= 0)

@@ -19,7 +19,6 @@
 #include "loader/plan/dataset.h"
 #include "loader/plan/listing.h"
 #include "loader/plan/manifest_labels.h"
-#include "loader/plan/source_kind.h"
 #include "loader/plan/tar_header.h"
 #include "loader/plan/tar_samples.h"
 
@@ -88,20 +87,17 @@ static int list_folder(struct shards *shards, const char *folder, struct err *er
 
 static int list_shards(struct source *source, struct shards *shards, struct err *err)
 {
-	const char *path = source->path, *rest;
+	const char *path = source->path;
 	struct stat status;
 	struct err why;
 	bool exists = stat(path, &status) == 0;
 	int rc;
 
-	source->root = source_kind_folder(path, &rest);
-	if (!source->root)
-		return -ENOMEM;
 	if (exists && S_ISDIR(status.st_mode)) {
 		rc = source->stamps ? index_stamps_add(source->stamps, "", &status) : 0;
 		return rc == 0 ? list_folder(shards, path, err) : rc;
 	}
-	rc = exists ? take_name(shards, rest) : brace_expand(rest, take_name, shards, &why);
+	rc = exists ? take_name(shards, source->name) : brace_expand(source->name, take_name, shards, &why);
 	for (size_t i = 0; rc == 0 && i < shards->count; i++)
 		if (tar_name_fault(shards->name[i]))
 			rc = err_fail(&why, -EINVAL, "%.200s leads out of %.100s, where the pattern begins", shards->name[i],
