@@ -5,10 +5,12 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -220,6 +222,19 @@ static int run_flags(int argc, char **argv)
 
 /* ------------------------------------------------------------------ */
 
+/*
+ * A stream that is closed stays of no use, but its number is taken: or it would be that of the next file or ring that is opened,
+ * and the log be written into it.
+ */
+static void hold_standard_streams(void)
+{
+	static const int useless[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", useless[fd]); /* the lowest free number; without it all is as before */
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -235,6 +250,7 @@ int main(int argc, char **argv)
 	char sentence[300];
 	struct stat found;
 
+	hold_standard_streams();
 	argp_err_exit_status = EXIT_USAGE;
 	if (argc < 2) {
 		fputs(overview, stderr);
