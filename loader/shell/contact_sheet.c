@@ -108,8 +108,9 @@ static int write_all(const struct contact_sheet *sheet, const struct shape *shap
 {
 	uint64_t height_px = shape->rows * sheet->height_px;
 
+	errno = 0;
 	if (setjmp(png_jmpbuf(writing->png)))
-		return -EIO;
+		return errno ? -errno : -EIO;
 	png_init_io(writing->png, file);
 	png_set_IHDR(writing->png, writing->info, (png_uint_32)(shape->columns * sheet->width_px), (png_uint_32)height_px, 8,
 	             sheet->channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
@@ -135,7 +136,7 @@ static void jump_silently(png_structp png, png_const_charp text)
 	png_longjmp(png, 1);
 }
 
-int contact_sheet_write(const struct contact_sheet *sheet, FILE *file, struct err *err)
+int contact_sheet_write(const struct contact_sheet *sheet, FILE *file)
 {
 	struct shape shape = shape_of(sheet, sheet->count);
 	struct writing writing = {.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, jump_silently, be_silent)};
@@ -148,9 +149,7 @@ int contact_sheet_write(const struct contact_sheet *sheet, FILE *file, struct er
 		rc = write_all(sheet, &shape, &writing, file);
 	png_destroy_write_struct(&writing.png, &writing.info);
 	free(writing.row);
-	if (rc == -ENOMEM)
-		return err_fail(err, rc, "out of memory for the contact sheet");
-	return rc < 0 ? err_fail(err, rc, "the contact sheet cannot be written: %s", strerror(errno)) : 0;
+	return rc;
 }
 
 void contact_sheet_close(struct contact_sheet *sheet)

@@ -27,8 +27,8 @@ int contact_sheet_check(const struct contact_sheet *sheet, uint64_t count, struc
 /* Adds crops that follow each other in memory.  -EINVAL, -ENOMEM. */
 int contact_sheet_add(struct contact_sheet *sheet, const uint8_t *pixels, uint64_t count, struct err *err);
 
-/* Writes the PNG.  -EIO when the file cannot take it, -ENOMEM. */
-int contact_sheet_write(const struct contact_sheet *sheet, FILE *file, struct err *err);
+/* Writes the PNG.  -ENOMEM, or the error of the file that could not take it. */
+int contact_sheet_write(const struct contact_sheet *sheet, FILE *file);
 
 void contact_sheet_close(struct contact_sheet *sheet);
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/commas.h"
@@ -42,7 +43,6 @@ static const char *const reasons[ITEM_STATUS_COUNT] = {
 	[ITEM_CORRUPT] = "it is damaged",
 	[ITEM_UNSUPPORTED] = "it is of a kind that is not read",
 	[ITEM_TIMEOUT] = "it took longer than --item-timeout-ms",
-	[ITEM_BAD_BOX] = "its window is none",
 };
 
 static void show_progress(struct crop_run *run)
@@ -92,16 +92,26 @@ static int ask(struct crop_run *run, struct err *err)
 	return rc;
 }
 
+/* The mistake that is made first; anything else that cannot be read says no more than that (-v: the system's words). */
+static const char *describe_bad_file(unsigned reason, const char *path)
+{
+	struct stat found;
+
+	if (reason == ITEM_UNREADABLE && stat(path, &found) == 0 && S_ISDIR(found.st_mode))
+		return "it is a folder; name the files in it";
+	return reason < ITEM_STATUS_COUNT && reasons[reason] ? reasons[reason] : item_status_name(reason);
+}
+
 static void name_bad_files(struct crop_run *run, const struct crop_request *request, const uint8_t *statuses)
 {
 	for (uint32_t row = 0; row < request->row_count; row++) {
 		unsigned reason = statuses[row] & ITEM_REASON_MASK;
+		const char *path = request->text + request->named_at[row];
 
 		if (reason == ITEM_OK)
 			continue;
 		run->bad++;
-		log_write(LOG_WARNING, "%s: %s", request->text + request->named_at[row],
-		          reason < ITEM_STATUS_COUNT && reasons[reason] ? reasons[reason] : item_status_name(reason));
+		log_write(LOG_WARNING, "%s: %s", path, describe_bad_file(reason, path));
 	}
 }
 
@@ -147,8 +157,9 @@ static void sum_up(const struct crop_run *run)
 {
 	char count[32], bad[32];
 
-	log_write(LOG_INFO, "%s: %s crops of %ux%u, %s bad", run->output.path, with_commas(run->output.count, count),
-	          run->flags->worker.height_px, run->flags->worker.width_px, with_commas(run->bad, bad));
+	log_write(LOG_INFO, "%s: %s crop%s of %ux%u, %s bad", run->output.path, with_commas(run->output.count, count),
+	          run->output.count == 1 ? "" : "s", run->flags->worker.height_px, run->flags->worker.width_px,
+	          with_commas(run->bad, bad));
 }
 
 static int exit_code_of(const struct crop_run *run, int rc)

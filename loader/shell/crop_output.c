@@ -2,6 +2,7 @@
 #include "loader/shell/crop_output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 
 #include "loader/shell/npy_header.h"
 
-static char part_path[PATH_MAX]; /* what a signal handler takes away; "": nothing */
+static char part_path[PATH_MAX]; /* what a signal handler takes away, if it is there; "": nothing */
 
 static void take_away_and_end(int number)
 {
@@ -39,6 +40,47 @@ static int fail_to_write(const struct crop_output *output, struct err *err)
 	return err_fail(err, -code, "%s cannot be written: %s", output->path, strerror(code));
 }
 
+/* In the folder of `path`, without a name where one can be given later, else as part_path.  NULL: errno tells. */
+static FILE *open_part(const char *path, bool *has_name)
+{
+	const char *slash = strrchr(path, '/');
+	int folder_bytes = slash ? (int)(slash + 1 - path) : 0, fd = -1;
+	char folder[PATH_MAX];
+	uint32_t number;
+	FILE *file;
+
+	if (getentropy(&number, sizeof number) < 0)
+		return NULL;
+	if (snprintf(part_path, sizeof part_path, "%.*s.%s.%08x.part", folder_bytes, path, path + folder_bytes, number) >=
+	    PATH_MAX) {
+		errno = ENAMETOOLONG;
+		return NULL;
+	}
+	if (access(part_path, F_OK) < 0 && errno == ENAMETOOLONG) /* told before any work */
+		return NULL;
+	snprintf(folder, sizeof folder, "%.*s", slash ? folder_bytes : 1, slash ? path : ".");
+	if (access("/proc/self/fd", X_OK) == 0)
+		fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+	*has_name = fd < 0;
+	if (*has_name)
+		fd = open(part_path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+	file = fd < 0 ? NULL : fdopen(fd, "w");
+	if (fd >= 0 && !file)
+		close(fd);
+	return file;
+}
+
+/* A link cannot replace a file, a rename can: so there is a name between, for two system calls. */
+static int give_name(const struct crop_output *output)
+{
+	char place[40];
+
+	if (output->has_name)
+		return 0;
+	snprintf(place, sizeof place, "/proc/self/fd/%d", fileno(output->file));
+	return linkat(AT_FDCWD, place, AT_FDCWD, part_path, AT_SYMLINK_FOLLOW);
+}
+
 /* At the begin with a count of 0, so that the file is never taken for another. */
 static int write_npy_header(struct crop_output *output)
 {
@@ -50,8 +92,6 @@ static int write_npy_header(struct crop_output *output)
 
 int crop_output_open(struct crop_output *output, const struct crop_flags *flags, struct err *err)
 {
-	const char *slash = strrchr(flags->output, '/');
-	int folder_bytes = slash ? (int)(slash + 1 - flags->output) : 0, length;
 	struct stat found;
 
 	*output = (struct crop_output){
@@ -70,18 +110,13 @@ int crop_output_open(struct crop_output *output, const struct crop_flags *flags,
 	}
 	if (stat(output->path, &found) == 0 && !S_ISREG(found.st_mode))
 		return err_fail(err, -EINVAL, "%s is there, and no ordinary file that could be replaced", output->path);
-	length = snprintf(part_path, sizeof part_path, "%.*s.%s.%d.part", folder_bytes, output->path, output->path + folder_bytes,
-	                  (int)getpid());
-	if (length >= (int)sizeof part_path) {
-		*part_path = '\0';
-		errno = ENAMETOOLONG;
-		return fail_to_write(output, err);
-	}
 	catch_signals();
-	output->file = fopen(part_path, "wxe");
+	output->file = open_part(output->path, &output->has_name);
 	if (!output->file) {
+		int rc = fail_to_write(output, err);
+
 		*part_path = '\0';
-		return fail_to_write(output, err);
+		return rc;
 	}
 	return output->is_sheet || write_npy_header(output) == 0 ? 0 : fail_to_write(output, err);
 }
@@ -104,16 +139,18 @@ int crop_output_finish(struct crop_output *output, struct err *err)
 	int rc = 0;
 
 	if (output->is_sheet)
-		rc = contact_sheet_write(&output->sheet, file, err);
+		rc = contact_sheet_write(&output->sheet, file);
 	else if (fseeko(file, 0, SEEK_SET) < 0 || write_npy_header(output) < 0)
-		rc = fail_to_write(output, err);
+		rc = -errno;
+	if (rc == 0 && (fflush(file) != 0 || give_name(output) < 0))
+		rc = -errno;
 	output->file = NULL;
-	if (fclose(file) != 0 && rc == 0)
-		rc = fail_to_write(output, err);
+	if (fclose(file) != 0 && rc == 0) /* NFS tells only now */
+		rc = -errno;
+	if (rc == 0 && rename(part_path, output->path) < 0)
+		rc = -errno;
 	if (rc < 0)
-		return rc;
-	if (rename(part_path, output->path) < 0)
-		return fail_to_write(output, err);
+		return err_fail(err, rc, "%s cannot be written: %s", output->path, strerror(-rc));
 	*part_path = '\0';
 	return 0;
 }

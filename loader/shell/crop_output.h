@@ -1,8 +1,9 @@
 /*
  * crop_output.h - crops in, in order, a file out: a contact sheet (.png) or an array (.npy).
  *
- * The file takes its name when it is whole; until then it lies beside it under another, which is gone whatever ends the process,
- * but for SIGKILL.  One at a time in a process.
+ * The file takes its name when it is whole, and has none until then: nothing is left of it, whatever ends the process.  On file
+ * systems that cannot do that (NFS, FUSE) it lies beside its place under another name, which SIGKILL leaves there.  One at a time in
+ * a process.
  */
 #ifndef CROPRING_CROP_OUTPUT_H
 #define CROPRING_CROP_OUTPUT_H
@@ -16,6 +17,7 @@ struct crop_output {
 	const char *path;
 	FILE *file;
 	bool is_sheet;
+	bool has_name; /* already, if not its own */
 	uint64_t count; /* crops so far */
 	struct contact_sheet sheet;
 };

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
 import io
 import os
 import random
 import re
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -41,9 +45,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """`start(*words)`: the same, running, with standard input open."""
     started = []
 
-    def run(*words: object) -> subprocess.Popen[bytes]:
+    def run(*words: object, before: Callable[[], None] | None = None) -> subprocess.Popen[bytes]:
         command = [executable(), "crop", *map(str, words)]
-        started.append(subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE))
+        started.append(subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=before))
         return started[-1]
 
     yield run
@@ -68,6 +72,34 @@ def expected(path: Path, x: float, y: float, scale: float, window: tuple[int, in
 
 def left_over(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
+
+
+def nameless(process: subprocess.Popen[bytes], folder: Path) -> Path:
+    """The output in `folder` that the process writes, which has no name yet."""
+    found: list[Path] = []
+
+    def look() -> list[Path]:
+        for place in Path(f"/proc/{process.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # it is closed meanwhile
+                if re.fullmatch(re.escape(str(folder)) + r"/#\d+ \(deleted\)", os.readlink(place)):
+                    found[:] = [place]
+        return found
+
+    eventually(look, "an output without a name")
+    return found[0]
+
+
+def refuse_nameless_files() -> None:
+    """From here on this process and its children are refused O_TMPFILE, as NFS and FUSE refuse it."""
+    number = {"x86_64": 257, "aarch64": 56}[os.uname().machine]  # openat
+    load, jump_equal, jump_set, answer = 0x20, 0x15, 0x45, 0x06
+    program = [(load, 0, 0, 0), (jump_equal, 0, 3, number), (load, 0, 0, 32), (jump_set, 0, 1, 0o20000000)]  # its flags
+    program += [(answer, 0, 0, 0x50000 | errno.EOPNOTSUPP), (answer, 0, 0, 0x7FFF0000)]
+    lines = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
+    header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(program), ctypes.addressof(lines)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, header):  # PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP with a filter
+        raise OSError(ctypes.get_errno(), "no filter")
 
 
 # ---------------------------------------------------------------- what is written
@@ -159,7 +191,8 @@ def test_thousands_of_paths_flow_through(start: Callable[..., subprocess.Popen[b
     for _ in range(10):
         process.stdin.write(b"small.png\n" * 1000)
     process.stdin.flush()
-    part = tmp_path / f".c.npy.{process.pid}.part"
+    part = nameless(process, tmp_path)
+    assert left_over(tmp_path) == ["small.png"]
     eventually(lambda: part.stat().st_size > 9000 * 32 * 32 * 3, "most of the first crops in the file")
     assert not (tmp_path / "c.npy").exists()
     process.stdin.write(b"small.png\n" * 10_000)
@@ -188,7 +221,7 @@ def test_bad_files_are_named_and_black(crop: Crop, tmp_path: Path) -> None:
     (tmp_path / "text\n.jpg").write_bytes(b"no image at all")
     (tmp_path / "folder.jpg").mkdir()
     bad = {"nowhere.jpg": "there is no such file", "empty.jpg": "it is empty", "cut.jpg": "it ends before its pixels do"}
-    bad |= {"text\n.jpg": "it is no JPEG, PNG or BMP", "folder.jpg": "it cannot be read"}
+    bad |= {"text\n.jpg": "it is no JPEG, PNG or BMP", "folder.jpg": "it is a folder; name the files in it"}
     words = [part for name in bad for part in (FILES[0], name)]
     for output in ("c.npy", "c.png"):
         done = crop("-o", output, "-w", 16, "--columns=1" if output == "c.png" else "-j2", *words)
@@ -295,7 +328,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
         chance, small = random.Random(1), sorted(FILES, key=lambda file: file.stat().st_size)[:8]
         lines = b"".join(b"%b\t%.3f\t%.3f\t%.3f\n" % (bytes(file), *(chance.random() for _ in range(3))) for file in small * 200)
         done = subprocess.run(["bash", "-c", command], input=lines, cwd=tmp_path, capture_output=True, timeout=WATCHDOG_S)
-        assert done.returncode == 1 and b"cannot be written: File too large" in done.stderr, done
+        assert done.returncode == 1 and f"{output} cannot be written: File too large" in done.stderr.decode(), done
         assert left_over(tmp_path) == []
 
 
@@ -321,12 +354,57 @@ def test_a_signal_ends_both_at_once_and_leaves_nothing(start: Callable[..., subp
     process.stdin.write((str(FILES[0]) + "\n").encode() * 500)
     process.stdin.flush()
     worker = worker_of(process)
-    part = tmp_path / f".c.npy.{process.pid}.part"
-    eventually(lambda: part.exists() and part.stat().st_size > 128, "the first crops in the file")
+    part = nameless(process, tmp_path)
+    eventually(lambda: part.stat().st_size > 128, "the first crops in the file")
     process.send_signal(number)
     assert process.wait(WATCHDOG_S) == -number  # the shell says 130
     assert left_over(tmp_path) == []
     eventually(lambda: not is_running(worker), "the worker gone")
+
+
+def test_nothing_is_left_of_a_command_that_is_killed(start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
+    (tmp_path / "c.npy").write_bytes(b"of an earlier run")
+    process = start("-o", "c.npy", "-w", 16)
+    assert process.stdin
+    process.stdin.write((str(FILES[0]) + "\n").encode() * 500)
+    process.stdin.flush()
+    part = nameless(process, tmp_path)
+    eventually(lambda: part.stat().st_size > 128, "the first crops in the file")
+    process.kill()
+    process.wait(WATCHDOG_S)
+    assert left_over(tmp_path) == ["c.npy"] and (tmp_path / "c.npy").read_bytes() == b"of an earlier run"
+
+
+def test_a_file_system_without_nameless_files_has_a_hidden_one(start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL, None):
+        process = start("-o", "c.npy", "-w", 16, before=refuse_nameless_files)
+        assert process.stdin
+        process.stdin.write((str(FILES[0]) + "\n").encode() * 500)
+        process.stdin.flush()
+        eventually(lambda: any(part.stat().st_size > 128 for part in tmp_path.glob(".c.npy.*.part")), "the first crops in a hidden file")
+        if number is None:
+            _, said = process.communicate(timeout=WATCHDOG_S)
+            assert (process.returncode, said) == (0, b"cropring: c.npy: 500 crops of 16x16, 0 bad\n")
+            assert np.load(tmp_path / "c.npy").shape == (500, 16, 16, 3) and left_over(tmp_path) == ["c.npy"]
+            break
+        process.send_signal(number)
+        process.wait(WATCHDOG_S)
+        parts = left_over(tmp_path)
+        assert len(parts) == (number == signal.SIGKILL)
+        for part in parts:
+            (tmp_path / part).unlink()
+
+
+def test_streams_that_are_closed_are_no_files(start: Callable[..., subprocess.Popen[bytes]], crop: Crop, tmp_path: Path) -> None:
+    """Or the log would be written into the output, or into the ring."""
+    command = f"exec {executable()} crop -v -w 8 -o c.npy nowhere.jpg {FILES[0]} 0<&- 1>&- 2>&-"
+    assert subprocess.run(["bash", "-c", command], cwd=tmp_path, timeout=WATCHDOG_S).returncode == 3
+    assert crop("-w", 8, "-o", "d.npy", "nowhere.jpg", FILES[0]).returncode == 3
+    assert (tmp_path / "c.npy").read_bytes() == (tmp_path / "d.npy").read_bytes()
+    process = start("-w", 8, "-o", "e.npy", before=lambda: os.close(2))
+    worker = worker_of(process)
+    eventually(lambda: any("cropring" in os.readlink(place) for place in Path(f"/proc/{worker}/fd").iterdir()), "the worker's ring")
+    assert {os.readlink(f"/proc/{pid}/fd/2") for pid in (process.pid, worker)} == {"/dev/null"}
 
 
 def test_a_worker_that_is_killed_is_told(start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
