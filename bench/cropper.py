@@ -129,7 +129,7 @@ def print_tables(rows: list[Row], single: list[Row]) -> None:
         words = [picture, fidelity, f"{raw_us:.0f}", *(f"{us:+.0f}" for us in more), f"{raw_us * SHARE + CONSTANT_US:.0f}"]
         print("|", " | ".join(words + [f"{us:.0f}" for us in (raw_wall_us, call_wall_us, flown_wall_us)]), "|")
     here_us, c_us, own_us = (medians(single, single[0].picture, "exact", side)[1] for side in ("latency.c, here", "latency.c, by request", "Cropper"))
-    print(f"\none {latency[0].picture} to 224x224, wall: decode and resize alone {here_us:.0f} µs, asked for in C {c_us:.0f} µs, by a Cropper {own_us:.0f} µs;")
+    print(f"\none {single[0].picture} to 224x224, wall: decode and resize alone {here_us:.0f} µs, asked for in C {c_us:.0f} µs, by a Cropper {own_us:.0f} µs;")
     print(f"may be {here_us * (1 + LATENCY_SHARE) + LATENCY_US:.0f} µs")
 
 

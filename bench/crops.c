@@ -149,29 +149,28 @@ static bool choose_part(void *context, void *tag, const uint8_t *head, size_t he
 	return decode_part(&file, &info, &cut.want, part);
 }
 
-/* All crops of the batch are asked for at once, as the loader asks for the files of a batch. */
+/*
+ * One file after the other, so that what was read is decoded while it is in the processor's caches, as it is in the loader, whose threads
+ * do both at once: with all files of a batch read first, crops of 16 MB BMPs take 1.7 times as much CPU time.
+ */
 static void make_batch(struct crops *crops, uint32_t batch)
 {
 	struct box *boxes = crops->boxes + (size_t)batch * crops->crop_count;
 	size_t image_bytes = (size_t)crops->size_px * crops->size_px * crops->channels;
 
 	for (uint32_t i = 0; i < crops->crop_count; i++) {
-		if (fetch_submit(crops->fetch,
-		                 &(struct fetch_job){.directory_fd = AT_FDCWD, .path = crops->path, .tag = &boxes[i]}) < 0)
-			die(crops->path, "cannot be fetched");
-	}
-	for (uint32_t i = 0; i < crops->crop_count; i++) {
+		const struct fetch_job job = {.directory_fd = AT_FDCWD, .path = crops->path, .tag = &boxes[i]};
 		struct fetch_result result;
 		struct file_bytes file;
-		const struct box *box;
 
+		if (fetch_submit(crops->fetch, &job) < 0)
+			die(crops->path, "cannot be fetched");
 		if (fetch_collect(crops->fetch, -1, &result) < 0 || result.status != ITEM_OK)
 			die(crops->path, "cannot be read");
-		box = result.tag;
 		file = file_bytes_with_part(result.buffer->data, result.buffer->byte_count, result.buffer->head_bytes,
 		                            &result.buffer->part);
 		file.id = 0; /* one file, whatever the decoder wants to remember of it */
-		make_crop(crops, &file, box, crops->batch + (size_t)(box - boxes) * image_bytes);
+		make_crop(crops, &file, &boxes[i], crops->batch + i * image_bytes);
 		fetch_return(crops->fetch, result.buffer);
 	}
 }
@@ -219,7 +218,7 @@ int main(int argument_count, char **arguments)
 	crops.fast = strcmp(arguments[3], "fast") == 0;
 	read_boxes(&crops, arguments[4]);
 	if (fetch_open(&crops.fetch,
-	               &(struct fetch_config){.depth = crops.crop_count,
+	               &(struct fetch_config){.depth = 1,
 	                                      .max_file_bytes = 1u << 28,
 	                                      .timeout_ms = 30000,
 	                                      .choose_part = choose_part,
