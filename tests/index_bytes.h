@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "loader/plan/index_build.h"
-#include "loader/plan/index_view.h"
+#include "loader/plan/index/index_build.h"
+#include "loader/plan/index/index_view.h"
 
 #define INDEX_BYTES_ALL                                                                                                            \
 	(INDEX_HAS(INDEX_OFFSET) | INDEX_HAS(INDEX_LENGTH) | INDEX_HAS(INDEX_TARGET) | INDEX_HAS(INDEX_TARGET_OFFSET) |            \

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "loader/plan/dataset.h"
-#include "loader/plan/index_file.h"
+#include "loader/plan/index/index_file.h"
 #include "tests/tar_recipe.h"
 #include "tests/tree_fixture.h"
 

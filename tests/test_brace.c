@@ -1,4 +1,4 @@
-/* Tests of loader/plan/brace.c: patterns and the names that they stand for. */
+/* Tests of loader/plan/tar/brace.c: patterns and the names that they stand for. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "loader/plan/brace.h"
+#include "loader/plan/tar/brace.h"
 
 static char joined[4096];
 static uint32_t name_count;

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 
 #include "loader/plan/dataset.h"
-#include "loader/plan/index_layout.h"
+#include "loader/plan/index/index_layout.h"
 #include "tests/tree_fixture.h"
 
 /* Makes the folders on the way to `path` in the tree, and gives the whole path; valid until the next call. */

@@ -1,5 +1,5 @@
 /* test_index_cache.c - a kept index gives what reading gives, and a change is noticed. */
-#include "loader/plan/index_stamp.h"
+#include "loader/plan/index/index_stamp.h"
 #include "tests/kept_index.h"
 
 static void the_second_start_takes_all_from_the_file(void **state)

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "loader/plan/index_view.h"
-#include "loader/plan/manifest.h"
-#include "loader/plan/manifest_text.h"
+#include "loader/plan/index/index_view.h"
+#include "loader/plan/manifest/manifest.h"
+#include "loader/plan/manifest/manifest_text.h"
 #include "tests/manifest_fixture.h"
 
 static const char *const names[] = {"", "t.csv", "t.tsv", "t.jsonl"};

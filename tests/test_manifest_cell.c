@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "loader/plan/manifest_cell.h"
+#include "loader/plan/manifest/manifest_cell.h"
 #include "tests/manifest_fixture.h"
 
 static struct manifest_cell written(const char *text)

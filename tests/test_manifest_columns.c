@@ -2,8 +2,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "loader/plan/index_layout.h"
-#include "loader/plan/manifest_columns.h"
+#include "loader/plan/index/index_layout.h"
+#include "loader/plan/manifest/manifest_columns.h"
 #include "tests/manifest_fixture.h"
 
 /* The header of these names, with spaces between them; '~' stands for a space within a name. */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "loader/plan/manifest_csv.h"
+#include "loader/plan/manifest/manifest_csv.h"
 #include "tests/manifest_fixture.h"
 #include "tests/seed.h"
 

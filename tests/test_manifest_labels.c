@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "loader/plan/index_view.h"
-#include "loader/plan/manifest_labels.h"
+#include "loader/plan/index/index_view.h"
+#include "loader/plan/manifest/manifest_labels.h"
 #include "tests/manifest_fixture.h"
 #include "tests/seed.h"
 

@@ -2,7 +2,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
-#include "loader/plan/manifest_root.h"
+#include "loader/plan/manifest/manifest_root.h"
 #include "tests/manifest_fixture.h"
 #include "tests/tree_fixture.h"
 

@@ -1,5 +1,5 @@
 /* test_scan.c - however many threads walk through a folder, they find the same, also what is wrong with it. */
-#include "loader/plan/scan.h"
+#include "loader/plan/folder/scan.h"
 #include "tests/seed.h"
 #include "tests/tree_fixture.h"
 

@@ -1,4 +1,4 @@
-/* Tests of loader/plan/tar_header.c: one header, whoever wrote it, and whatever is wrong with it. */
+/* Tests of loader/plan/tar/tar_header.c: one header, whoever wrote it, and whatever is wrong with it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "loader/plan/tar_header.h"
+#include "loader/plan/tar/tar_header.h"
 #include "tests/tar_recipe.h"
 
 static struct tar_recipe recipe;

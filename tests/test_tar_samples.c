@@ -1,4 +1,4 @@
-/* Tests of loader/plan/tar_samples.c: which members are one sample, which of them is its image, and what its label is. */
+/* Tests of loader/plan/tar/tar_samples.c: which members are one sample, which of them is its image, and what its label is. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "loader/plan/tar_samples.h"
+#include "loader/plan/tar/tar_samples.h"
 #include "tests/tar_recipe.h"
 
 static struct tar_recipe recipe;

@@ -1,4 +1,4 @@
-/* Tests of loader/plan/tar_walk.c: the files of an archive, and archives that cannot be right. */
+/* Tests of loader/plan/tar/tar_walk.c: the files of an archive, and archives that cannot be right. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "loader/plan/tar_walk.h"
+#include "loader/plan/tar/tar_walk.h"
 #include "tests/tar_recipe.h"
 
 static struct tar_recipe recipe;

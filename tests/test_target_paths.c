@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "loader/plan/dataset.h"
-#include "loader/plan/index_build.h"
+#include "loader/plan/index/index_build.h"
 #include "loader/plan/target_paths.h"
 
 static int set_up(void **state)

@@ -1,4 +1,4 @@
-"""The list of samples that the worker scanned, mapped from its index (layout: loader/plan/index_layout.h)."""
+"""The list of samples that the worker scanned, mapped from its index (layout: loader/plan/index/index_layout.h)."""
 
 from __future__ import annotations
 

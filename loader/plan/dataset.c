@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "loader/plan/index_build.h"
+#include "loader/plan/index/index_build.h"
 #include "loader/plan/index_cache.h"
 #include "loader/plan/source.h"
 #include "loader/plan/source_folder.h"
@@ -62,8 +62,8 @@ static int name_root(struct source *source, enum source_kind kind, struct err *e
 static int read_source(struct source *source, enum source_kind kind, struct err *err)
 {
 	if (source->spec->root && kind != SOURCE_MANIFEST && kind != SOURCE_INDEX)
-		return err_fail(err, -EINVAL, "--root %s: that is where the paths of a manifest begin, but %s is none", source->spec->root,
-		                source->path);
+		return err_fail(err, -EINVAL, "--root %s: that is where the paths of a manifest begin, but %s is none",
+		                source->spec->root, source->path);
 	switch (kind) {
 	case SOURCE_FOLDER:
 		return source_folder_read(source, err);

@@ -14,16 +14,16 @@
 
 #include "base/err.h"
 #include "loader/plan/crop.h"
-#include "loader/plan/index_view.h"
+#include "loader/plan/index/index_view.h"
 #include "loader/plan/link_targets.h"
 
 struct dataset;
 
 /* What to open; strings stay the caller's, and need not outlive the call. */
 struct dataset_spec {
-	const char *source;     /* a folder, a manifest, tar files or an index: source_kind.h */
-	const char *root;       /* --root: what paths begin at; NULL: where the source says, or lies */
-	const char *targets;    /* --targets: the folder of a second picture for each sample, in tar files its extension; NULL: none */
+	const char *source;  /* a folder, a manifest, tar files or an index: source_kind.h */
+	const char *root;    /* --root: what paths begin at; NULL: where the source says, or lies */
+	const char *targets; /* --targets: the folder of a second picture for each sample, in tar files its extension; NULL: none */
 	const char *index_path; /* --index: keep the list of samples in this file; NULL: do not */
 	uint32_t threads;       /* that may look around at once; at least 1 */
 	bool unscanned;         /* a folder, of which readers will name files: it has no samples */

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "loader/plan/dataset.h"
-#include "loader/plan/index_file.h"
+#include "loader/plan/index/index_file.h"
 
 /* Of those that can be kept. */
 static const char *const kind_names[] = {[SOURCE_FOLDER] = "folder", [SOURCE_MANIFEST] = "manifest", [SOURCE_TAR] = "tar"};

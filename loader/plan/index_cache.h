@@ -7,7 +7,7 @@
 #ifndef CROPRING_INDEX_CACHE_H
 #define CROPRING_INDEX_CACHE_H
 
-#include "loader/plan/index_view.h"
+#include "loader/plan/index/index_view.h"
 #include "loader/plan/source.h"
 #include "loader/plan/source_kind.h"
 

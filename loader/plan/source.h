@@ -7,8 +7,8 @@
 #define CROPRING_SOURCE_H
 
 #include "base/err.h"
-#include "loader/plan/index_build.h"
-#include "loader/plan/index_stamp.h"
+#include "loader/plan/index/index_build.h"
+#include "loader/plan/index/index_stamp.h"
 #include "loader/plan/link_targets.h"
 
 struct dataset_spec;

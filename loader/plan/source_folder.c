@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "loader/plan/dataset.h"
-#include "loader/plan/scan.h"
+#include "loader/plan/folder/scan.h"
 
 /* The samples of a scan, which loses its paths. */
 static int add_scan(struct index_build *build, struct scan *scan)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "loader/plan/dataset.h"
-#include "loader/plan/index_file.h"
+#include "loader/plan/index/index_file.h"
 
 /* Where paths begin, from malloc. */
 static char *find_root(const struct source *source, const struct index_file *file)

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "loader/plan/index_layout.h"
-#include "loader/plan/listing.h"
+#include "loader/plan/folder/listing.h"
+#include "loader/plan/index/index_layout.h"
 
 static const char *const manifest_endings[] = {".csv", ".tsv", ".jsonl"};
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "loader/plan/dataset.h"
-#include "loader/plan/manifest.h"
+#include "loader/plan/manifest/manifest.h"
 
 /*
  * Images, and targets, that are looked at for links: all would take a second for a million, and minutes on a cold disk, but a folder

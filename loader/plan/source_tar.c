@@ -15,12 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "loader/plan/brace.h"
 #include "loader/plan/dataset.h"
-#include "loader/plan/listing.h"
-#include "loader/plan/manifest_labels.h"
-#include "loader/plan/tar_header.h"
-#include "loader/plan/tar_samples.h"
+#include "loader/plan/folder/listing.h"
+#include "loader/plan/manifest/manifest_labels.h"
+#include "loader/plan/tar/brace.h"
+#include "loader/plan/tar/tar_header.h"
+#include "loader/plan/tar/tar_samples.h"
 
 enum { MOST_THREADS = 64 };
 
@@ -226,10 +226,11 @@ static int add_shard(struct shards *shards, size_t number, struct source *source
 static void warn_of_lost_labels(struct source *source, uint64_t unlabelled_count, uint64_t lost_label_count)
 {
 	if (unlabelled_count > 0 && lost_label_count > 0 &&
-	    asprintf(&source->warning,
-	             "%s: %llu samples are without a label, and %llu labels without an image: members of one key have to follow one "
-	             "another; make the shards with tar --sort=name",
-	             source->path, (unsigned long long)unlabelled_count, (unsigned long long)lost_label_count) < 0)
+	    asprintf(
+		    &source->warning,
+		    "%s: %llu samples are without a label, and %llu labels without an image: members of one key have to follow one "
+		    "another; make the shards with tar --sort=name",
+		    source->path, (unsigned long long)unlabelled_count, (unsigned long long)lost_label_count) < 0)
 		source->warning = NULL;
 }
 

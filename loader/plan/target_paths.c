@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "loader/plan/index_build.h"
+#include "loader/plan/index/index_build.h"
 
 /* The folder that is looked at, and the last directory in it: samples of one directory stand together. */
 struct search {

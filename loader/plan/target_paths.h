@@ -7,7 +7,7 @@
 #define CROPRING_TARGET_PATHS_H
 
 #include "base/err.h"
-#include "loader/plan/index_view.h"
+#include "loader/plan/index/index_view.h"
 #include "loader/plan/link_targets.h"
 
 /* -EINVAL: the index has targets, or no files that could have any by their names.  `folder` is that of the flag, for messages. */

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loader/plan/index_stamp.h"
-#include "loader/plan/index_view.h"
+#include "loader/plan/index/index_stamp.h"
+#include "loader/plan/index/index_view.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "loader/plan/tar_samples.h"
+#include "loader/plan/tar/tar_samples.h"
 #include "tests/tar_recipe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t byte_count);

@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "loader/plan/index_view.h"
-#include "loader/plan/manifest.h"
+#include "loader/plan/index/index_view.h"
+#include "loader/plan/manifest/manifest.h"
 
 static inline _Noreturn void manifest_finding(const char *what)
 {

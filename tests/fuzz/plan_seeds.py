@@ -74,7 +74,7 @@ def archives() -> dict[str, bytes]:
 
 
 def indexes() -> dict[str, bytes]:
-    """Index files as loader/plan/index_layout.h and index_stamp.c lay them out; their checksums are the fuzzer's matter."""
+    """Index files as loader/plan/index/index_layout.h and index_stamp.c lay them out; their checksums are the fuzzer's matter."""
 
     def column(form: str, *values: float) -> bytes:
         return struct.pack(f"<{len(values)}{form}", *values) + bytes(-struct.calcsize(f"<{len(values)}{form}") % 8)
