@@ -130,8 +130,8 @@ def _text_of(paths: Path | Iterable[Path], root: bytes) -> tuple[bytes, NDArray[
     """NUL-terminated paths, and where each begins: absolute under the root "/", else from the root on."""
     names: Any = [paths] if _is_one(paths) else paths if isinstance(paths, (list, tuple)) else list(paths)  # type: ignore[arg-type]
     try:
-        text = os.fsencode("\0".join(names) + "\0")
-    except TypeError:  # there are others than str among them
+        text = os.fsencode("\0".join(map(os.fspath, names)) + "\0")
+    except TypeError:  # there are bytes among them, or what is no path
         text = b""
     # The usual case, seen at a glance: as many absolute paths as names, and no NUL but those between them.
     if root != b"/" or text[:1] != b"/" or text.count(b"\0/") != len(names) - 1 or text.count(b"\0") != len(names):
