@@ -126,9 +126,21 @@ def _row_count(paths: object, path_count: int, columns: dict[str, NDArray[Any]],
     return next(iter(lengths.values()), 1)
 
 
+def _names(paths: Path | Iterable[Path]) -> Any:
+    if isinstance(paths, (list, tuple)):
+        return paths
+    if _is_one(paths):
+        return [paths]
+    try:
+        names = iter(paths)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"paths={paths!r}: a path (str, bytes or os.PathLike), or a sequence of them, is expected") from None
+    return list(names)
+
+
 def _text_of(paths: Path | Iterable[Path], root: bytes) -> tuple[bytes, NDArray[np.int64]]:
     """NUL-terminated paths, and where each begins: absolute under the root "/", else from the root on."""
-    names: Any = [paths] if _is_one(paths) else paths if isinstance(paths, (list, tuple)) else list(paths)  # type: ignore[arg-type]
+    names = _names(paths)
     try:
         text = os.fsencode("\0".join(map(os.fspath, names)) + "\0")
     except TypeError:  # there are bytes among them, or what is no path
@@ -154,12 +166,19 @@ def _text_of_any(names: Iterable[Any], root: bytes) -> bytes:
         if not path:
             raise ValueError(f"item {item}: the path is empty")
         if not path.startswith(b"/"):
-            folder = folder or os.getcwdb().rstrip(b"/") + b"/"
+            folder = folder or _working_folder(item, name)
             path = folder + path
         if root != b"/":
             path = path.removeprefix(root)  # one that lies elsewhere stays as it is, and fails alone
         text.append(path + b"\0")
     return b"".join(text)
+
+
+def _working_folder(item: int, name: object) -> bytes:
+    try:
+        return os.getcwdb().rstrip(b"/") + b"/"
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, f"item {item}: {name!r}: the working folder, where relative paths begin, was removed") from None
 
 
 # ---------------------------------------------------------------- what to cut out
@@ -196,7 +215,7 @@ def _checked_boxes(boxes: NDArray[Any]) -> NDArray[Any]:
 
 def _checked_rule(rule: str | None) -> str:
     rule = "random-resized" if rule is None else rule
-    if rule not in _RULES:
+    if not isinstance(rule, str) or rule not in _RULES:
         raise ValueError(f"rule={rule!r}: one of {', '.join(_RULES)} is expected")
     return rule
 

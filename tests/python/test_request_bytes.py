@@ -50,6 +50,14 @@ def test_paths_of_any_kind_become_absolute(tmp_path: Path, monkeypatch: pytest.M
     assert ask(["a"], rule="center")[0] == [b"/a"]
 
 
+def test_a_working_folder_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError, match="item 1: 'a': the working folder, where relative paths begin, was removed"):
+        ask(["/e", "a"], rule="center")
+
+
 def test_paths_below_a_root_are_told_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     root = os.fsencode(tmp_path) + b"/"
@@ -102,6 +110,7 @@ def test_seeds_give_keys_that_do_not_run_into_each_other() -> None:
         ({"box": [[0, 0, 1]] * 4}, r"box: \(x, y, width, height\).*shape \(4, 3\)"),
         ({"box": [[0, 0, 1, 1]] * 5}, "paths: 4, box: 5"),
         ({"rule": "whole"}, "rule='whole': one of random-resized, random, center, resize is expected"),
+        ({"rule": ["center"]}, r"rule=\['center'\]: one of random-resized"),
         ({"seed": [0, 1, 2, -1]}, "item 3: seed=-1: a whole number from 0 to 18446744073709551615"),
         ({"rule": "center", "labels": [0] * 3 + [2**63]}, "item 3: labels=9223372036854775808"),
         ({"seed": 2**64}, "^seed=18446744073709551616: "),
@@ -116,6 +125,7 @@ def test_values_that_cannot_be_are_refused_with_their_item(arguments: dict[str, 
     ("arguments", "message"),
     [
         ({"paths": ["/a", 5], "rule": "center"}, "item 1: 5: a path is expected"),
+        ({"paths": 5, "rule": "center"}, "paths=5: a path .*, or a sequence of them, is expected"),
         ({"x": ["a", "b"], "y": 0, "scale": 1}, "x: numbers from 0 to 1 are expected"),
         ({"x": True, "y": 0, "scale": 1}, "x: numbers"),
         ({"box": [0.5, 0, 1, 1]}, "box: whole numbers of pixels are expected, not float64"),
