@@ -303,7 +303,7 @@ static void what_is_no_folder_is_refused(void **state)
 	(void)state;
 	make_file("file");
 	assert_refused("tree/missing", -ENOENT, "tree/missing", "No such file");
-	assert_refused("tree/file", -ENOTDIR, "tree/file: cannot open", "Not a directory");
+	assert_refused("tree/file", -ENOTDIR, "tree/file: a folder is expected, or a file that ends in .csv", "(a manifest)");
 	assert_refused("", -ENOENT, "cannot open", "No such file");
 }
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from .errors import shown
 from .manifest_file import PathLike, Summary, replaced, write_rows
 
 _CROWD, _EMPTY, _OUTSIDE, _SMALL = "boxes around crowds", "boxes without area", "boxes outside of their images", "boxes under min_size"
@@ -112,7 +113,7 @@ def _read(path: str) -> dict[str, list[dict[str, Any]]]:
 def _id(item: dict[str, Any], key: str, where: str) -> int:
     number = item.get(key)
     if not isinstance(number, int):
-        raise ValueError(f"{where}: {key} is {number!r}; a whole number is expected")
+        raise ValueError(f"{where}: {key} is {shown(number)}; a whole number is expected")
     return number
 
 
@@ -127,7 +128,7 @@ def _whole_box(where: str, bbox: object, image: dict[str, Any]) -> tuple[int, in
         or not all(isinstance(number, int | float) and math.isfinite(number) for number in bbox)
         or min(bbox[2:]) < 0
     ):
-        raise ValueError(f"{where}: bbox is {bbox!r}; four numbers are expected: x, y, width and height, these from 0 on")
+        raise ValueError(f"{where}: bbox is {shown(bbox)}; four numbers are expected: x, y, width and height, these from 0 on")
     if min(bbox[2:]) == 0:
         return _EMPTY
     begin = [max(0, math.floor(round(bbox[axis], 3))) for axis in (0, 1)]

@@ -241,8 +241,12 @@ def _bad_sample(pending: Pending, batch: Batch) -> BadSample | None:
     if not statuses.any():
         return None
     positions = [int(row) for row in statuses.nonzero()[0]]
-    reason = Status(statuses[positions[0]] & Status.REASON_MASK).name.lower()
-    text = f"item {positions[0]}: {pending.path(positions[0])}: {reason}"
+    first = positions[0]
+    reason = Status(statuses[first] & Status.REASON_MASK)
+    text = f"item {first}: {pending.path(first)}: {reason.name.lower()}"
+    if reason is Status.BAD_BOX:
+        x, y, width, height = pending.rows["box"][first]
+        text += f": {x},{y} {width}x{height} (x,y width x height) does not lie in the picture"
     if others := positions[1:]:
         named = ", ".join(map(str, others[:_NAMED_IN_AN_ERROR])) + ", ..." * (len(others) > _NAMED_IN_AN_ERROR)
         text += f"; and {len(others)} more (item {named})"

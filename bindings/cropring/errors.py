@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from .batch import Batch
 
 
+def shown(value: object) -> str:
+    """The value as a message quotes it: someone may pass an image where its path is expected."""
+    text = repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
 class CropringError(Exception):
     """Base of everything that cropring raises by itself.
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from .errors import shown
+
 PathLike = str | os.PathLike[str]
 
 COLUMNS = ("path", "label", "x", "y", "width", "height", "scale", "offset", "length", "target", "weight")
@@ -161,7 +163,7 @@ def _checks_of(keys: list[str], place: Callable[[str], str]) -> dict[str, Callab
     def path(key: str) -> Callable[[object], object]:
         def check(value: object) -> str:
             if not isinstance(value, str | os.PathLike) or not isinstance(text := os.fspath(value), str) or not text:
-                raise _Refused(f"'{key}' is {value!r}; a path is expected")
+                raise _Refused(f"'{key}' is {shown(value)}; a path is expected")
             return place(text)
 
         return check
@@ -179,7 +181,7 @@ def _checks_of(keys: list[str], place: Callable[[str], str]) -> dict[str, Callab
             except (TypeError, ValueError):
                 number = math.nan
             if isinstance(value, str | bool) or not 0 <= number <= most:
-                raise _Refused(f"'{key}' is {value!r}; {wanted} is expected")
+                raise _Refused(f"'{key}' is {shown(value)}; {wanted} is expected")
             return number
 
         return check
@@ -206,7 +208,7 @@ def _whole(key: str, value: object, least: int | None, wanted: str) -> int:
     except TypeError:
         number = None
     if number is None or isinstance(value, bool) or (least is not None and number < least):
-        raise _Refused(f"'{key}' is {value!r}; {wanted} is expected")
+        raise _Refused(f"'{key}' is {shown(value)}; {wanted} is expected")
     return number
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import IO, Any, Literal
 
+from .errors import shown
 from .manifest_file import BOX, COLUMNS, WINDOW, PathLike, Summary, check_name, replaced, write_rows
 
 _BATCH_ROWS = 64  # of which the images are in memory as Python's, beside the row group that they come from
@@ -21,7 +22,7 @@ def from_parquet(
     labels: Literal["names", "ids"] = "names",
     images: PathLike | None = None,
 ) -> Summary:
-    """Writes a manifest of Parquet files, which name images or hold them.  Needs pyarrow: `pip install cropring[parquet]`.
+    """Writes a manifest of Parquet files, which name images or hold them.  Needs pyarrow: `pip install pyarrow`.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def _pyarrow_parquet() -> Any:
     try:
         import pyarrow.parquet
     except ImportError as error:
-        raise ImportError(f"reading Parquet needs pyarrow ({error}): pip install cropring[parquet]") from None
+        raise ImportError(f"reading Parquet needs pyarrow ({error}): pip install pyarrow") from None
     return pyarrow.parquet
 
 
@@ -176,10 +177,5 @@ def _name_of(names: list[str], label: object, where: str) -> str | None:
 def _image_bytes(value: object, where: str, column: str) -> bytes:
     image = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(image, bytes) or not image:
-        raise ValueError(f"{where}: '{column}' holds no image but {_shown(value)}")
+        raise ValueError(f"{where}: '{column}' holds no image but {shown(value)}")
     return image
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) < 100 else text[:97] + "..."

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .errors import shown
+
 Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Rows: TypeAlias = NDArray[np.void]  # of dtype _ROW
 
@@ -160,9 +162,9 @@ def _text_of_any(names: Iterable[Any], root: bytes) -> bytes:
         try:
             path = os.fsencode(name)
         except TypeError:
-            raise TypeError(f"item {item}: {name!r}: a path is expected (str, bytes or os.PathLike)") from None
+            raise TypeError(f"item {item}: {shown(name)}: a path is expected (str, bytes or os.PathLike)") from None
         if b"\0" in path:
-            raise ValueError(f"item {item}: {name!r}: a path without a NUL character is expected")
+            raise ValueError(f"item {item}: {shown(name)}: a path without a NUL character is expected")
         if not path:
             raise ValueError(f"item {item}: the path is empty")
         if not path.startswith(b"/"):

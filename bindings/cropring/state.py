@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import shown
+
 VERSION = 1
 LAST_EPOCH = 10**9  # that --start-epoch takes
 
@@ -68,7 +70,7 @@ def as_dict(progress: Progress, seed: int, order: Order, sampler_state: Any = No
 def from_dict(state: Mapping[str, Any], order: Order, sample_count: int | None, source: str) -> tuple[Progress, int]:
     """How far that run was, and its seed; `ValueError` when this one, with `sample_count` samples in an epoch, cannot go on with it."""
     if not isinstance(state, Mapping):
-        raise TypeError(f"state: what Loader.state_dict() returned is expected, not {state!r}")
+        raise TypeError(f"state: what Loader.state_dict() returned is expected, not {shown(state)}")
     version = _whole(state, "version", 2**31)
     if version != VERSION:
         raise ValueError(f"state: version {version}, and this cropring reads version {VERSION}: use the one that wrote it")

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "loader/plan/dataset.h"
+#include "loader/plan/folder/listing.h"
 #include "loader/plan/folder/scan.h"
 
 /* The samples of a scan, which loses its paths. */
@@ -33,9 +34,16 @@ int source_folder_name(struct source *source, struct err *err)
 	if (!source->build)
 		return err_fail(err, -ENOMEM, "%s: out of memory", folder);
 	source->root_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (source->root_fd < 0 && errno == ENOTDIR)
+		return err_fail(
+			err, -ENOTDIR,
+			"%s: a folder is expected, or a file that ends in .csv, .tsv or .jsonl (a manifest), .tar or .cropidx%s",
+			folder,
+			listing_ends_with(folder, ".json") || listing_ends_with(folder, ".parquet")
+				? "; python -m cropring.manifest makes a manifest of COCO and Parquet"
+				: "");
 	if (source->root_fd < 0)
-		return err_fail(err, -errno, "%s: cannot open this folder: %s%s", folder, strerror(errno),
-		                errno == ENOTDIR ? "; and no manifest (.csv, .tsv, .jsonl), .tar file or index either" : "");
+		return err_fail(err, -errno, "%s: cannot open this folder: %s", folder, strerror(errno));
 	source->link_targets.stay_beneath = true;
 	return 0;
 }

@@ -122,7 +122,10 @@ static int read_shard(const struct shards *shards, size_t number, struct err *er
 
 	name_shard(shards, number, name, sizeof name);
 	if (fd < 0)
-		return err_fail(err, -errno, "%.400s: cannot open this tar file: %s", name, strerror(errno));
+		return err_fail(err, -errno, "%.400s: cannot open this tar file: %s%s", name, strerror(errno),
+		                strpbrk(shards->name[number], "*?[")
+		                        ? "; patterns are {0000..0099} or {a,b}, and a folder stands for all in it"
+		                        : "");
 	if (shards->looks)
 		(void)fstat(fd, &shards->looks[number]); /* what cannot be looked at is not as it was at the next start */
 	rc = tar_samples_read(&shards->samples[number], fd, name, shards->target_extension, err);

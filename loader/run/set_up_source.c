@@ -94,9 +94,9 @@ static int set_up_schedule(struct service *service, struct err *err)
 		                (unsigned long long)options->start_sample, options->source, epoch_samples, limited);
 	if (schedule_batches(&schedule, options->start_epoch) == 0 && schedule_batches(&schedule, options->start_epoch + 1) == 0)
 		return err_fail(err, -EINVAL,
-		                "%llu samples%s do not fill one batch of %u on each of %u ranks: use a smaller --batch-size, or "
-		                "--tail partial",
-		                epoch_samples, limited, options->batch_size, options->world_size);
+		                "%llu sample%s%s %s not fill one batch of %u%s: use a smaller --batch-size, or --tail partial",
+		                epoch_samples, epoch_samples == 1 ? "" : "s", limited, epoch_samples == 1 ? "does" : "do",
+		                options->batch_size, options->world_size == 1 ? "" : " on each rank");
 	service->scope.epoch = options->start_epoch;
 	count_expected(&schedule, &service->scope);
 	if (options->epochs > 0 && service->scope.expected_batches == 0)

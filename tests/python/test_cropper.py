@@ -153,6 +153,11 @@ def test_errors_as_status(cropper: Make, files: list[Path]) -> None:
     np.testing.assert_array_equal(batch.images[0], whole(files[0], box=(0, 0, 40, 40)))
 
 
+def test_a_box_outside_of_its_picture_is_told(cropper: Make, files: list[Path]) -> None:
+    with pytest.raises(BadSample, match=rf"^item 1: {files[1]}: bad_box: 10,0 31x2 \(x,y width x height\) does not lie in the picture$"):
+        cropper()(files[:2], box=[(0, 0, 40, 40), (10, 0, 31, 2)])
+
+
 def test_a_bad_argument_disturbs_nothing(cropper: Make, files: list[Path]) -> None:
     crop = cropper()
     future = crop.submit(files, 0, 0, 1)

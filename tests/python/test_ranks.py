@@ -127,7 +127,7 @@ def test_a_ring_with_several_readers_does_not_ask(load: Load, monkeypatch: pytes
 
 def test_the_shell_does_not_ask(command: Callable[..., "subprocess.CompletedProcess[str]"], photos: Path) -> None:
     done = command("serve", photos, "--batch-size=1000", env={"RANK": "1", "WORLD_SIZE": "3"})
-    assert done.returncode == 2 and "on each of 1 ranks" in done.stderr
+    assert done.returncode == 2 and "do not fill one batch of 1000: use" in done.stderr
 
 
 def test_an_explicit_rank_beyond_the_world_is_refused(load: Load) -> None:

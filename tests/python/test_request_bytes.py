@@ -114,6 +114,7 @@ def test_seeds_give_keys_that_do_not_run_into_each_other() -> None:
         ({"seed": [0, 1, 2, -1]}, "item 3: seed=-1: a whole number from 0 to 18446744073709551615"),
         ({"rule": "center", "labels": [0] * 3 + [2**63]}, "item 3: labels=9223372036854775808"),
         ({"seed": 2**64}, "^seed=18446744073709551616: "),
+        ({"paths": [b"\xff\0" * 100_000], "rule": "center"}, r"item 0: b'.{90,100}\.\.\.: a path without a NUL"),
     ],
 )
 def test_values_that_cannot_be_are_refused_with_their_item(arguments: dict[str, Any], message: str) -> None:

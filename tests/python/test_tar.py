@@ -228,6 +228,7 @@ def test_hostile_shards_are_refused(load: Load, photos: Path, tmp_path: Path) ->
         "missing.tar": "missing.tar: cannot open this tar file",
         "{good,cut}.tar": "cut.tar at byte 0",
         "{good,missing}.tar": "missing.tar: cannot open",
+        "go*.tar": "; patterns are {0000..0099} or {a,b}, and a folder stands for all in it",
         "{good}.tar": "{good}: expected numbers",
     }.items():
         with pytest.raises((cropring.CropringError, OSError)) as caught:

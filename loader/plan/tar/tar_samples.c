@@ -201,7 +201,9 @@ static int end_group(struct reading *reading)
 		return refuse(reading, group->rival_at,
 		              "a second image; expected one, and perhaps another with the extension that --targets names");
 	if (reading->target_extension && !group->target.is_there)
-		return refuse(reading, group->image.header_at, "no .%.40s, which --targets names", reading->target_extension);
+		return refuse(reading, group->image.header_at,
+		              "no .%.40s, which --targets names: of shards, the extension of their members, such as seg.png",
+		              reading->target_extension);
 	sample.target_offset = group->target.offset;
 	sample.target_length = group->target.length;
 	if (group->cls.is_there)
