@@ -159,21 +159,38 @@ static void sample_numbers_are_those_of_the_dataset(void **state)
 
 static void a_sample_that_is_not_there_can_have_a_substitute(void **state)
 {
-	static const char *const flags[] = {"--requests=samples", "--on-error=substitute", PHOTOS, NULL};
+	enum { ANIMALS = 4, ROWS = 32, SECOND_BEGINS = 5, INSTEAD = ITEM_MISSING | ITEM_FLAG_SUBSTITUTED };
+	static const char *const flags[] = {"--requests=samples", "--on-error=substitute", PHOTOS "/animals", NULL};
 	struct asking asking;
-	struct shmring_lease lease;
-	uint8_t status;
+	struct shmring_lease first, second;
+	const int64_t *of_first, *of_second;
+	const uint8_t *status;
 
 	(void)state;
 	asking_start(&asking, flags);
 	question_begin(&question, 0);
-	question_add(&question, NULL, 1000000);
+	for (uint64_t sample = 0; sample < ROWS; sample++)
+		question_add(&question, NULL, sample);
 	asking_ask(&asking, &question);
-	lease = asking_answer(&asking, 0, 1);
-	status = *(const uint8_t *)asking_field(&asking, &lease, FIELD_STATUS);
-	assert_int_equal(status, ITEM_MISSING | ITEM_FLAG_SUBSTITUTED);
-	assert_true(*(const int64_t *)asking_field(&asking, &lease, FIELD_INDEX) < 1000000);
-	shmring_release(asking.reader, &lease);
+	question_begin(&question, 0);
+	question_header(&question)->first_position = SECOND_BEGINS;
+	for (uint32_t row = SECOND_BEGINS; row < ROWS; row++)
+		question_add(&question, NULL, row);
+	asking_ask(&asking, &question);
+	first = asking_answer(&asking, 0, ROWS);
+	second = asking_answer(&asking, 1, ROWS - SECOND_BEGINS);
+	status = asking_field(&asking, &first, FIELD_STATUS);
+	of_first = asking_field(&asking, &first, FIELD_INDEX);
+	of_second = asking_field(&asking, &second, FIELD_INDEX);
+	for (uint32_t row = 0; row < ROWS; row++) {
+		assert_int_equal(status[row], row < ANIMALS ? ITEM_OK : INSTEAD);
+		assert_in_range(of_first[row], 0, ANIMALS - 1);
+	}
+	/* which one depends on the position alone */
+	assert_memory_equal(of_first + SECOND_BEGINS, of_second, (ROWS - SECOND_BEGINS) * sizeof *of_second);
+	assert_memory_not_equal(of_first + ANIMALS, of_second, (ROWS - SECOND_BEGINS) * sizeof *of_second);
+	shmring_release(asking.reader, &first);
+	shmring_release(asking.reader, &second);
 	assert_int_equal(asking_end(&asking), 0);
 }
 

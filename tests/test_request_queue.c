@@ -81,6 +81,20 @@ static void *pop_until_closed(void *argument)
 	return NULL;
 }
 
+static void what_is_left_at_the_end_is_not_handed_out(void **state)
+{
+	struct request_queue queue;
+	struct request request;
+	bool made_room;
+
+	(void)state;
+	request_queue_open(&queue);
+	push(&queue, 1, 1);
+	request_queue_close(&queue);
+	assert_false(request_queue_pop(&queue, &request, &made_room));
+	request_queue_destroy(&queue);
+}
+
 static void whoever_waits_gets_the_next_one_or_learns_of_the_end(void **state)
 {
 	struct request_queue queue;
@@ -108,6 +122,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_is_full_of_so_many_and_has_room_when_half_of_them_are_gone),
 		cmocka_unit_test(it_is_full_of_so_many_bytes),
+		cmocka_unit_test(what_is_left_at_the_end_is_not_handed_out),
 		cmocka_unit_test(whoever_waits_gets_the_next_one_or_learns_of_the_end),
 	};
 

@@ -447,6 +447,38 @@ static void a_goodbye_behind_held_requests_is_heard(void **state)
 	free(bytes);
 }
 
+static void a_goodbye_behind_requests_is_heard_when_its_reader_has_ended(void **state)
+{
+	struct shmring_producer *producer = create("ended");
+	struct shmring_visitor visitor;
+	enum shmring_event event;
+	int sockets[2];
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+	child = fork();
+	if (child == 0) {
+		struct shmring_reader *reader;
+
+		close(sockets[0]);
+		if (shmring_attach_fd(&reader, sockets[1], NULL, NULL) < 0)
+			_exit(1);
+		for (int i = 0; i < 5; i++)
+			(void)shmring_request(reader, "request", 8); /* they fit into the socket */
+		shmring_detach(reader);
+		_exit(0);
+	}
+	close(sockets[1]);
+	assert_int_equal(shmring_door_adopt(producer, sockets[0], NULL), 0);
+	assert_int_equal(await(producer, &visitor), SHMRING_JOINED);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	while ((event = await(producer, &visitor)) == SHMRING_REQUESTED)
+		free(visitor.request);
+	assert_int_equal(event, SHMRING_LEFT);
+	shmring_destroy(producer);
+}
+
 int main(void)
 {
 	const struct sigaction action = {.sa_handler = ignore_signal}; /* without SA_RESTART */
@@ -465,6 +497,7 @@ int main(void)
 		cmocka_unit_test(what_a_leaver_asked_for_is_forgotten_while_it_is_held),
 		cmocka_unit_test(a_signal_interrupts_a_request_that_waits_and_it_can_be_sent_again),
 		cmocka_unit_test(a_goodbye_behind_held_requests_is_heard),
+		cmocka_unit_test(a_goodbye_behind_requests_is_heard_when_its_reader_has_ended),
 	};
 
 	sigaction(SIGUSR1, &action, NULL);
