@@ -15,6 +15,9 @@ from .manifest_file import PathLike, Summary, replaced, write_rows
 _CROWD, _EMPTY, _OUTSIDE, _SMALL = "boxes around crowds", "boxes without area", "boxes outside of their images", "boxes under min_size"
 
 
+_FAR = 1e15  # pixels: up to here a float still tells whole ones apart
+
+
 def from_coco(
     annotations_json: PathLike,
     out: PathLike,
@@ -69,16 +72,16 @@ def from_coco(
     return Summary(written.path, written.samples, dict(left_out), written.root)
 
 
-def _samples(path: str, ids: bool, crowd: bool, min_size: int, left_out: Counter[str]) -> Iterator[dict[str, object]]:
+def _samples(path: str, ids: bool, crowd: bool, min_size: int, left_out: Counter[str]) -> Iterator[tuple[str, dict[str, object]]]:
     content = _read(path)
-    images = {_id(item, "id", path): item for item in content["images"]}
-    names = {_id(item, "id", path): item.get("name") for item in content["categories"]}
-    for annotation in content["annotations"]:
-        where = f"{path}: annotation {_id(annotation, 'id', path)}"
+    images = _by_id(content["images"], f"{path}: images")
+    categories = _by_id(content["categories"], f"{path}: categories")
+    for number, annotation in enumerate(content["annotations"]):
+        where = f"{path}: annotation {_id(annotation, 'id', f'{path}: annotations[{number}]')}"
         image_id, category_id = (_id(annotation, key, where) for key in ("image_id", "category_id"))
         if image_id not in images:
             raise ValueError(f"{where}: image_id {image_id} is none of the file's images")
-        if category_id not in names:
+        if category_id not in categories:
             raise ValueError(f"{where}: category_id {category_id} is none of the file's categories")
         image = images[image_id]
         if annotation.get("iscrowd") and not crowd:
@@ -90,8 +93,12 @@ def _samples(path: str, ids: bool, crowd: bool, min_size: int, left_out: Counter
         elif min(box[2:]) < min_size:
             left_out[_SMALL] += 1
         else:
-            label = category_id if ids else names[category_id]
-            yield {"path": image.get("file_name"), "label": label} | dict(zip(("x", "y", "width", "height"), box))
+            label: object = category_id if ids else _text(categories[category_id], "name", f"{path}: category {category_id}")
+            sample = {"path": _text(image, "file_name", f"{path}: image {image_id}"), "label": label}
+            yield where, sample | dict(zip(("x", "y", "width", "height"), box))
+    if content["annotations"] and sum(left_out.values()) == len(content["annotations"]):
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
+        raise ValueError(f"{path}: all its boxes are left out: {reasons}")
 
 
 def _read(path: str) -> dict[str, list[dict[str, Any]]]:
@@ -102,7 +109,7 @@ def _read(path: str) -> dict[str, list[dict[str, Any]]]:
     with open(path, "rb") as file:
         try:
             content = json.load(file, object_hook=slim)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: no JSON: {error}") from None
     for part in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(part), list) or not all(isinstance(item, dict) for item in content[part]):
@@ -110,9 +117,25 @@ def _read(path: str) -> dict[str, list[dict[str, Any]]]:
     return {part: content[part] for part in ("images", "annotations", "categories")}
 
 
+def _by_id(items: list[dict[str, Any]], where: str) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for number, item in enumerate(items):
+        item_id = _id(item, "id", f"{where}[{number}]")
+        if found.setdefault(item_id, item) != item:
+            raise ValueError(f"{where}[{number}]: id {item_id} belongs to another one before it")
+    return found
+
+
+def _text(item: dict[str, Any], key: str, where: str) -> str:
+    text = item.get(key)
+    if not isinstance(text, str) or not text:
+        raise ValueError(f"{where}: {key} is {shown(text)}; text is expected")
+    return text
+
+
 def _id(item: dict[str, Any], key: str, where: str) -> int:
     number = item.get(key)
-    if not isinstance(number, int):
+    if not isinstance(number, int) or isinstance(number, bool):
         raise ValueError(f"{where}: {key} is {shown(number)}; a whole number is expected")
     return number
 
@@ -125,7 +148,7 @@ def _whole_box(where: str, bbox: object, image: dict[str, Any]) -> tuple[int, in
     if (
         not isinstance(bbox, list)
         or len(bbox) != 4
-        or not all(isinstance(number, int | float) and math.isfinite(number) for number in bbox)
+        or not all(isinstance(number, int | float) and -_FAR < number < _FAR for number in bbox)  # False for NaN
         or min(bbox[2:]) < 0
     ):
         raise ValueError(f"{where}: bbox is {shown(bbox)}; four numbers are expected: x, y, width and height, these from 0 on")

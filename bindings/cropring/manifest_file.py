@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import json
 import math
 import operator
@@ -19,6 +20,7 @@ PathLike = str | os.PathLike[str]
 COLUMNS = ("path", "label", "x", "y", "width", "height", "scale", "offset", "length", "target", "weight")
 BOX = {"x", "y", "width", "height"}
 WINDOW = {"x", "y", "scale"}
+_MOST_PIXELS, _MOST_BYTES = 2**31 - 1, 2**63 - 1  # of a manifest's numbers
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,17 @@ def from_samples(samples: Iterable[Mapping[str, object]], out: PathLike, *, imag
         Names the sample, counted from 0, what was found and what was expected.  No file is left behind.
     """
     with replaced(out) as file:
-        return write_rows(file, samples, out, images)
+        return write_rows(file, ((f"sample {number}", sample) for number, sample in enumerate(samples)), out, images)
 
 
 @contextlib.contextmanager
 def replaced(path: PathLike, mode: str = "w") -> Iterator[IO[Any]]:
     """A file that takes its name when the block ends well, and disappears when it does not."""
     folder, name = os.path.split(os.path.abspath(path))
+    if not os.path.isdir(folder):  # the names in these two errors are those that the caller knows
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", folder)
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, "a folder cannot be replaced by a manifest", os.fspath(path))
     part = os.path.join(folder, f".{name}.{os.getpid()}.part")
     text = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}  # paths are bytes, as everywhere
     try:
@@ -106,28 +112,35 @@ def check_name(out: PathLike) -> str:
     return form
 
 
-def write_rows(file: IO[str], samples: Iterable[Mapping[str, object]], out: PathLike, images: PathLike | None) -> Summary:
-    """Writes the rows of the manifest `out` to its file, checked and with their paths as the manifest needs them."""
+def write_rows(file: IO[str], samples: Iterable[tuple[str, Mapping[str, object]]], out: PathLike, images: PathLike | None) -> Summary:
+    """Writes the rows of the manifest `out` to its file, checked and with their paths as the manifest needs them.
+
+    With each sample comes what messages call it.
+    """
     form = check_name(out)
+    if images is not None and not os.path.isdir(images):
+        raise ValueError(f"images: {os.fspath(images)} is no folder")
     folder = os.path.dirname(os.path.abspath(out))
     base = folder if images is None else os.path.abspath(images)
     root = folder if _is_below(base, folder) else base
     keys: list[str] = []
     count = 0
-    for sample in samples:
+    for where, sample in samples:
+        if not isinstance(sample, Mapping):
+            raise ValueError(f"{where}: {shown(sample)}; a dict is expected, such as {{'path': 'a.jpg'}}")
         if count == 0:
-            keys = _keys_of(sample)
-            checks = _checks_of(keys, lambda path: _place(path, base, root, relative=root == folder))
+            keys = _keys_of(sample, where)
+            checks = _checks_of(keys, form, lambda path: _place(path, base, root, relative=root == folder))
             rows = csv.writer(file, lineterminator="\n")
             if form == ".csv":
                 rows.writerow(keys)
         elif len(sample) != len(keys) or any(key not in sample for key in keys):
             odd = min(sample.keys() ^ set(keys))
-            raise ValueError(f"sample {count}: '{odd}' is {'new' if odd in sample else 'missing'}; every sample has the keys of the first")
+            raise ValueError(f"{where}: '{odd}' is {'new' if odd in sample else 'missing'}; every sample has the keys of the first")
         try:
             row = [check(sample[key]) for key, check in checks.items()]
         except _Refused as refused:
-            raise ValueError(f"sample {count}: {refused}") from None
+            raise ValueError(f"{where}: {refused}") from None
         if form == ".csv":
             rows.writerow(row)
         else:
@@ -143,36 +156,45 @@ class _Refused(ValueError):
     """What is wrong with one sample."""
 
 
-def _keys_of(sample: Mapping[str, object]) -> list[str]:
+def _keys_of(sample: Mapping[str, object], where: str) -> list[str]:
     unknown = sorted(sample.keys() - set(COLUMNS))
     if unknown:
-        raise ValueError(f"sample 0: '{unknown[0]}' is not a column of a manifest; there are {', '.join(COLUMNS)}")
+        raise ValueError(f"{where}: '{unknown[0]}' is not a column of a manifest; there are {', '.join(COLUMNS)}")
     place = sample.keys() & (BOX | WINDOW)
     if "path" not in sample:
-        raise ValueError("sample 0: it has no 'path'")
+        raise ValueError(f"{where}: it has no 'path'")
     if place and place not in (BOX, WINDOW):
-        raise ValueError(f"sample 0: {', '.join(sorted(place))} are neither a box (x, y, width, height) nor a window (x, y, scale)")
+        raise ValueError(f"{where}: {', '.join(sorted(place))} are neither a box (x, y, width, height) nor a window (x, y, scale)")
     if ("offset" in sample) != ("length" in sample):
-        raise ValueError("sample 0: 'offset' and 'length' come together")
+        raise ValueError(f"{where}: 'offset' and 'length' come together")
     return [column for column in COLUMNS if column in sample]
 
 
-def _checks_of(keys: list[str], place: Callable[[str], str]) -> dict[str, Callable[[object], object]]:
-    """For each key, what turns a sample's value into the manifest's."""
+def _checks_of(keys: list[str], form: str, place: Callable[[str], str]) -> dict[str, Callable[[object], object]]:
+    """For each key, what turns a sample's value into the manifest's, which a Loader takes."""
+
+    def text(key: str, value: str) -> str:
+        if "\0" in value:
+            raise _Refused(f"'{key}' is {shown(value)}; text without a NUL character is expected")
+        if form == ".jsonl" and not _is_unicode(value):
+            raise _Refused(f"'{key}' is {shown(value)}, which is no UTF-8, as JSON has to be; write a .csv")
+        return value
 
     def path(key: str) -> Callable[[object], object]:
         def check(value: object) -> str:
-            if not isinstance(value, str | os.PathLike) or not isinstance(text := os.fspath(value), str) or not text:
+            if not isinstance(value, str | os.PathLike) or not isinstance(path := os.fspath(value), str) or not path:
                 raise _Refused(f"'{key}' is {shown(value)}; a path is expected")
-            return place(text)
+            return place(text(key, path))
 
         return check
 
     def label(value: object) -> object:
-        return value if value is None or (isinstance(value, str) and value) else _whole("label", value, None, "a name, a whole number or None")
+        if isinstance(value, str) and value:
+            return text("label", value)
+        return value if value is None else _whole("label", value, -_MOST_BYTES, _MOST_BYTES, "a name, a whole number of 64 bits or None")
 
-    def whole(key: str, least: int) -> Callable[[object], object]:
-        return lambda value: _whole(key, value, least, f"a whole number from {least} on")
+    def whole(key: str, least: int, most: int) -> Callable[[object], object]:
+        return lambda value: _whole(key, value, least, most, f"a whole number from {least} to {most}")
 
     def real(key: str, most: float, wanted: str) -> Callable[[object], object]:
         def check(value: object) -> float:
@@ -187,29 +209,37 @@ def _checks_of(keys: list[str], place: Callable[[str], str]) -> dict[str, Callab
         return check
 
     share = "a number from 0 to 1"
-    corner = {key: real(key, 1, share) if "scale" in keys else whole(key, 0) for key in ("x", "y")}
+    corner = {key: real(key, 1, share) if "scale" in keys else whole(key, 0, _MOST_PIXELS) for key in ("x", "y")}
     every = corner | {
         "path": path("path"),
         "label": label,
-        "width": whole("width", 1),
-        "height": whole("height", 1),
+        "width": whole("width", 1, _MOST_PIXELS),
+        "height": whole("height", 1, _MOST_PIXELS),
         "scale": real("scale", 1, share),
-        "offset": whole("offset", 0),
-        "length": whole("length", 1),
+        "offset": whole("offset", 0, _MOST_BYTES),
+        "length": whole("length", 1, _MOST_BYTES),
         "target": path("target"),
         "weight": real("weight", 1e300, "a number from 0 on"),
     }
     return {key: every[key] for key in keys}
 
 
-def _whole(key: str, value: object, least: int | None, wanted: str) -> int:
+def _whole(key: str, value: object, least: int, most: int, wanted: str) -> int:
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         number = None
-    if number is None or isinstance(value, bool) or (least is not None and number < least):
+    if number is None or isinstance(value, bool) or not least <= number <= most:
         raise _Refused(f"'{key}' is {shown(value)}; {wanted} is expected")
     return number
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a byte of a path that is none
+        return False
+    return True
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -221,4 +251,6 @@ def _place(path: str, base: str, root: str, relative: bool) -> str:
     whole = os.path.normpath(os.path.join(base, path))
     if not _is_below(whole, root):
         raise _Refused(f"{whole} does not lie below {root}; name a folder that holds all images as `images`")
+    if whole == root:
+        raise _Refused(f"{whole} is a folder; an image in it is expected")
     return whole[len(os.path.join(root, "")) :] if relative else whole

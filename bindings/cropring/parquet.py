@@ -100,9 +100,12 @@ class _Table:
             raise ValueError(f"{path}: it has no column '{absent[0]}'; there are {', '.join(schema.names)}")
         wanted = {key: columns.get(key, key) for key in ("image", *COLUMNS)}
         found = {key: name for key, name in wanted.items() if name in schema.names}
+        twice = [name for name in found.values() if schema.names.count(name) > 1]
+        if twice:
+            raise ValueError(f"{path}: several of its columns are called '{twice[0]}'; rename all but one")
         if "image" in found and "path" in columns:
             del found["image"]
-        elif "image" in found and str(schema.field(found["image"]).type) in ("string", "large_string", "string_view"):
+        elif "image" in found and _is_text(schema.field(found["image"]).type):
             found["path"] = found.pop("image")
         self.image = found.pop("image", None)
         if not self.image and "path" not in found:
@@ -115,6 +118,10 @@ class _Table:
             its = _schema(other)
             if any(name not in its.names or its.field(name).type != schema.field(name).type for name in self.wanted):
                 raise ValueError(f"{other}: its columns {', '.join(self.wanted)} are not those of {path}")
+
+
+def _is_text(column_type: Any) -> bool:
+    return str(getattr(column_type, "value_type", column_type)) in ("string", "large_string", "string_view")  # of a dictionary, its values
 
 
 def _incomplete(keys: Set[str]) -> set[str]:
@@ -142,7 +149,7 @@ def _class_names(schema: Any, column: str) -> list[str]:
     return [str(name) for name in names]
 
 
-def _rows(files: list[str], table: _Table, data: IO[bytes] | None, data_name: str) -> Iterator[dict[str, object]]:
+def _rows(files: list[str], table: _Table, data: IO[bytes] | None, data_name: str) -> Iterator[tuple[str, dict[str, object]]]:
     """One sample for each row of the files; images go to `data` on the way."""
     offset = 0
     for path in files:
@@ -156,7 +163,7 @@ def _rows(files: list[str], table: _Table, data: IO[bytes] | None, data_name: st
                 data.write(image)
                 sample |= {"path": data_name, "offset": offset, "length": len(image)}
                 offset += len(image)
-            yield sample
+            yield where, sample
 
 
 def _read(path: str, wanted: list[str]) -> Iterator[dict[str, Any]]:

@@ -111,7 +111,10 @@ def test_labels_may_be_cocos_numbers(coco: Coco) -> None:
         ({"id": 99, "bbox": [1, 2, 3, 4], "image_id": 8}, "annotation 99: image_id 8 is none of the file's images"),
         ({"id": 99, "bbox": [1, 2, 3, 4], "image_id": [8]}, "annotation 99: image_id is [8]; a whole number"),
         ({"id": 99, "bbox": [1, 2, 3, 4], "category_id": 1}, "annotation 99: category_id 1 is none of the file's categories"),
-        ({"id": None, "bbox": [1, 2, 3, 4]}, "id is None"),
+        ({"id": None, "bbox": [1, 2, 3, 4]}, "annotations[1]: id is None"),
+        ({"id": 99, "bbox": [1, 2, 3, 4], "image_id": True}, "annotation 99: image_id is True; a whole number"),
+        ({"id": 99, "bbox": [1e308, 2, 1e308, 4]}, "annotation 99: bbox is [1e+308, 2, 1e+308, 4]"),
+        ({"id": 99, "bbox": [1, 2, 10**400, 4]}, "annotation 99: bbox is [1, 2, 1000"),
     ],
 )
 def test_a_wrong_annotation_is_named_by_its_id(coco: Coco, annotation: dict[str, object], text: str) -> None:
@@ -123,7 +126,7 @@ def test_a_wrong_annotation_is_named_by_its_id(coco: Coco, annotation: dict[str,
 
 
 def test_what_is_no_instances_file_is_refused(coco: Coco, tmp_path: Path) -> None:
-    for text in ("", "[]", "{", '{"images": [], "annotations": {}, "categories": []}', '{"images": [], "annotations": [3], "categories": []}'):
+    for text in ("", "[]", "{", "[" * 100_000, '{"images": [], "annotations": {}, "categories": []}', '{"images": [], "annotations": [3], "categories": []}'):
         (tmp_path / "odd.json").write_text(text)
         with pytest.raises(ValueError, match=r"odd\.json: "):
             build(tmp_path / "odd.json")
@@ -131,8 +134,23 @@ def test_what_is_no_instances_file_is_refused(coco: Coco, tmp_path: Path) -> Non
         build(coco([]))
     with pytest.raises(ValueError, match="image 7 is 451 x None pixels large"):
         build(coco([[1, 1, 5, 5]], images=[{"id": 7, "file_name": "a.jpg", "width": 451}]))
-    with pytest.raises(ValueError, match="'path' is None"):
-        build(coco([[1, 1, 5, 5]], images=[{"id": 7, "width": 451, "height": 300}]))
+    image = {"id": 7, "file_name": "a.jpg", "width": 451, "height": 300}
+    for parts, message in (
+        ({"images": [{"id": 7, "width": 451, "height": 300}]}, "image 7: file_name is None"),
+        ({"images": [{"id": "7"}]}, r"images\[0\]: id is '7'; a whole number"),
+        ({"images": [image, image | {"file_name": "b.jpg"}]}, r"images\[1\]: id 7 belongs to another one before it"),
+        ({"categories": [{"id": 17}]}, "category 17: name is None"),
+        ({"categories": [{"id": 17, "name": ""}]}, "category 17: name is ''"),
+        ({"categories": [{"id": 17, "name": "cat"}, {"id": 17, "name": "dog"}]}, r"categories\[1\]: id 17 belongs to another"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build(coco([[1, 1, 5, 5]], **parts))
+    assert build(coco([[1, 1, 5, 5]], images=[image, image]))[0].samples == 1  # the same twice is no contradiction
+    build(coco([[1, 1, 5, 5]], categories=[{"id": 17}]), labels="ids")
+    with pytest.raises(ValueError, match="instances.json: all its boxes are left out: 1 boxes around crowds, 2 boxes without area"):
+        build(coco([{"bbox": [1, 1, 5, 5], "iscrowd": 1}, [1, 1, 0, 5], [1, 1, 5, 0]]))
+    with pytest.raises(ValueError, match="instances.json: annotation 0: .*/a.jpg does not lie below"):
+        build(coco([[1, 1, 5, 5]], images=[image | {"file_name": "../../a.jpg"}]))
     with pytest.raises(FileNotFoundError, match=r"nowhere\.json"):
         build(tmp_path / "nowhere.json")
 
@@ -209,9 +227,11 @@ def test_paths_are_relative_below_the_manifest_and_absolute_elsewhere(tmp_path: 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"path": ""}, "'path' is ''"), ({"path": 3}, "'path' is 3"), ({"path": b"a"}, "'path' is b'a'"),
+        ({"path": "a\0b"}, "'path' is 'a\\x00b'; text without a NUL"), ({"label": "\0"}, "'label' is '\\x00'"), ({"path": "."}, "is a folder; an image in it"),
+        ({"label": 2**63}, "'label' is 9223372036854775808"), ({"width": 2**31}, "'width' is 2147483648; a whole number from 1 to 2147483647"),
+        ({"offset": 2**63}, "'offset' is"), ({"path": ""}, "'path' is ''"), ({"path": 3}, "'path' is 3"), ({"path": b"a"}, "'path' is b'a'"),
         ({"label": ""}, "'label' is ''"), ({"label": 1.5}, "'label' is 1.5"), ({"label": True}, "'label' is True"),
-        ({"x": -1}, "'x' is -1; a whole number from 0 on"), ({"width": 0}, "'width' is 0; a whole number from 1 on"), ({"y": "3"}, "'y' is '3'"),
+        ({"x": -1}, "'x' is -1; a whole number from 0 to"), ({"width": 0}, "'width' is 0; a whole number from 1 to"), ({"y": "3"}, "'y' is '3'"),
         ({"height": 2.0}, "'height' is 2.0"), ({"weight": -1}, "'weight' is -1"), ({"weight": float("nan")}, "'weight' is nan"), ({"weight": "1"}, "'weight'"),
         ({"length": 0}, "'length' is 0"), ({"offset": None}, "'offset' is None"), ({"target": None}, "'target' is None"),
         ({"colour": 1}, "'colour' is new"),
@@ -223,6 +243,25 @@ def test_a_wrong_value_is_named_with_its_sample(tmp_path: Path, change: dict[str
         manifest.from_samples([good, good, good | change], tmp_path / "s.csv")
     assert "sample 2: " in str(caught.value) and text in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_json_takes_no_bytes_that_are_no_text(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="sample 0: 'path' is 'caf.*', which is no UTF-8, as JSON has to be; write a .csv"):
+        manifest.from_samples([{"path": os.fsdecode(b"caf\xe9.jpg")}], tmp_path / "s.jsonl")
+
+
+def test_what_is_no_dict_and_places_that_are_none_are_refused(tmp_path: Path) -> None:
+    for samples in (["a.jpg"], [("a.jpg", 3)], {"path": "a.jpg"}):
+        with pytest.raises(ValueError, match=r"^sample 0: .*; a dict is expected"):
+            manifest.from_samples(samples, tmp_path / "s.csv")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="images: .*nowhere is no folder"):
+        manifest.from_samples([{"path": "a"}], tmp_path / "s.csv", images=tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="there is no such folder to write to: '.*/nowhere'"):
+        manifest.from_samples([{"path": "a"}], tmp_path / "nowhere" / "s.csv")
+    (tmp_path / "s.csv").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"a folder cannot be replaced by a manifest: '.*s\.csv'"):
+        manifest.from_samples([{"path": "a"}], tmp_path / "s.csv")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["s.csv"]
 
 
 @pytest.mark.parametrize(

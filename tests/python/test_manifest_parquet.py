@@ -41,10 +41,10 @@ def test_columns_of_paths_become_a_manifest(tmp_path: Path) -> None:
     assert (summary.samples, summary.data, summary.root) == (2, None, None)
 
 
-def test_columns_may_have_other_names(tmp_path: Path) -> None:
+def test_columns_may_have_other_names(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     table = pa.table({"file": ["1.jpg"], "px": [0.25], "y": [0.5], "s": pa.array([1.0], pa.float32()), "label": [9], "kind": pa.array(["x"]).dictionary_encode()})
     pq.write_table(table, tmp_path / "t.parquet")
-    other = tmp_path.parent / "other"
+    other = tmp_path_factory.mktemp("other")
     summary = manifest.from_parquet(
         [tmp_path / "t.parquet"] * 2, tmp_path / "t.csv", columns={"path": "file", "x": "px", "scale": "s", "label": "kind"}, images=other
     )
@@ -123,6 +123,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert int(done.stdout) < 48 and (tmp_path / "t.data").stat().st_size == 48 * 32 * len(blob)
 
 
+def test_paths_may_be_a_dictionarys(tmp_path: Path) -> None:
+    for name in ("path", "image"):
+        pq.write_table(pa.table({name: pa.array(["a.jpg", "b.jpg", "a.jpg"]).dictionary_encode()}), tmp_path / "t.parquet")
+        manifest.from_parquet(tmp_path / "t.parquet", tmp_path / "t.csv")
+        assert (tmp_path / "t.csv").read_text() == "path\na.jpg\nb.jpg\na.jpg\n"
+
+
 def test_what_cannot_be_right_is_named(tmp_path: Path) -> None:
     path, out = tmp_path / "t.parquet", tmp_path / "t.csv"
 
@@ -136,7 +143,11 @@ def test_what_cannot_be_right_is_named(tmp_path: Path) -> None:
     refused(pa.table({"jpg": [b"a"]}), "it has neither a column 'path' nor one 'image', and `columns` tells none; there are jpg")
     refused(pa.table({"path": ["a"]}), "it has no column 'fine'; there are path", columns={"label": "fine"})
     refused(pa.table({"path": ["a"]}), "'colour' is not a column of a manifest", columns={"colour": "path"})
-    refused(pa.table({"path": ["a", None]}), "sample 1: 'path' is None")
+    refused(pa.table({"path": ["a", None]}), "t.parquet: row 1: 'path' is None")
+    refused(pa.table({"path": ["a", "b"], "label": [1.0, 2.0]}), "t.parquet: row 0: 'label' is 1.0; a name, a whole number")
+    refused(pa.table({"path": ["a"], "x": [1.5], "y": [0.0], "width": [3.0], "height": [4.0]}), "row 0: 'x' is 1.5; a whole number")
+    refused(pa.table({"image": [[b"a"]]}), "row 0: 'image' holds no image but [b'a']")
+    refused(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["path", "path"]), "several of its columns are called 'path'")
     refused(pa.table({"image": [b"a", None]}), "t.parquet: row 1: 'image' holds no image but None")
     refused(pa.table({"image": [{"bytes": None, "path": "a.jpg"}]}), "row 0: 'image' holds no image but {'bytes': None, 'path': 'a.jpg'}")
     refused(pa.table({"image": [3]}), "row 0: 'image' holds no image but 3")
