@@ -393,10 +393,20 @@ def test_a_cropper_in_a_cycle_may_be_dropped_while_its_answers_are_taken(files: 
     crop = cropring.Cropper(8, quiet=True, slots=3)
     process, exchange = crop._exchange._worker.process, crop._exchange
     crop.itself = crop  # type: ignore[attr-defined]
-    request = exchange._worker.request
+    ring = exchange._worker.ring
+
+    asked_of_it: list[str] = []
+
+    class Collecting:
+        def __getattr__(self, name: str) -> object:
+            asked_of_it.append(name)
+            if asked_of_it.count("slot_count") == 2:  # an answer was taken, and the next request is to be sent
+                gc.collect()
+            return getattr(ring, name)
+
     process.send_signal(signal.SIGSTOP)
     futures = [crop.submit(files * 10, 0, 0, 1) for _ in range(20)]
-    exchange._worker.request = lambda asked: (gc.collect(), request(asked))  # type: ignore[method-assign]
+    exchange._worker.ring = Collecting()  # type: ignore[assignment]
     del crop
     process.send_signal(signal.SIGCONT)
     endings = set()
