@@ -340,7 +340,9 @@ def test_many_threads_call_and_submit_at_once(cropper: Make, files: list[Path]) 
 def test_closing_ends_what_is_pending(cropper: Make, files: list[Path]) -> None:
     crop = cropper(slots=3)
     kept = crop(files, 0, 0, 1)
+    crop._exchange._worker.process.send_signal(signal.SIGSTOP)
     futures = [crop.submit(files * 12, 0, 0, 1) for _ in range(40)]
+    crop._exchange._worker.process.send_signal(signal.SIGCONT)
     crop.close()
     endings = [type(future.exception(0)) if not future.cancelled() else CancelledError for future in futures]
     assert set(endings) <= {type(None), cropring.CropringError, CancelledError} and endings.count(CancelledError) > 30
