@@ -1,4 +1,7 @@
-/* test_options.c - the command line: values by argv and by variable, and what is refused with which sentence. */
+/*
+ * test_options.c - the command line: values by argv and by variable, and what is refused with which sentence.  Over 500 lines, as the
+ * sentences are written out.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
