@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -251,6 +252,7 @@ int main(int argc, char **argv)
 	struct stat found;
 
 	hold_standard_streams();
+	(void)prctl(PR_SET_NAME, "cropring"); /* a worker of `cropring crop` would be called exe, after /proc/self/exe */
 	argp_err_exit_status = EXIT_USAGE;
 	if (argc < 2) {
 		fputs(overview, stderr);
