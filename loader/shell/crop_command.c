@@ -70,14 +70,12 @@ static int ask(struct crop_run *run, struct err *err)
 
 	crop_request_clear(request);
 	while (rc == 0 && request->row_count < run->worker.batch_rows) {
-		uint64_t position = run->list.position;
-
 		rc = crop_list_next(&run->list, &item, err);
 		run->no_more = rc == 0;
 		if (run->no_more)
 			break;
 		if (rc > 0)
-			rc = crop_request_add(request, &run->worker, &item, position, err);
+			rc = crop_request_add(request, &run->worker, &item, err);
 	}
 	if (rc < 0)
 		return rc;

@@ -219,15 +219,13 @@ static int add_text(struct crop_request *request, const char *text, size_t byte_
 	return 0;
 }
 
-int crop_request_add(struct crop_request *request, const struct crop_worker *worker, const struct crop_item *item,
-                     uint64_t position, struct err *err)
+int crop_request_add(struct crop_request *request, const struct crop_worker *worker, const struct crop_item *item, struct err *err)
 {
 	const uint32_t row = request->row_count;
 	const struct crop_window *window = &item->window;
 	int rc = 0;
 
-	request->rows[row] = (struct request_row){.sample = position,
-	                                          .label = -1,
+	request->rows[row] = (struct request_row){.label = -1,
 	                                          .path_at = (uint32_t)request->text_bytes,
 	                                          .rule = CROP_WINDOW,
 	                                          .window = {window->x, window->y, window->scale}};
@@ -273,7 +271,7 @@ int crop_worker_ask(struct crop_worker *worker, const struct crop_request *reque
 	do
 		rc = shmring_request(worker->reader, worker->packed, byte_count);
 	while (rc == -EINTR);
-	return rc;
+	return rc < 0 ? err_fail(err, rc, "the worker cannot be asked: %s", strerror(-rc)) : 0;
 }
 
 int crop_worker_take(struct crop_worker *worker, struct shmring_lease *lease, bool *is_bad_data, struct err *err)

@@ -43,11 +43,10 @@ void crop_worker_close(struct crop_worker *worker);
 
 /* Empties a request, and adds to it.  -ENOMEM. */
 void crop_request_clear(struct crop_request *request);
-int crop_request_add(struct crop_request *request, const struct crop_worker *worker, const struct crop_item *item,
-                     uint64_t position, struct err *err);
+int crop_request_add(struct crop_request *request, const struct crop_worker *worker, const struct crop_item *item, struct err *err);
 void crop_request_close(struct crop_request *request);
 
-/* Sends a request: its answer is the next batch but those that were asked for before.  Errors as shmring_request(), explained. */
+/* Sends a request: its answer is the next batch but those that were asked for before.  Errors as shmring_request(), with a sentence. */
 int crop_worker_ask(struct crop_worker *worker, const struct crop_request *request, struct err *err);
 
 /*

@@ -120,6 +120,7 @@ def test_the_array_is_pillows_for_the_rule(crop: Crop, tmp_path: Path, flags: tu
     assert done.stderr.decode() == f"cropring: c.npy: {len(windows)} crops of 24x40, 0 bad\n"
     array = np.load(tmp_path / "c.npy")
     assert array.shape == (len(windows), 24, 40, arguments.get("channels", 3)) and array.dtype == np.uint8
+    assert (tmp_path / "c.npy").read_bytes()[:128].endswith(b" \n")
     for row, (file, x, y, scale) in zip(array, windows):
         assert (row == expected(file, x, y, scale, (24, 40), **arguments)).all(), (file.name, x, y, scale)  # type: ignore[arg-type]
 
@@ -316,7 +317,7 @@ def test_outputs_that_cannot_be_written_are_told_before_any_work(crop: Crop, tmp
         ("pipe.npy", 2, "pipe.npy is there, and no ordinary file"),
         ("x" * 250 + ".npy", 1, "File name too long"),
     ):
-        done = crop("-o", output, FILES[0])
+        done = crop("-o", output, "nowhere.jpg")  # of which nothing is said
         assert done.returncode == code and text in done.stderr.decode() and len(done.stderr.splitlines()) == 1
     assert left_over(tmp_path) == ["folder.npy", "pipe.npy"]
 
@@ -405,6 +406,7 @@ def test_streams_that_are_closed_are_no_files(start: Callable[..., subprocess.Po
     worker = worker_of(process)
     eventually(lambda: any("cropring" in os.readlink(place) for place in Path(f"/proc/{worker}/fd").iterdir()), "the worker's ring")
     assert {os.readlink(f"/proc/{pid}/fd/2") for pid in (process.pid, worker)} == {"/dev/null"}
+    assert {Path(f"/proc/{pid}/comm").read_text() for pid in (process.pid, worker)} == {"cropring\n"}
 
 
 def test_a_worker_that_is_killed_is_told(start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
@@ -418,6 +420,30 @@ def test_a_worker_that_is_killed_is_told(start: Callable[..., subprocess.Popen[b
     eventually(lambda: ring_names() - before, "its ring")
     os.kill(worker, signal.SIGKILL)
     _, said = process.communicate(line * 400, WATCHDOG_S)
+    assert process.returncode == 1 and re.fullmatch(rb"cropring: error: the worker (died|ended before it was ready).*killed by SIGKILL.*\n", said)
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize("count", [10, 266])
+def test_a_worker_that_dies_while_no_paths_come_is_told(start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, count: int) -> None:
+    """Even where all that was asked for has been answered, so that only a request fails."""
+    process = start("-o", "c.npy", "-w", 16)
+    assert process.stdin
+    line = (str(FILES[0]) + "\n").encode()
+    process.stdin.write(line * count)
+    process.stdin.flush()
+    worker = worker_of(process)
+    before = -1.0
+
+    def rests() -> bool:
+        nonlocal before
+        last, before = before, sum(map(int, Path(f"/proc/{worker}/stat").read_text().rsplit(")")[1].split()[11:13]))
+        time.sleep(0.2)
+        return before == last and any("cropring" in os.readlink(place) for place in Path(f"/proc/{worker}/fd").iterdir())  # its ring
+
+    eventually(rests, "a worker with nothing to do")
+    os.kill(worker, signal.SIGKILL)
+    _, said = process.communicate(line * 100, WATCHDOG_S)
     assert process.returncode == 1 and re.fullmatch(rb"cropring: error: the worker (died|ended before it was ready).*killed by SIGKILL.*\n", said)
     assert left_over(tmp_path) == []
 
