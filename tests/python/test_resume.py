@@ -163,19 +163,6 @@ def test_set_epoch_moves_the_state_and_keeps_a_loaded_one(load: Load) -> None:
     assert numbers(again) == whole
 
 
-def test_an_epoch_is_a_whole_number_of_any_kind(load: Load) -> None:
-    loader = load()
-    loader.set_epoch(np.int64(3))
-    assert json.loads(json.dumps(loader.state_dict()))["epoch"] == 3
-    for wrong in (3.0, "3", None):
-        with pytest.raises(TypeError, match="epoch=.*whole number"):
-            loader.set_epoch(wrong)  # type: ignore[arg-type]
-    for beyond in (-1, 10**9 + 1):
-        with pytest.raises(ValueError, match="0 to 1000000000 are there"):
-            loader.set_epoch(beyond)
-    assert [batch.epoch for batch in loader] == [3] * len(loader)
-
-
 def test_a_resumed_epoch_that_was_over_begins_anew_when_it_is_asked_for(load: Load) -> None:
     loader = load()
     again = load()

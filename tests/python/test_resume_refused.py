@@ -121,3 +121,16 @@ def test_numbers_of_a_state_may_be_numpys(load: Load) -> None:
 def test_split_among_several_readers_has_no_state(load: Load) -> None:
     with pytest.raises(ValueError, match="split.*lanes"):
         load(readers=2, slots=4).state_dict()
+
+
+def test_an_epoch_is_a_whole_number_of_any_kind(load: Load) -> None:
+    loader = load()
+    loader.set_epoch(np.int64(3))
+    assert json.loads(json.dumps(loader.state_dict()))["epoch"] == 3
+    for wrong in (3.0, "3", None):
+        with pytest.raises(TypeError, match="epoch=.*whole number"):
+            loader.set_epoch(wrong)  # type: ignore[arg-type]
+    for beyond in (-1, 10**9 + 1):
+        with pytest.raises(ValueError, match="0 to 1000000000 are there"):
+            loader.set_epoch(beyond)
+    assert [batch.epoch for batch in loader] == [3] * len(loader)
