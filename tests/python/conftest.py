@@ -18,8 +18,10 @@ from PIL import Image
 import cropring
 from cropring._cli import executable
 
-# A shell's background jobs ignore Ctrl-C, and what they start inherits that: children that wait for it would wait for ever.
+# A shell's background jobs ignore Ctrl-C, those of nohup a hangup, and what they start inherits that: children that wait for it would
+# wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 WATCHDOG_S = 20.0
 PHOTOS = Path(os.environ.get("CROPRING_TEST_DATA", Path(__file__).parents[1] / "data")) / "photos"
