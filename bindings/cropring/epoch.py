@@ -26,9 +26,8 @@ class Epoch(Iterator[Batch]):
             self._begin()
         lease = stream.take(self._number) if self._batches_left > 0 else None
         if lease is None:
-            if self._batches_left != _OVER:
-                self._batches_left = _OVER
-                stream.loop_ended(self._number)
+            self._batches_left = 0
+            stream.loop_ended(self._number)
             raise StopIteration
         if lease.epoch == stream.epoch:  # else it is late, and one of another epoch's
             self._batches_left -= 1

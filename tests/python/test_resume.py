@@ -161,6 +161,11 @@ def test_set_epoch_moves_the_state_and_keeps_a_loaded_one(load: Load) -> None:
     assert numbers(again) == whole[12:]
     again.set_epoch(2)
     assert numbers(again) == whole
+    elsewhere = load()
+    elsewhere.load_state_dict(state)
+    elsewhere.set_epoch(7)
+    assert (elsewhere.state_dict()["epoch"], elsewhere.state_dict()["samples_consumed"]) == (7, 0)
+    assert len(numbers(elsewhere)) == len(whole)
 
 
 def test_a_resumed_epoch_that_was_over_begins_anew_when_it_is_asked_for(load: Load) -> None:
@@ -191,7 +196,7 @@ def test_the_number_of_epochs_is_that_of_the_whole_run(load: Load) -> None:
         numbers(again)
     finished = load(epochs=3)
     finished.load_state_dict(again.state_dict())
-    assert finished.state_dict()["epoch"] == 3
+    assert finished.state_dict()["epoch"] == 3 and finished._worker is None
     with pytest.raises(cropring.CropringError, match="epochs=3 was asked for, and epoch 2 was the last"):
         numbers(finished)
     with pytest.raises(ValueError, match="epoch 3: 0 to 2 were asked for"):
@@ -410,6 +415,11 @@ def test_a_sampler_that_names_others_than_before_is_refused(load: Load, noise: P
         loader.load_state_dict(state)
         with pytest.raises(ValueError, match="the sampler had named 12 other samples in epoch 0"):
             numbers(loader)
+    padded = load(noise, sampler=sampler(1), tail="pad")
+    over = after(padded, 8)
+    again = load(noise, sampler=sampler(1), tail="pad")
+    again.load_state_dict(over)
+    assert over["samples_consumed"] == 29 and numbers(again) == []
     loader = load(noise, sampler=sampler(2))
     loader.load_state_dict({key: value for key, value in state.items() if key != "sampler_state"})  # nothing to compare with
     assert numbers(loader)
