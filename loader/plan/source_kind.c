@@ -33,8 +33,10 @@ static int find_metadata(const char *folder, char **path)
 	struct stat status;
 
 	for (size_t i = 0; i < sizeof manifest_endings / sizeof *manifest_endings; i++) {
-		if (asprintf(path, "%s/metadata%s", folder, manifest_endings[i]) < 0)
+		if (asprintf(path, "%s/metadata%s", folder, manifest_endings[i]) < 0) {
+			*path = NULL; /* else it is what was freed below */
 			return -ENOMEM;
+		}
 		if (stat(*path, &status) == 0 && S_ISREG(status.st_mode))
 			return 0;
 		free(*path);
