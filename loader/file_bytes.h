@@ -16,6 +16,20 @@ struct file_part {
 	bool last_row_first; /* in memory; the file keeps its order */
 };
 
+/* A run of a file's bytes. */
+struct file_run {
+	uint64_t offset, byte_count;
+};
+
+/* Several, in rising order, none of them empty, no two of which overlap; from malloc. */
+struct file_runs {
+	uint32_t count;
+	uint64_t total_bytes;
+	struct file_run run[];
+};
+
+struct segments;
+
 /*
  * Byte o of the file is data[o] when o < gap_at, and data[o - gap_bytes] when o >= gap_at + gap_bytes; the bytes between are not
  * there.  A file that was read whole has gap_at = byte_count and gap_bytes = 0.  What lies past the last byte here may exist in
@@ -31,6 +45,13 @@ struct file_bytes {
 	uint64_t
 		id; /* the same number whenever the same file comes again, so that a decoder may remember; FILE_BYTES_NO_ID: do not */
 	struct file_part part;
+
+	/*
+	 * Not NULL: data is these runs of the file, one behind the other, and nothing else of it; they are what decode_runs() asked for
+	 * of these segments (segment_table.h), and the two before them do not apply.
+	 */
+	const struct file_runs *runs;
+	const struct segments *segments;
 };
 
 #define FILE_BYTES_NO_ID UINT64_MAX
@@ -50,6 +71,18 @@ static inline struct file_bytes file_bytes_with_part(const uint8_t *data, size_t
 	                           .gap_bytes = part->row_count == 1 ? (size_t)part->offset - head_bytes : 0,
 	                           .id = FILE_BYTES_NO_ID,
 	                           .part = *part};
+}
+
+/* What decode_runs() asked for. */
+static inline struct file_bytes file_bytes_in_runs(const uint8_t *data, const struct file_runs *runs,
+                                                   const struct segments *segments)
+{
+	return (struct file_bytes){.data = data,
+	                           .byte_count = (size_t)runs->total_bytes,
+	                           .gap_at = (size_t)runs->total_bytes,
+	                           .id = FILE_BYTES_NO_ID,
+	                           .runs = runs,
+	                           .segments = segments};
 }
 
 /* Where `count` bytes from `offset` on lie; NULL: they do not lie here, or not in one piece. */
