@@ -15,6 +15,18 @@ from numpy.typing import NDArray
 from .errors import LayoutMismatch
 
 _HEADER = struct.Struct("<8sII5Q16s56x")  # magic, columns, 0, samples, classes, bytes of text, root's place in it, of stamps; fingerprint
+_IMAGE = np.dtype(  # struct index_image
+    [
+        ("width_px", "<u4"),
+        ("height_px", "<u4"),
+        ("format", "u1"),
+        ("orientation", "u1"),
+        ("channels", "u1"),
+        ("sample_bits", "u1"),
+        ("segments_bytes", "<u4"),
+        ("checksum", "<u8"),
+    ]
+)
 _COLUMNS = (  # enum index_column
     ("path", np.dtype("<u8")),
     ("label", np.dtype("<i8")),
@@ -26,6 +38,9 @@ _COLUMNS = (  # enum index_column
     ("target_offset", np.dtype("<u8")),
     ("target_length", np.dtype("<u8")),
     ("weight", np.dtype("<f8")),
+    ("image", _IMAGE),
+    ("target_image", _IMAGE),
+    ("shard", np.dtype("<u8")),
 )
 
 _OTHER_LAYOUT = "the worker's list of samples has another layout: update the worker or this package"

@@ -178,6 +178,24 @@ enum item_status decode_region(struct decoder *decoder, const struct file_bytes 
 	return status;
 }
 
+void decode_describe(const struct segments *segments, struct image_info *info)
+{
+	*info = (struct image_info){.format = segments->kind == SEGMENT_JPEG ? IMAGE_JPEG : IMAGE_PNG,
+	                            .width_px = segments->width_px,
+	                            .height_px = segments->height_px,
+	                            .orientation = segments->orientation,
+	                            .channels = segments->channels,
+	                            .sample_bits = segments->sample_bits};
+}
+
+bool decode_runs(const struct segments *segments, const struct decode_want *want, struct file_runs **runs)
+{
+	(void)segments;
+	(void)want;
+	*runs = NULL;
+	return false;
+}
+
 bool decode_part_probe(const struct file_bytes *head, const struct decode_limits *limits, struct image_info *info)
 {
 	struct workspace workspace = {.max_pixels = limits->max_pixels};

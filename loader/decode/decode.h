@@ -14,6 +14,7 @@
 #include "loader/file_bytes.h"
 #include "loader/item_status.h"
 #include "loader/pixels.h"
+#include "loader/segment_table.h"
 
 enum image_format { IMAGE_UNKNOWN, IMAGE_JPEG, IMAGE_PNG, IMAGE_BMP, IMAGE_OTHER };
 
@@ -94,6 +95,15 @@ enum item_status decode_region(struct decoder *decoder, const struct file_bytes 
 bool decode_part_probe(const struct file_bytes *head, const struct decode_limits *limits, struct image_info *info);
 bool decode_part(const struct file_bytes *head, const struct image_info *info, const struct decode_want *want,
                  struct file_part *part);
+
+/*
+ * What decode_rows() takes of an image that has segments: it, decode_probe() and decode_region() then want a file_bytes_in_runs().
+ * False: all of its bytes, for little would be won, or memory is short.  True: *runs, from malloc.  Needs no decoder; any thread.
+ */
+bool decode_runs(const struct segments *segments, const struct decode_want *want, struct file_runs **runs);
+
+/* What decode_probe() would tell of an image that a pack knows. */
+void decode_describe(const struct segments *segments, struct image_info *info);
 
 /* The last failure in the codec's own words ("premature end of JPEG file"), or "" when there is nothing to add. */
 const char *decoder_reason(const struct decoder *decoder);

@@ -64,6 +64,16 @@ struct fetch_job {
 	 * Both 0: it is the whole file.
 	 */
 	uint64_t offset, length;
+
+	/* The file is open already: fd, which stays open until fetch_close(); then path is a mere name. */
+	bool is_open;
+	int fd;
+
+	/*
+	 * Only these runs of the image, copied; they lie in it, whatever it turns out to be.  The result's buffer holds them one behind
+	 * the other, and head_bytes is all.  NULL: the whole image.
+	 */
+	const struct file_runs *runs;
 };
 
 /*

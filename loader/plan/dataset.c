@@ -271,6 +271,7 @@ void dataset_image(const struct dataset *dataset, uint64_t sample, struct datase
 	uint64_t at = number_in(dataset, INDEX_PATH, sample);
 
 	*file = (struct dataset_file){.path = dataset->view.text + at,
+	                              .fd = -1,
 	                              .offset = number_in(dataset, INDEX_OFFSET, sample),
 	                              .length = number_in(dataset, INDEX_LENGTH, sample)};
 	/* A file of many images is told apart by where each begins; that of a file's only image is its place in the text. */
@@ -282,9 +283,18 @@ void dataset_target(const struct dataset *dataset, uint64_t sample, struct datas
 	uint64_t at = number_in(dataset, INDEX_TARGET, sample);
 
 	*file = (struct dataset_file){.path = dataset->view.text + at,
+	                              .fd = -1,
 	                              .offset = number_in(dataset, INDEX_TARGET_OFFSET, sample),
 	                              .length = number_in(dataset, INDEX_TARGET_LENGTH, sample)};
 	file->id = at ^ file->offset << 20;
+}
+
+bool dataset_segments(const struct dataset *dataset, const struct dataset_file *file, struct segments *segments)
+{
+	(void)dataset;
+	(void)file;
+	*segments = (struct segments){0};
+	return false;
 }
 
 const char *dataset_path(const struct dataset *dataset, uint64_t sample)

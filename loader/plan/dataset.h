@@ -16,6 +16,7 @@
 #include "loader/plan/crop.h"
 #include "loader/plan/index/index_view.h"
 #include "loader/plan/link_targets.h"
+#include "loader/segment_table.h"
 
 struct dataset;
 
@@ -43,6 +44,10 @@ struct dataset_file {
 	const char *path;        /* relative to dataset_root_fd() or dataset_target_root_fd(); valid as long as the dataset */
 	uint64_t offset, length; /* within the file; both 0: the whole file */
 	uint64_t id;             /* the same for samples of the same file and place, hardly ever for others: see file_bytes.h */
+
+	/* Of a pack only; else -1 and NULL.  Then the path is the name that the image once had, and fd the open file that it lies in. */
+	int fd;
+	const struct index_image *image;
 };
 
 void dataset_image(const struct dataset *dataset, uint64_t sample, struct dataset_file *file);
@@ -52,6 +57,12 @@ void dataset_target(const struct dataset *dataset, uint64_t sample, struct datas
 
 /* dataset_image()'s path. */
 const char *dataset_path(const struct dataset *dataset, uint64_t sample);
+
+/*
+ * The picture of a pack and where one can begin to decode it; kind is SEGMENT_NONE if it has no table, or a damaged one.  The table is
+ * mapped from the pack: to look at it may take a read from the disk.  False: not of a pack.
+ */
+bool dataset_segments(const struct dataset *dataset, const struct dataset_file *file, struct segments *segments);
 
 /* For messages: the path, or, in `text`, the path and where in that file the image begins. */
 const char *dataset_file_name(const struct dataset_file *file, char *text, size_t text_bytes);

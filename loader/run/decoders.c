@@ -118,9 +118,8 @@ static void fail_row(struct pipeline *pipeline, struct item *item, enum item_sta
 	item->attempt++;
 	item->status |= ITEM_FLAG_SUBSTITUTED;
 	item->reason = NULL;
-	pipeline_give_sample(
-		pipeline, item,
-		order_substitute(&pipeline->order, item->batch->epoch, item->position, item->planned, item->attempt));
+	pipeline_give_sample(pipeline, item,
+	                     order_substitute(&pipeline->order, item->batch->epoch, item->position, item->planned, item->attempt));
 	shmring_counter_add(pipeline->producer, STATS_SUBSTITUTES, 1);
 	queue_push_front(&pipeline->to_fetch, item);
 	fetch_wake(pipeline->fetch);
@@ -144,25 +143,22 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 	struct render_row row = row_of(pipeline, item);
 	enum item_status status = item->fetched;
 	struct render_times times;
-	struct dataset_file where;
 	struct file_bytes file;
 	char text[128];
 
 	if (status != ITEM_OK) {
+		item_drop_bytes(item, pipeline->fetch);
 		fail_row(pipeline, item, status, fetch_reason(pipeline, item, text, sizeof text));
 		return;
 	}
 	crash_note_sample(item->sample);
-	file = file_bytes_with_part(item->buffer->data, item->buffer->byte_count, item->buffer->head_bytes, &item->buffer->part);
-	(void)item_file(item, pipeline->dataset, &where);
-	file.id = where.id;
+	file = item_bytes(item, pipeline->dataset);
 	if (item->half == RENDER_IMAGE)
 		status = renderer_run(renderer, &file, &item->ask, &row, &times);
 	else
 		status = renderer_run_target(renderer, &file, &item->ask, &row, &times);
 	crash_note_none();
-	fetch_return(pipeline->fetch, item->buffer);
-	item->buffer = NULL;
+	item_drop_bytes(item, pipeline->fetch);
 	shmring_counter_add(pipeline->producer, STATS_DECODE_NS, times.decode_ns);
 	shmring_counter_add(pipeline->producer, STATS_SHAPE_NS, times.shape_ns);
 	if (status == ITEM_OK)

@@ -15,6 +15,13 @@ bool fetcher_choose_part(void *context, void *tag, const uint8_t *head, size_t h
 	return render_part(&pipeline->render, item->half, &item->ask, head, head_bytes, part);
 }
 
+/* What of a pack's image the row needs: item->runs, or NULL for all of it. */
+static void choose_runs(const struct pipeline *pipeline, struct item *item, const struct dataset_file *file)
+{
+	if (dataset_segments(pipeline->dataset, file, &item->segments) && item->segments.kind != SEGMENT_NONE)
+		(void)render_runs(&pipeline->render, item->half, &item->ask, &item->segments, &item->runs);
+}
+
 /* Sends waiting rows on their way, until --io-depth files are in flight or fetched and not yet taken by a decoder. */
 static void submit_rows(struct pipeline *pipeline)
 {
@@ -32,10 +39,18 @@ static void submit_rows(struct pipeline *pipeline)
 			continue;
 		}
 		directory_fd = item_file(item, pipeline->dataset, &file);
-		job = (struct fetch_job){
-			.directory_fd = directory_fd, .path = file.path, .offset = file.offset, .length = file.length, .tag = item};
+		choose_runs(pipeline, item, &file);
+		job = (struct fetch_job){.directory_fd = directory_fd,
+		                         .path = file.path,
+		                         .offset = file.offset,
+		                         .length = file.length,
+		                         .is_open = file.fd >= 0,
+		                         .fd = file.fd,
+		                         .runs = item->runs,
+		                         .tag = item};
 		rc = fetch_submit(pipeline->fetch, &job);
 		if (rc < 0) {
+			item_drop_bytes(item, pipeline->fetch);
 			queue_push_front(&pipeline->to_fetch, item);
 			if (rc != -EAGAIN)
 				pipeline_change_state(pipeline, PIPELINE_FAILED, "reading files: %s", strerror(-rc));

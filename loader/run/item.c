@@ -1,6 +1,7 @@
 /* item.c - whose pixels a row is after: a sample of the dataset, or a file that a reader named.  Any thread. */
 #include "loader/run/item.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define XXH_INLINE_ALL
@@ -20,10 +21,34 @@ int item_file(const struct item *item, const struct dataset *dataset, struct dat
 		return dataset_target_root_fd(dataset);
 	}
 	if (item->path)
-		*file = (struct dataset_file){.path = relative(item->path), .id = XXH3_64bits(item->path, strlen(item->path))};
+		*file = (struct dataset_file){
+			.path = relative(item->path), .fd = -1, .id = XXH3_64bits(item->path, strlen(item->path))};
 	else
 		dataset_image(dataset, item->sample, file);
 	return dataset_root_fd(dataset);
+}
+
+struct file_bytes item_bytes(const struct item *item, const struct dataset *dataset)
+{
+	const struct fetch_buffer *buffer = item->buffer;
+	struct dataset_file where;
+	struct file_bytes file;
+
+	if (item->runs)
+		return file_bytes_in_runs(buffer->data, item->runs, &item->segments);
+	file = file_bytes_with_part(buffer->data, buffer->byte_count, buffer->head_bytes, &buffer->part);
+	(void)item_file(item, dataset, &where);
+	file.id = where.id;
+	return file;
+}
+
+void item_drop_bytes(struct item *item, struct fetch *fetch)
+{
+	if (item->buffer)
+		fetch_return(fetch, item->buffer);
+	free(item->runs);
+	item->buffer = NULL;
+	item->runs = NULL;
 }
 
 int64_t item_label(const struct item *item, const struct dataset *dataset)

@@ -31,7 +31,9 @@ struct item {
 	enum item_status fetched;
 	int error;                   /* the errno behind `fetched` */
 	const char *reason;          /* why it failed, when that was known before any file was read; else NULL */
-	struct fetch_buffer *buffer; /* the file's bytes, between fetch and decode */
+	struct fetch_buffer *buffer; /* the file's bytes, between fetch and decode: */
+	struct file_runs *runs;      /* not NULL: only these runs of them, */
+	struct segments segments;    /* by these segments */
 };
 
 /* One per slot, used again and again. */
@@ -45,6 +47,12 @@ struct batch {
 
 /* Where the file lies that the item is about now.  Returns the folder that its path begins at. */
 int item_file(const struct item *item, const struct dataset *dataset, struct dataset_file *file);
+
+/* The bytes that were fetched, for decode. */
+struct file_bytes item_bytes(const struct item *item, const struct dataset *dataset);
+
+/* Gives its bytes back. */
+void item_drop_bytes(struct item *item, struct fetch *fetch);
 
 /* That folder, as the user named it. */
 const char *item_root(const struct item *item, const struct dataset *dataset);

@@ -297,13 +297,13 @@ void pipeline_stop(struct pipeline *pipeline)
 		fetch_wake(pipeline->fetch);
 	for (uint32_t i = 0; i < pipeline->running_count; i++)
 		pthread_join(pipeline->threads[i], NULL);
-	while ((item = queue_try_pop(&pipeline->to_decode)) != NULL) {
-		if (item->buffer)
-			fetch_return(pipeline->fetch, item->buffer);
-	}
+	while ((item = queue_try_pop(&pipeline->to_decode)) != NULL)
+		item_drop_bytes(item, pipeline->fetch);
 	if (pipeline->fetch)
 		fetch_close(pipeline->fetch);
 	for (uint32_t i = 0; i < pipeline->batch_count; i++) {
+		for (uint32_t row = 0; pipeline->batches[i].items && row < pipeline->options->batch_size; row++)
+			free(pipeline->batches[i].items[row].runs); /* of those that fetch still had */
 		free(pipeline->batches[i].items);
 		free(pipeline->batches[i].request);
 	}

@@ -141,21 +141,38 @@ enum item_status renderer_run_target(struct renderer *renderer, const struct fil
 	return status;
 }
 
+/* What of the picture that info describes is wanted.  False: nothing, for the box does not lie in it. */
+static bool find_want(const struct render_spec *spec, enum render_half half, const struct crop_ask *ask,
+                      const struct image_info *info, struct decode_want *want)
+{
+	struct cut cut = {.info = *info};
+	struct cut_rule rule = half == RENDER_TARGET ? render_target_rule(spec, info) : spec->cut;
+
+	if (!cut_choose(&spec->crop, &rule, ask, &cut))
+		return false;
+	*want = cut_want(&cut, spec->converter.spec.channels);
+	return true;
+}
+
 bool render_part(const struct render_spec *spec, enum render_half half, const struct crop_ask *ask, const uint8_t *head,
                  size_t head_bytes, struct file_part *part)
 {
 	struct file_bytes file = file_bytes_whole(head, head_bytes);
+	struct image_info info;
 	struct decode_want want;
-	struct cut_rule rule;
-	struct cut cut;
 
-	if (!decode_part_probe(&file, &(struct decode_limits){.max_pixels = spec->max_pixels}, &cut.info))
-		return false;
-	rule = half == RENDER_TARGET ? render_target_rule(spec, &cut.info) : spec->cut;
-	if (!cut_choose(&spec->crop, &rule, ask, &cut))
-		return false;
-	want = cut_want(&cut, spec->converter.spec.channels);
-	return decode_part(&file, &cut.info, &want, part);
+	return decode_part_probe(&file, &(struct decode_limits){.max_pixels = spec->max_pixels}, &info) &&
+	       find_want(spec, half, ask, &info, &want) && decode_part(&file, &info, &want, part);
+}
+
+bool render_runs(const struct render_spec *spec, enum render_half half, const struct crop_ask *ask, const struct segments *segments,
+                 struct file_runs **runs)
+{
+	struct image_info info;
+	struct decode_want want;
+
+	decode_describe(segments, &info);
+	return find_want(spec, half, ask, &info, &want) && decode_runs(segments, &want, runs);
 }
 
 void render_blank(const struct render_spec *spec, const struct render_row *row)

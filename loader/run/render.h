@@ -63,6 +63,13 @@ enum item_status renderer_run_target(struct renderer *renderer, const struct fil
 bool render_part(const struct render_spec *spec, enum render_half half, const struct crop_ask *ask, const uint8_t *head,
                  size_t head_bytes, struct file_part *part);
 
+/*
+ * The same for an image that a pack knows, before anything of it is read.  False: the whole image.  True: *runs, from malloc, as
+ * decode_runs() tells them.
+ */
+bool render_runs(const struct render_spec *spec, enum render_half half, const struct crop_ask *ask, const struct segments *segments,
+                 struct file_runs **runs);
+
 /* The last failure in the codec's own words, or "". */
 const char *renderer_reason(const struct renderer *renderer);
 

@@ -82,6 +82,9 @@ int index_build_add(struct index_build *build, const struct index_row *row)
 	rc = rc ? rc : add_value(build, INDEX_TARGET_OFFSET, &row->target_offset);
 	rc = rc ? rc : add_value(build, INDEX_TARGET_LENGTH, &row->target_length);
 	rc = rc ? rc : add_value(build, INDEX_WEIGHT, &row->weight);
+	rc = rc ? rc : add_value(build, INDEX_IMAGE, &row->image);
+	rc = rc ? rc : add_value(build, INDEX_TARGET_IMAGE, &row->target_image);
+	rc = rc ? rc : add_value(build, INDEX_SHARD, &row->shard);
 	build->sample_count += rc == 0;
 	return rc;
 }

@@ -22,6 +22,8 @@ struct index_row {
 	const char *target;
 	uint64_t target_offset, target_length;
 	double weight;
+	struct index_image image, target_image;
+	uint64_t shard;
 };
 
 /* `columns` as in the header; INDEX_PATH and INDEX_LABEL need not be named.  NULL: no memory. */

@@ -32,10 +32,26 @@ enum index_column {
 	INDEX_TARGET_OFFSET, /* uint64 */
 	INDEX_TARGET_LENGTH, /* uint64; there together with INDEX_TARGET_OFFSET */
 	INDEX_WEIGHT,        /* double, >= 0 and finite, not all 0 */
+
+	/* Of a pack only (plan/pack/pack_layout.h): there INDEX_PATH and INDEX_TARGET are mere names, of what was packed. */
+	INDEX_IMAGE,        /* struct index_image */
+	INDEX_TARGET_IMAGE, /* struct index_image; there together with INDEX_TARGET_OFFSET */
+	INDEX_SHARD,        /* uint64: in which of the pack's shards image and target lie; not there: the pack has none */
 	INDEX_COLUMN_COUNT
 };
 
 #define INDEX_HAS(column) (1u << (column))
+
+/* What need not be read of an image's file any more.  Of one that cannot be decoded all is 0 but the checksum. */
+struct index_image {
+	uint32_t width_px, height_px;
+	uint8_t format;                             /* 1: JPEG, 2: PNG, 3: BMP; 0: another, or damaged */
+	uint8_t orientation, channels, sample_bits; /* as struct image_info has them */
+	uint32_t segments_bytes;                    /* of its segment table, which lies behind it; 0: there is none */
+	uint64_t checksum;                          /* XXH3-64 of the image's bytes */
+};
+
+_Static_assert(sizeof(struct index_image) == 24, "packed");
 
 struct index_header {
 	char magic[8];
@@ -53,6 +69,9 @@ _Static_assert(sizeof(struct index_header) == 128, "the layout above");
 static inline uint32_t index_value_bytes(enum index_column column)
 {
 	switch (column) {
+	case INDEX_IMAGE:
+	case INDEX_TARGET_IMAGE:
+		return sizeof(struct index_image);
 	case INDEX_BOX:
 		return 16;
 	case INDEX_WINDOW:

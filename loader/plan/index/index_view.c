@@ -61,7 +61,9 @@ const char *index_view_check_header(const struct index_header *header, uint64_t 
 	if (header->columns >> INDEX_COLUMN_COUNT != 0 || !has(header, INDEX_PATH) || !has(header, INDEX_LABEL) ||
 	    has(header, INDEX_OFFSET) != has(header, INDEX_LENGTH) || (has(header, INDEX_BOX) && has(header, INDEX_WINDOW)) ||
 	    has(header, INDEX_TARGET_OFFSET) != has(header, INDEX_TARGET_LENGTH) ||
-	    (has(header, INDEX_TARGET_OFFSET) && !has(header, INDEX_TARGET)))
+	    (has(header, INDEX_TARGET_OFFSET) && !has(header, INDEX_TARGET)) ||
+	    (has(header, INDEX_IMAGE) && !has(header, INDEX_OFFSET)) || (has(header, INDEX_SHARD) && !has(header, INDEX_IMAGE)) ||
+	    has(header, INDEX_TARGET_IMAGE) != (has(header, INDEX_IMAGE) && has(header, INDEX_TARGET_OFFSET)))
 		return "its columns are not such as belong together";
 	/* A sample takes 16 bytes at least, a class 9. */
 	if (byte_count > INDEX_MAX_BYTES || header->sample_count > byte_count / 16 || header->class_count > byte_count / 9 ||
@@ -172,8 +174,9 @@ static const char *check_values(const struct index_view *view)
 	if (!are_strings(view->text, view->column[INDEX_PATH], count, header->root_at) ||
 	    (view->column[INDEX_TARGET] && !are_strings(view->text, view->column[INDEX_TARGET], count, header->root_at)))
 		return "a path is not where it should be";
-	if (!stay_inside(view->text, view->column[INDEX_PATH], count) ||
-	    !stay_inside(view->text, view->column[INDEX_TARGET], count))
+	/* In a pack they are names: nothing is opened by them. */
+	if (!view->column[INDEX_IMAGE] && (!stay_inside(view->text, view->column[INDEX_PATH], count) ||
+	                                   !stay_inside(view->text, view->column[INDEX_TARGET], count)))
 		return "a path leads out of its root folder";
 	if (!are_labels(view->column[INDEX_LABEL], count, header->class_count))
 		return "a label is beyond its classes";
