@@ -136,13 +136,16 @@ static void make_crop(struct crops *crops, const struct file_bytes *file, const 
 }
 
 /* For fetch, as the loader has it (render_part()): the rows of the file that the box needs, where its format has such rows. */
-static bool choose_part(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
+static bool choose_part(void *context, void *tag, const uint8_t *head, size_t head_bytes, const struct file_stamp *stamp,
+                        struct file_part *part, struct file_runs **runs)
 {
 	const struct file_bytes file = file_bytes_whole(head, head_bytes);
 	const struct crops *crops = context;
 	struct image_info info;
 	struct cut cut;
 
+	(void)stamp;
+	(void)runs;
 	if (!decode_part_probe(&file, &crops->limits, &info))
 		return false;
 	choose_cut(crops, &info, tag, &cut);

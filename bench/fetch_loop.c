@@ -140,12 +140,15 @@ static size_t run_threads(void)
 /* ------------------------------------------------------------------ ours */
 
 /* 880 of the 4000 columns of 880 of the 4000 rows of a gray picture: the crop of bench/crops.py at its largest. */
-static bool choose_rows(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
+static bool choose_rows(void *context, void *tag, const uint8_t *head, size_t head_bytes, const struct file_stamp *stamp,
+                        struct file_part *part, struct file_runs **runs)
 {
 	uint64_t number = (uintptr_t)tag * 2654435761u;
 
 	(void)context;
 	(void)head;
+	(void)stamp;
+	(void)runs;
 	*part = (struct file_part){.offset = head_bytes + number % 3000 * 4000 + number / 4096 % 3000,
 	                           .row_bytes = 880,
 	                           .stride_bytes = 4000,

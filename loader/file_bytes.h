@@ -28,6 +28,16 @@ struct file_runs {
 	struct file_run run[];
 };
 
+/*
+ * How an open file was when it was looked at.  Who finds all of it as it was may take the file for unchanged: what was changed within a
+ * tick of the file system's clock and keeps its size is the exception.
+ */
+struct file_stamp {
+	uint64_t size_bytes;
+	int64_t mtime_ns, ctime_ns; /* since 1970 */
+	uint64_t inode, device;
+};
+
 struct segments;
 
 /*

@@ -14,10 +14,13 @@ static struct wish {
 	void *tag;
 } wish;
 
-static inline bool wish_choose(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
+static inline bool wish_choose(void *context, void *tag, const uint8_t *head, size_t head_bytes, const struct file_stamp *stamp,
+                               struct file_part *part, struct file_runs **runs)
 {
 	struct wish *answer = context;
 
+	(void)stamp;
+	(void)runs;
 	answer->question_count++;
 	answer->head_bytes = head_bytes;
 	answer->tag = tag;
@@ -28,10 +31,11 @@ static inline bool wish_choose(void *context, void *tag, const uint8_t *head, si
 }
 
 /* The answer comes with the file cut short: what was there before is not there when it is read. */
-static inline bool wish_choose_and_cut(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
+static inline bool wish_choose_and_cut(void *context, void *tag, const uint8_t *head, size_t head_bytes,
+                                       const struct file_stamp *stamp, struct file_part *part, struct file_runs **runs)
 {
 	rig_cut("shrinking", 500000);
-	return wish_choose(context, tag, head, head_bytes, part);
+	return wish_choose(context, tag, head, head_bytes, stamp, part, runs);
 }
 
 static inline struct fetch *wish_open(void **state, uint64_t max_file_bytes)

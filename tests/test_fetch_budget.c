@@ -124,13 +124,16 @@ static void append_up_to(const char *name, size_t byte_count)
 }
 
 /* Asked between the look at a file's size and the read: no part of it, thank you, but now it is larger. */
-static bool make_it_grow(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
+static bool make_it_grow(void *context, void *tag, const uint8_t *head, size_t head_bytes, const struct file_stamp *stamp,
+                         struct file_part *part, struct file_runs **runs)
 {
 	(void)context;
 	(void)tag;
 	(void)head;
 	(void)head_bytes;
+	(void)stamp;
 	(void)part;
+	(void)runs;
 	append_up_to("growing", FILE_BYTES);
 	return false;
 }
@@ -170,12 +173,15 @@ static void closing_forgets_who_waits_for_memory(void **state)
 #define GROWING_TAG 9u
 
 /* Wanted whole.  The growing one grows while it is asked: its size was known before. */
-static bool choose_whole_and_grow(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
+static bool choose_whole_and_grow(void *context, void *tag, const uint8_t *head, size_t head_bytes, const struct file_stamp *stamp,
+                                  struct file_part *part, struct file_runs **runs)
 {
 	(void)context;
 	(void)head;
 	(void)head_bytes;
+	(void)stamp;
 	(void)part;
+	(void)runs;
 	if ((uintptr_t)tag == GROWING_TAG)
 		rig_write("growing", 3, 250000);
 	return false;

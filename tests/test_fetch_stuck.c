@@ -60,10 +60,13 @@ static void short_reads_are_not_the_end(void **state)
 	fetch_close(fetch);
 }
 
-static bool choose_run(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
+static bool choose_run(void *context, void *tag, const uint8_t *head, size_t head_bytes, const struct file_stamp *stamp,
+                       struct file_part *part, struct file_runs **runs)
 {
 	(void)tag;
 	(void)head;
+	(void)stamp;
+	(void)runs;
 	assert_int_equal(head_bytes, FETCH_HEAD_BYTES);
 	*part = *(const struct file_part *)context;
 	return part->row_count > 0;

@@ -254,6 +254,8 @@ void buffers_release(struct buffers *buffers, struct fetch_buffer *buffer)
 	const size_t capacity_bytes = buffer->capacity_bytes;
 	bool keep, last;
 
+	free(buffer->runs);
+	buffer->runs = NULL;
 	__asan_poison_memory_region(buffer->data, capacity_bytes);
 	pthread_mutex_lock(&buffers->mutex);
 	keep = buffers->owner_count > 0 && capacity_bytes / TRIM_FACTOR <= wanted_capacity_bytes(buffers, 0) &&

@@ -226,10 +226,15 @@ static void stand_in_line(struct fetch *fetch, struct fetch_slot *slot)
 
 static enum fetch_step choose(struct fetch *fetch, struct fetch_slot *slot)
 {
+	const struct fetch_buffer *head = slot->buffer;
 	struct file_part part = {0};
-	bool wants_part =
-		fetch->config.choose_part(fetch->config.context, slot->tag, slot->buffer->data, slot->buffer->byte_count, &part);
+	struct file_runs *runs = NULL;
+	bool wants_part = fetch->config.choose_part(fetch->config.context, slot->tag, head->data, head->byte_count, &slot->stamp,
+	                                            &part, &runs);
 
+	if (runs)
+		wants_part = false;
+	free(runs);
 	return fetch_slot_choose(slot, wants_part ? &part : NULL, &fetch->rules);
 }
 

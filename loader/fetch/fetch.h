@@ -46,11 +46,14 @@ struct fetch_config {
 	bool many_mounts;
 
 	/*
-	 * Is a part of this file enough?  Asked once at most, in fetch_collect(), for a file of more than FETCH_PART_MIN_BYTES;
-	 * `head` is how it begins.  True: nothing but the head and *part will be read: one run of bytes behind the head, or rows
-	 * wherever they begin; nonsense from a hostile file does no harm.  NULL: files are read whole.
+	 * Is a part of this image enough?  Asked once at most, in fetch_collect(), for one of more than FETCH_PART_MIN_BYTES of which no
+	 * runs were asked for; `head` is how it begins, *stamp how the file was when it was opened for it (NULL: it was open already).
+	 * True: nothing but the head and *part will be read, one run of bytes behind the head or rows wherever they begin; or, if *runs is
+	 * set, which is from malloc and fetch's from then on, nothing but these runs, which need not begin behind the head.  Nonsense from a
+	 * hostile file does no harm: then all is read.  NULL: images are read whole.
 	 */
-	bool (*choose_part)(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part);
+	bool (*choose_part)(void *context, void *tag, const uint8_t *head, size_t head_bytes, const struct file_stamp *stamp,
+	                    struct file_part *part, struct file_runs **runs);
 	void *context;
 };
 
@@ -69,22 +72,21 @@ struct fetch_job {
 	bool is_open;
 	int fd;
 
-	/*
-	 * Only these runs of the image, copied; they lie in it, whatever it turns out to be.  The result's buffer holds them one behind
-	 * the other, and head_bytes is all.  NULL: the whole image.
-	 */
+	/* Only these runs of the image, copied; see fetch_buffer.runs.  NULL: the whole image. */
 	const struct file_runs *runs;
 };
 
 /*
- * The bytes of a file, or its head and the part that was chosen: they make a file_bytes_with_part().  Whoever holds the result
- * gives the buffer back with fetch_return(), without waiting for other files: they may be waiting for its memory.
+ * The bytes of a file, or its head and the part that was chosen: they make a file_bytes_with_part().  If runs is not NULL, they are these
+ * runs one behind the other, all of them, whether the job named them or choose_part(): they make a file_bytes_in_runs().  Whoever holds
+ * the result gives the buffer back with fetch_return(), without waiting for other files: they may be waiting for its memory.
  */
 struct fetch_buffer {
 	uint8_t *data;
 	size_t byte_count;
-	size_t head_bytes; /* byte_count, and part is all zero, when the file was read whole */
+	size_t head_bytes; /* byte_count, and part is all zero, when the file was read whole or in runs */
 	struct file_part part;
+	struct file_runs *runs; /* the buffer's, until it is given back */
 	size_t capacity_bytes;
 	struct fetch_buffer *next; /* for fetch's own list of free ones */
 };
@@ -93,7 +95,7 @@ struct fetch_buffer {
 
 struct fetch_result {
 	void *tag;
-	enum item_status status;     /* ITEM_OK, or MISSING, UNREADABLE, EMPTY, TOO_LARGE, TIMEOUT; TRUNCATED: no such place */
+	enum item_status status;     /* ITEM_OK, or MISSING, UNREADABLE, EMPTY, TOO_LARGE, TIMEOUT; TRUNCATED: not all there */
 	int error;                   /* the errno behind ITEM_MISSING and ITEM_UNREADABLE, else 0 */
 	struct fetch_buffer *buffer; /* NULL unless ITEM_OK */
 };

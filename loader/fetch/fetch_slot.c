@@ -12,6 +12,8 @@
 #include "loader/fetch/fetch_part.h"
 #include "loader/fetch/file_open.h"
 
+#define NS_PER_SECOND 1000000000u
+
 void fetch_slot_push(struct fetch_slot_queue *queue, struct fetch_slot *slot)
 {
 	slot->next = NULL;
@@ -165,15 +167,30 @@ static bool has_room_for(uint64_t file_bytes, uint64_t offset, uint64_t length)
 	return offset <= file_bytes && length <= file_bytes - offset;
 }
 
+static int64_t as_ns(struct statx_timestamp time)
+{
+	return (int64_t)((uint64_t)time.tv_sec * NS_PER_SECOND + time.tv_nsec);
+}
+
+static struct file_stamp stamp_of(const struct statx *status)
+{
+	return (struct file_stamp){.size_bytes = status->stx_size,
+	                           .mtime_ns = as_ns(status->stx_mtime),
+	                           .ctime_ns = as_ns(status->stx_ctime),
+	                           .inode = status->stx_ino,
+	                           .device = (uint64_t)status->stx_dev_major << 32 | status->stx_dev_minor};
+}
+
 /* AT_STATX_DONT_SYNC: no server is asked, what opening has told is enough. */
 static enum fetch_step look_at(struct fetch_slot *slot, const struct fetch_rules *rules)
 {
 	struct statx status;
 
-	if (statx(slot->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, &status) != 0)
+	if (statx(slot->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &status) != 0)
 		return fail(slot, ITEM_UNREADABLE, errno);
 	if (!S_ISREG(status.stx_mode))
 		return fail(slot, ITEM_UNREADABLE, S_ISDIR(status.stx_mode) ? EISDIR : FETCH_NOT_REGULAR);
+	slot->stamp = stamp_of(&status);
 	if (slot->image_bytes == 0)
 		return fail(slot, ITEM_EMPTY, 0);
 	if (!slot->is_whole_file && !has_room_for(status.stx_size, slot->image_offset, slot->image_bytes))

@@ -71,6 +71,7 @@ struct fetch_slot {
 	bool is_whole_file; /* image_bytes is UINT64_MAX */
 
 	int fd;              /* -1: not open */
+	struct file_stamp stamp;
 	uint64_t size_bytes; /* of the image; a rumour if that is all of the file */
 	uint64_t room_bytes; /* for which memory is to be had */
 

@@ -2,24 +2,31 @@
  * fetcher.c - one thread: keeps files on their way into memory, and hands their bytes to the decoders.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "loader/run/pipeline_internal.h"
 #include "loader/run/stats.h"
 
-bool fetcher_choose_part(void *context, void *tag, const uint8_t *head, size_t head_bytes, struct file_part *part)
+bool fetcher_choose_part(void *context, void *tag, const uint8_t *head, size_t head_bytes, const struct file_stamp *stamp,
+                         struct file_part *part, struct file_runs **runs)
 {
 	struct pipeline *pipeline = context;
 	const struct item *item = tag;
 
+	(void)stamp;
+	(void)runs;
 	return render_part(&pipeline->render, item->half, &item->ask, head, head_bytes, part);
 }
 
-/* What of a pack's image the row needs: item->runs, or NULL for all of it. */
-static void choose_runs(const struct pipeline *pipeline, struct item *item, const struct dataset_file *file)
+/* What of a pack's image the row needs, from malloc; NULL: all of it. */
+static struct file_runs *choose_runs(const struct pipeline *pipeline, struct item *item, const struct dataset_file *file)
 {
+	struct file_runs *runs = NULL;
+
 	if (dataset_segments(pipeline->dataset, file, &item->segments) && item->segments.kind != SEGMENT_NONE)
-		(void)render_runs(&pipeline->render, item->half, &item->ask, &item->segments, &item->runs);
+		(void)render_runs(&pipeline->render, item->half, &item->ask, &item->segments, &runs);
+	return runs;
 }
 
 /* Sends waiting rows on their way, until --io-depth files are in flight or fetched and not yet taken by a decoder. */
@@ -27,6 +34,7 @@ static void submit_rows(struct pipeline *pipeline)
 {
 	while (fetch_in_flight(pipeline->fetch) + queue_length(&pipeline->to_decode) < pipeline->options->io_depth) {
 		struct item *item = queue_try_pop(&pipeline->to_fetch);
+		struct file_runs *runs;
 		struct dataset_file file;
 		struct fetch_job job;
 		int directory_fd, rc;
@@ -39,18 +47,18 @@ static void submit_rows(struct pipeline *pipeline)
 			continue;
 		}
 		directory_fd = item_file(item, pipeline->dataset, &file);
-		choose_runs(pipeline, item, &file);
+		runs = choose_runs(pipeline, item, &file);
 		job = (struct fetch_job){.directory_fd = directory_fd,
 		                         .path = file.path,
 		                         .offset = file.offset,
 		                         .length = file.length,
 		                         .is_open = file.fd >= 0,
 		                         .fd = file.fd,
-		                         .runs = item->runs,
+		                         .runs = runs,
 		                         .tag = item};
 		rc = fetch_submit(pipeline->fetch, &job);
+		free(runs);
 		if (rc < 0) {
-			item_drop_bytes(item, pipeline->fetch);
 			queue_push_front(&pipeline->to_fetch, item);
 			if (rc != -EAGAIN)
 				pipeline_change_state(pipeline, PIPELINE_FAILED, "reading files: %s", strerror(-rc));

@@ -1,7 +1,6 @@
 /* item.c - whose pixels a row is after: a sample of the dataset, or a file that a reader named.  Any thread. */
 #include "loader/run/item.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define XXH_INLINE_ALL
@@ -34,8 +33,8 @@ struct file_bytes item_bytes(const struct item *item, const struct dataset *data
 	struct dataset_file where;
 	struct file_bytes file;
 
-	if (item->runs)
-		return file_bytes_in_runs(buffer->data, item->runs, &item->segments);
+	if (buffer->runs)
+		return file_bytes_in_runs(buffer->data, buffer->runs, &item->segments);
 	file = file_bytes_with_part(buffer->data, buffer->byte_count, buffer->head_bytes, &buffer->part);
 	(void)item_file(item, dataset, &where);
 	file.id = where.id;
@@ -46,9 +45,7 @@ void item_drop_bytes(struct item *item, struct fetch *fetch)
 {
 	if (item->buffer)
 		fetch_return(fetch, item->buffer);
-	free(item->runs);
 	item->buffer = NULL;
-	item->runs = NULL;
 }
 
 int64_t item_label(const struct item *item, const struct dataset *dataset)

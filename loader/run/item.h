@@ -31,9 +31,8 @@ struct item {
 	enum item_status fetched;
 	int error;                   /* the errno behind `fetched` */
 	const char *reason;          /* why it failed, when that was known before any file was read; else NULL */
-	struct fetch_buffer *buffer; /* the file's bytes, between fetch and decode: */
-	struct file_runs *runs;      /* not NULL: only these runs of them, */
-	struct segments segments;    /* by these segments */
+	struct fetch_buffer *buffer; /* the file's bytes, between fetch and decode; */
+	struct segments segments;    /* if it holds runs, they are of these */
 };
 
 /* One per slot, used again and again. */

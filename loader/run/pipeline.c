@@ -302,8 +302,6 @@ void pipeline_stop(struct pipeline *pipeline)
 	if (pipeline->fetch)
 		fetch_close(pipeline->fetch);
 	for (uint32_t i = 0; i < pipeline->batch_count; i++) {
-		for (uint32_t row = 0; pipeline->batches[i].items && row < pipeline->options->batch_size; row++)
-			free(pipeline->batches[i].items[row].runs); /* of those that fetch still had */
 		free(pipeline->batches[i].items);
 		free(pipeline->batches[i].request);
 	}

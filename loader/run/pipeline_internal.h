@@ -74,7 +74,8 @@ void *decoder_run(void *pipeline);
 void pipeline_await_parent(struct pipeline *pipeline);
 
 /* For fetch: which part of a large file this row needs.  The context is the pipeline, the tag an item. */
-bool fetcher_choose_part(void *pipeline, void *item, const uint8_t *head, size_t head_bytes, struct file_part *part);
+bool fetcher_choose_part(void *pipeline, void *item, const uint8_t *head, size_t head_bytes, const struct file_stamp *stamp,
+                         struct file_part *part, struct file_runs **runs);
 
 /* A decoder took a row: if the fetcher waits for that, and many have gone, it may go on. */
 void fetcher_wake_if_starved(struct pipeline *pipeline);
