@@ -4,13 +4,26 @@
 
 #include "tests/fetch_rig.h"
 
+/* From malloc. */
+static inline struct file_runs *wish_copy_runs(const struct file_runs *runs)
+{
+	size_t byte_count = sizeof *runs + runs->count * sizeof *runs->run;
+	struct file_runs *copy = malloc(byte_count);
+
+	assert_non_null(copy);
+	return memcpy(copy, runs, byte_count);
+}
+
 /* What the fetch under test is told, and what it asked; the head must be the image's. */
 static struct wish {
 	bool wants_part;
 	struct file_part part;
-	uint64_t image_offset; /* in the file, which has seed 1 */
+	const struct file_runs *runs; /* NULL: none; else a copy of them is the answer */
+	uint64_t image_offset;        /* in the file, which has seed 1 */
 	uint32_t question_count;
 	size_t head_bytes;
+	bool had_stamp;
+	struct file_stamp stamp;
 	void *tag;
 } wish;
 
@@ -19,11 +32,14 @@ static inline bool wish_choose(void *context, void *tag, const uint8_t *head, si
 {
 	struct wish *answer = context;
 
-	(void)stamp;
-	(void)runs;
 	answer->question_count++;
 	answer->head_bytes = head_bytes;
 	answer->tag = tag;
+	answer->had_stamp = stamp;
+	if (stamp)
+		answer->stamp = *stamp;
+	if (answer->runs)
+		*runs = wish_copy_runs(answer->runs);
 	for (size_t i = 0; i < head_bytes; i++)
 		assert_int_equal(head[i], rig_byte(1, answer->image_offset + i));
 	*part = answer->part;

@@ -40,8 +40,7 @@ struct fetch {
 
 	struct fetch_clock clock; /* of the active ones but those in line */
 
-	/* The folder of the last job. */
-	int directory_fd;
+	int home_fd; /* the folder or open file of the last job */
 	enum file_home home;
 	struct mount_table *mounts; /* NULL: a job's folder lies on one file system, or so we do as if */
 	bool cache_refused;         /* by the kernel or a filter: nothing can be opened without waiting */
@@ -85,7 +84,7 @@ int fetch_open(struct fetch **result, const struct fetch_config *config, struct 
 	                                    .stay_beneath = config->stay_beneath,
 	                                    .past_cache = config->past_cache,
 	                                    .asks_for_parts = config->choose_part != NULL};
-	fetch->directory_fd = -1;
+	fetch->home_fd = -1;
 	fetch->clock.timeout_ns = config->timeout_ms * (uint64_t)NS_PER_MS;
 	atomic_init(&fetch->woken, false);
 	atomic_init(&fetch->line_waits, false);
@@ -146,14 +145,16 @@ uint32_t fetch_in_flight(const struct fetch *fetch)
 	return fetch->in_flight;
 }
 
-/* Asked once per folder; absolute paths (nobody promised them to work) may lead anywhere. */
+/* Asked once per folder or open file; absolute paths (nobody promised them to work) may lead anywhere. */
 static enum file_home home_of(struct fetch *fetch, const struct fetch_slot *slot)
 {
-	if (slot->path[0] == '/')
+	int fd = slot->is_lent ? slot->fd : slot->directory_fd;
+
+	if (!slot->is_lent && slot->path[0] == '/')
 		return FILE_HOME_FUSE;
-	if (fetch->directory_fd != slot->directory_fd) {
-		fetch->home = file_open_home(slot->directory_fd);
-		fetch->directory_fd = slot->directory_fd;
+	if (fetch->home_fd != fd) {
+		fetch->home = file_open_home(fd);
+		fetch->home_fd = fd;
 	}
 	return fetch->home;
 }
@@ -229,13 +230,14 @@ static enum fetch_step choose(struct fetch *fetch, struct fetch_slot *slot)
 	const struct fetch_buffer *head = slot->buffer;
 	struct file_part part = {0};
 	struct file_runs *runs = NULL;
-	bool wants_part = fetch->config.choose_part(fetch->config.context, slot->tag, head->data, head->byte_count, &slot->stamp,
-	                                            &part, &runs);
+	bool wants_part = fetch->config.choose_part(fetch->config.context, slot->tag, head->data, head->byte_count,
+	                                            slot->has_stamp ? &slot->stamp : NULL, &part, &runs);
 
-	if (runs)
-		wants_part = false;
-	free(runs);
-	return fetch_slot_choose(slot, wants_part ? &part : NULL, &fetch->rules);
+	if (!wants_part) {
+		free(runs);
+		runs = NULL;
+	}
+	return fetch_slot_choose(slot, wants_part ? &part : NULL, runs, &fetch->rules);
 }
 
 /* True: the file is done, here and now.  False: a back end has it, or it stands in line. */
@@ -259,7 +261,7 @@ static bool go_on(struct fetch *fetch, struct fetch_slot *slot, enum fetch_step 
 	return false;
 }
 
-/* What is not to be had without waiting, whatever the reason, is left to the back end. */
+/* What cannot be opened without waiting, whatever the reason, is left to the back end. */
 static enum fetch_step open_cached(struct fetch *fetch, struct fetch_slot *slot)
 {
 	enum file_home home = find_home(fetch, slot);
@@ -283,7 +285,7 @@ static struct fetch_slot *start_fresh_ones(struct fetch *fetch)
 	while (fetch->fresh.count > 0 && fetch->line.count == 0) {
 		struct fetch_slot *slot = fetch_slot_pop(&fetch->fresh);
 
-		if (go_on(fetch, slot, open_cached(fetch, slot)))
+		if (go_on(fetch, slot, slot->is_lent ? fetch_slot_was_open(slot, &fetch->rules) : open_cached(fetch, slot)))
 			return slot;
 	}
 	return NULL;

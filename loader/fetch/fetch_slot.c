@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "loader/fetch/fetch_part.h"
+#include "loader/fetch/fetch_runs.h"
 #include "loader/fetch/file_open.h"
 
 #define NS_PER_SECOND 1000000000u
@@ -59,8 +60,13 @@ int fetch_slot_assign(struct fetch_slot *slot, const struct fetch_job *job)
 {
 	size_t path_bytes = strlen(job->path) + 1;
 
-	slot->fd = -1;
+	slot->is_lent = job->is_open;
+	slot->fd = job->is_open ? job->fd : -1;
 	slot->buffer = NULL;
+	free(slot->runs);
+	slot->runs = NULL;
+	if (job->runs && !(slot->runs = fetch_runs_copy(job->runs)))
+		return -ENOMEM;
 	if (path_bytes > slot->path_capacity_bytes) {
 		char *path = realloc(slot->path, path_bytes);
 
@@ -83,7 +89,9 @@ int fetch_slot_assign(struct fetch_slot *slot, const struct fetch_job *job)
 	slot->head_bytes = slot->image_bytes;
 	slot->part = (struct file_part){0};
 	slot->part_done_bytes = 0;
-	slot->chosen = slot->skips = slot->always_waits = slot->never_waits = false;
+	slot->run_index = slot->advised_count = 0;
+	slot->run_done_bytes = 0;
+	slot->has_stamp = slot->chosen = slot->skips = slot->always_waits = slot->never_waits = false;
 	slot->answer_count = 0;
 	slot->closing = slot->running = slot->stuck = false;
 	atomic_init(&slot->started, false);
@@ -94,7 +102,7 @@ int fetch_slot_assign(struct fetch_slot *slot, const struct fetch_job *job)
 
 void fetch_slot_close(struct fetch_slot *slot)
 {
-	if (slot->fd >= 0)
+	if (slot->fd >= 0 && !slot->is_lent)
 		close(slot->fd);
 	slot->fd = -1;
 }
@@ -104,6 +112,7 @@ void fetch_slot_free(struct fetch_slot *slot, struct buffers *buffers)
 	fetch_slot_close(slot);
 	if (slot->buffer)
 		buffers_release(buffers, slot->buffer);
+	free(slot->runs);
 	free(slot->path);
 	free(slot);
 }
@@ -181,6 +190,25 @@ static struct file_stamp stamp_of(const struct statx *status)
 	                           .device = (uint64_t)status->stx_dev_major << 32 | status->stx_dev_minor};
 }
 
+/* Of a file that has so many bytes, or perhaps fewer. */
+static enum fetch_step begin_image(struct fetch_slot *slot, uint64_t file_bytes, const struct fetch_rules *rules)
+{
+	if (slot->image_bytes == 0)
+		return fail(slot, ITEM_EMPTY, 0);
+	if (!slot->is_whole_file && !has_room_for(file_bytes, slot->image_offset, slot->image_bytes))
+		return fail(slot, ITEM_TRUNCATED, 0);
+	slot->size_bytes = slot->is_whole_file ? file_bytes : slot->image_bytes;
+	if (slot->size_bytes > rules->max_file_bytes)
+		return fail(slot, ITEM_TOO_LARGE, 0);
+	if (slot->runs && !fetch_runs_make_sense(slot->runs, slot->size_bytes))
+		return fail(slot, ITEM_TRUNCATED, 0);
+	slot->room_bytes = slot->runs ? fetch_runs_room_bytes(slot->runs) : slot->size_bytes + 1;
+	slot->chosen = !rules->asks_for_parts || slot->runs || slot->size_bytes <= FETCH_PART_MIN_BYTES;
+	if (!slot->chosen)
+		slot->room_bytes = slot->head_bytes = FETCH_HEAD_BYTES;
+	return fetch_slot_get_memory(slot, BUFFERS_IN_TURN, rules);
+}
+
 /* AT_STATX_DONT_SYNC: no server is asked, what opening has told is enough. */
 static enum fetch_step look_at(struct fetch_slot *slot, const struct fetch_rules *rules)
 {
@@ -191,18 +219,14 @@ static enum fetch_step look_at(struct fetch_slot *slot, const struct fetch_rules
 	if (!S_ISREG(status.stx_mode))
 		return fail(slot, ITEM_UNREADABLE, S_ISDIR(status.stx_mode) ? EISDIR : FETCH_NOT_REGULAR);
 	slot->stamp = stamp_of(&status);
-	if (slot->image_bytes == 0)
-		return fail(slot, ITEM_EMPTY, 0);
-	if (!slot->is_whole_file && !has_room_for(status.stx_size, slot->image_offset, slot->image_bytes))
-		return fail(slot, ITEM_TRUNCATED, 0);
-	slot->size_bytes = slot->is_whole_file ? status.stx_size : slot->image_bytes;
-	if (slot->size_bytes > rules->max_file_bytes)
-		return fail(slot, ITEM_TOO_LARGE, 0);
-	slot->room_bytes = slot->size_bytes + 1;
-	slot->chosen = !rules->asks_for_parts || slot->size_bytes <= FETCH_PART_MIN_BYTES;
-	if (!slot->chosen)
-		slot->room_bytes = slot->head_bytes = FETCH_HEAD_BYTES;
-	return fetch_slot_get_memory(slot, BUFFERS_IN_TURN, rules);
+	slot->has_stamp = true;
+	return begin_image(slot, status.stx_size, rules);
+}
+
+enum fetch_step fetch_slot_was_open(struct fetch_slot *slot, const struct fetch_rules *rules)
+{
+	slot->always_waits = rules->past_cache;
+	return slot->is_whole_file ? look_at(slot, rules) : begin_image(slot, INT64_MAX, rules);
 }
 
 enum fetch_step fetch_slot_opened(struct fetch_slot *slot, int result, const struct fetch_rules *rules)
@@ -246,7 +270,9 @@ void fetch_slot_plan_read(struct fetch_slot *slot)
 {
 	const struct fetch_buffer *buffer = slot->buffer;
 
-	if (has_head(slot))
+	if (slot->runs)
+		fetch_runs_plan_read(slot);
+	else if (has_head(slot))
 		fetch_part_plan_read(slot);
 	else
 		slot->read = (struct fetch_slot_read){
@@ -262,12 +288,15 @@ static enum fetch_step finish(struct fetch_slot *slot, const struct fetch_rules 
 {
 	struct fetch_buffer *buffer = slot->buffer;
 
-	if (!slot->is_whole_file && !has_head(slot))
+	if (slot->runs ? buffer->byte_count < slot->runs->total_bytes : !slot->is_whole_file && !has_head(slot))
 		return fail(slot, ITEM_TRUNCATED, 0); /* the file became shorter */
 	if (buffer->byte_count == 0)
 		return fail(slot, ITEM_EMPTY, 0);
 	buffer->head_bytes = buffer->byte_count;
-	if (slot->chosen && has_head(slot)) {
+	if (slot->runs) {
+		buffer->runs = slot->runs;
+		slot->runs = NULL;
+	} else if (slot->chosen && has_head(slot)) {
 		buffer->head_bytes = (size_t)slot->head_bytes;
 		buffer->part = slot->part;
 		buffer->byte_count += (size_t)fetch_part_got_bytes(slot);
@@ -286,6 +315,8 @@ enum fetch_step fetch_slot_took(struct fetch_slot *slot, int64_t result, const s
 		return fail(slot, ITEM_UNREADABLE, (int)-result);
 	if (result == 0)
 		return finish(slot, rules);
+	if (slot->runs)
+		return fetch_runs_took(slot, (uint64_t)result) ? finish(slot, rules) : FETCH_READ;
 	if (has_head(slot))
 		return fetch_part_took(slot, (uint64_t)result) ? finish(slot, rules) : FETCH_READ;
 
@@ -311,8 +342,11 @@ enum fetch_step fetch_slot_read_cached(struct fetch_slot *slot, const struct fet
 		fetch_slot_plan_read(slot);
 		place = (struct iovec){.iov_base = slot->read.data, .iov_len = slot->read.byte_count};
 		got_bytes = preadv2(slot->fd, &place, 1, (off_t)slot->read.offset, slot->never_waits ? 0 : RWF_NOWAIT);
-		if (got_bytes < 0 && errno == EAGAIN)
+		if (got_bytes < 0 && errno == EAGAIN) {
+			if (slot->runs)
+				fetch_runs_advise(slot);
 			break;
+		}
 		if (got_bytes < 0 && errno == EOPNOTSUPP && !slot->never_waits && file_is_in_memory(slot->fd))
 			slot->never_waits = true;         /* tmpfs, which a thread reads no sooner */
 		else if (got_bytes < 0 && errno != EINTR) /* EOPNOTSUPP: the file system; EPERM, ENOSYS: a filter */
@@ -325,12 +359,22 @@ enum fetch_step fetch_slot_read_cached(struct fetch_slot *slot, const struct fet
 	return step;
 }
 
-enum fetch_step fetch_slot_choose(struct fetch_slot *slot, const struct file_part *part, const struct fetch_rules *rules)
+enum fetch_step fetch_slot_choose(struct fetch_slot *slot, const struct file_part *part, struct file_runs *runs,
+                                  const struct fetch_rules *rules)
 {
 	uint64_t room_bytes = slot->head_bytes;
 
 	slot->need = FETCH_NEEDS_NOTHING;
 	slot->chosen = true;
+	if (runs && fetch_runs_make_sense(runs, slot->size_bytes)) {
+		slot->runs = runs;
+		slot->room_bytes = fetch_runs_room_bytes(runs);
+		slot->buffer->byte_count = 0; /* they may lie in the head, which is read again: it is in the cache now */
+		return get_more_memory(slot, rules);
+	}
+	if (runs)
+		part = NULL;
+	free(runs);
 	if (part && part->row_count == 0)
 		return finish(slot, rules);
 	if (part && fetch_part_makes_sense(part, slot->head_bytes)) {

@@ -70,15 +70,24 @@ struct fetch_slot {
 	uint64_t image_offset, image_bytes;
 	bool is_whole_file; /* image_bytes is UINT64_MAX */
 
-	int fd;              /* -1: not open */
-	struct file_stamp stamp;
-	uint64_t size_bytes; /* of the image; a rumour if that is all of the file */
+	int fd;       /* -1: not open */
+	bool is_lent; /* the caller's, who closes it */
+	bool has_stamp;
+	struct file_stamp stamp; /* of the file */
+	uint64_t size_bytes;     /* of the image; a rumour if that is all of the file */
 	uint64_t room_bytes; /* for which memory is to be had */
 
 	/* What is read of the image: the first head_bytes, or all if there are fewer; then the part's rows, if it has any. */
 	uint64_t head_bytes;
 	struct file_part part;
 	uint64_t part_done_bytes;    /* from its first byte on, what lies between the rows included */
+
+	/* Or these runs of it, and nothing else; from malloc.  The first so many are here, and so much of the next. */
+	struct file_runs *runs;
+	uint32_t run_index;
+	uint64_t run_done_bytes;
+	uint32_t advised_count; /* which the disk was told of */
+
 	struct fetch_slot_read read; /* the one under way */
 	bool chosen;                 /* nothing is to be asked any more */
 	bool skips;                  /* what lies between two rows is not read: it is in the cache, and there is much of it */
@@ -128,6 +137,12 @@ enum fetch_step fetch_slot_begin(struct fetch_slot *slot);
 /* `result` is a descriptor, or a negative errno. */
 enum fetch_step fetch_slot_opened(struct fetch_slot *slot, int result, const struct fetch_rules *rules);
 
+/*
+ * The file was open when the job came.  It is not looked at: who opened it has measured it, and an image that lies beyond its end is
+ * found to be shorter as it is read.  That saves 0.5 of the 2 us that 1 KB in the page cache takes.
+ */
+enum fetch_step fetch_slot_was_open(struct fetch_slot *slot, const struct fetch_rules *rules);
+
 /* Makes slot->read the next one. */
 void fetch_slot_plan_read(struct fetch_slot *slot);
 
@@ -137,13 +152,14 @@ enum fetch_step fetch_slot_took(struct fetch_slot *slot, int64_t result, const s
 /* Reads what can be had without waiting.  FETCH_READ: the next read would wait. */
 enum fetch_step fetch_slot_read_cached(struct fetch_slot *slot, const struct fetch_rules *rules);
 
-/* FETCH_NEEDS_CHOICE: only *part is wanted of the rest; NULL: all of it. */
-enum fetch_step fetch_slot_choose(struct fetch_slot *slot, const struct file_part *part, const struct fetch_rules *rules);
+/* FETCH_NEEDS_CHOICE: only the runs are wanted, which are the slot's from here on; or *part of the rest; both NULL: all of it. */
+enum fetch_step fetch_slot_choose(struct fetch_slot *slot, const struct file_part *part, struct file_runs *runs,
+                                  const struct fetch_rules *rules);
 
 /* FETCH_NEEDS_MEMORY: once more.  Still FETCH_HALT when there is none. */
 enum fetch_step fetch_slot_get_memory(struct fetch_slot *slot, enum buffers_rank rank, const struct fetch_rules *rules);
 
-/* Does nothing if it is not open. */
+/* Does nothing if it is not open; lets go of what is lent. */
 void fetch_slot_close(struct fetch_slot *slot);
 
 static inline bool fetch_slot_is_started(const struct fetch_slot *slot)

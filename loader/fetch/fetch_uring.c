@@ -144,7 +144,7 @@ static void take_step(struct fetch_uring *uring, struct fetch_slot *slot, enum f
 		fetch_slot_push(&uring->later, slot);
 		break;
 	case FETCH_DONE:
-		if (slot->fd >= 0 && slot->always_waits) { /* perhaps for closing as well */
+		if (slot->fd >= 0 && !slot->is_lent && slot->always_waits) { /* perhaps for closing as well */
 			queue_close(uring, slot);
 			break;
 		}

@@ -43,7 +43,7 @@ static const int plain_calls[] = {
 	SYS_stat, SYS_lstat, SYS_poll, SYS_epoll_wait, SYS_time,
 #endif
 	/* files; io_uring_enter: see uring_restrict.c */
-	SYS_read, SYS_pread64, SYS_preadv2, SYS_write, SYS_writev, SYS_close, SYS_lseek, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_statfs, SYS_fstatfs,
+	SYS_read, SYS_pread64, SYS_preadv2, SYS_fadvise64, SYS_write, SYS_writev, SYS_close, SYS_lseek, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_statfs, SYS_fstatfs,
 	SYS_io_uring_enter,
 	/* readers: the door, their sockets and pidfds; one that stalls may be killed */
 	SYS_accept4, SYS_recvmsg, SYS_sendmsg, SYS_getsockopt, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_pidfd_send_signal,

@@ -1,0 +1,488 @@
+/* Tests of loader/fetch with runs of an image, and with files that are open already. */
+#include "tests/fetch_wish.h"
+#include "tests/seed.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#define LIMIT_BYTES ((uint64_t)4 << 20)
+#define FILE_BYTES  3000000u
+
+enum { RUNS_MAX = 300 };
+
+struct some_runs {
+	struct file_runs runs;
+	struct file_run run[RUNS_MAX]; /* lies where runs.run does */
+};
+
+struct place {
+	uint64_t offset, length;
+};
+
+static const struct place whole_file = {0, 0}, middle = {700001, 1500000};
+
+static void add_run(struct some_runs *some, uint64_t offset, uint64_t byte_count)
+{
+	assert_true(some->runs.count < RUNS_MAX);
+	some->run[some->runs.count++] = (struct file_run){.offset = offset, .byte_count = byte_count};
+	some->runs.total_bytes += byte_count;
+}
+
+/* So many, each of byte_count, with as much between them as is left when the last one ends at `end`. */
+static struct some_runs make_even_runs(uint32_t count, uint64_t begin, uint64_t byte_count, uint64_t end)
+{
+	struct some_runs some = {.runs = {.count = 0}};
+	uint64_t gap_bytes = count > 1 ? (end - begin - count * byte_count) / (count - 1) : 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		add_run(&some, begin + i * (byte_count + gap_bytes), byte_count);
+	return some;
+}
+
+/* Small and large runs and gaps, as far as they fit. */
+static struct some_runs make_random_runs(uint64_t *seed, uint64_t image_bytes)
+{
+	static const uint64_t sizes[] = {1, 20, 300, 4096, 5000, 20000, 100000, 400000};
+	struct some_runs some = {.runs = {.count = 0}};
+	uint64_t at = seed_next(seed) % 3 ? 0 : seed_next(seed) % image_bytes;
+	uint64_t run_most = sizes[seed_next(seed) % 8], gap_most = sizes[seed_next(seed) % 8];
+	uint32_t count = (uint32_t)seed_between(seed, 1, RUNS_MAX);
+
+	while (some.runs.count < count && at < image_bytes) {
+		uint64_t byte_count = seed_between(seed, 1, run_most);
+
+		if (byte_count > image_bytes - at)
+			byte_count = image_bytes - at;
+		add_run(&some, at, byte_count);
+		at += byte_count + seed_next(seed) % (gap_most + 1); /* 0: they touch */
+	}
+	return some;
+}
+
+/* fd: -1 to have it opened.  What the job points to is overwritten at once: it was copied. */
+static int submit_runs(struct fetch *fetch, const char *name, int fd, struct place place, const struct some_runs *some,
+                       uintptr_t tag)
+{
+	struct file_runs *runs = some ? wish_copy_runs(&some->runs) : NULL;
+	struct fetch_job job = {.directory_fd = fd < 0 ? rig_folder_fd : -1,
+	                        .path = name,
+	                        .tag = (void *)tag,
+	                        .offset = place.offset,
+	                        .length = place.length,
+	                        .is_open = fd >= 0,
+	                        .fd = fd,
+	                        .runs = runs};
+	int rc = fetch_submit(fetch, &job);
+
+	if (runs)
+		memset(runs, 0xff, sizeof *runs + runs->count * sizeof *runs->run);
+	free(runs);
+	return rc;
+}
+
+static struct fetch_result read_runs(struct fetch *fetch, const char *name, int fd, struct place place,
+                                     const struct some_runs *some)
+{
+	wish.image_offset = place.offset;
+	assert_int_equal(submit_runs(fetch, name, fd, place, some, 4711), 0);
+	return rig_collect(fetch);
+}
+
+static void expect_runs(struct fetch *fetch, struct fetch_result result, struct place place, const struct some_runs *some)
+{
+	const struct fetch_buffer *buffer = result.buffer;
+	size_t at = 0;
+
+	assert_string_equal(item_status_name(result.status), "ok");
+	assert_int_equal(buffer->byte_count, some->runs.total_bytes);
+	assert_int_equal(buffer->head_bytes, buffer->byte_count);
+	assert_int_equal(buffer->part.row_count, 0);
+	assert_non_null(buffer->runs);
+	assert_int_equal(buffer->runs->count, some->runs.count);
+	assert_int_equal(buffer->runs->total_bytes, some->runs.total_bytes);
+	assert_memory_equal(buffer->runs->run, some->run, some->runs.count * sizeof *some->run);
+	for (uint32_t i = 0; i < some->runs.count; i++)
+		for (uint64_t k = 0; k < some->run[i].byte_count; k++)
+			if (buffer->data[at++] != rig_byte(1, place.offset + some->run[i].offset + k))
+				fail_msg("run %u, byte %llu", i, (unsigned long long)k);
+	fetch_return(fetch, result.buffer);
+}
+
+static void expect_image(struct fetch *fetch, struct fetch_result result, struct place place)
+{
+	assert_string_equal(item_status_name(result.status), "ok");
+	assert_null(result.buffer->runs);
+	assert_int_equal(result.buffer->byte_count, place.length);
+	for (size_t i = 0; i < result.buffer->byte_count; i++)
+		assert_int_equal(result.buffer->data[i], rig_byte(1, place.offset + i));
+	fetch_return(fetch, result.buffer);
+}
+
+static int open_file(const char *name)
+{
+	int fd = openat(rig_folder_fd, name, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void expect_still_open(int fd, const char *name)
+{
+	struct stat here, there;
+
+	assert_int_equal(fstat(fd, &here), 0);
+	assert_int_equal(fstatat(rig_folder_fd, name, &there, 0), 0);
+	assert_true(here.st_ino == there.st_ino && here.st_dev == there.st_dev);
+	assert_int_equal(lseek(fd, 0, SEEK_CUR), 0);
+}
+
+static void runs_arrive_one_behind_the_other(void **state)
+{
+	static const struct {
+		uint32_t count;
+		uint64_t begin, byte_count, end;
+	} shapes[] = {{1, 0, 1, 1},          {1, 0, 1500000, 1500000}, {1, 1499999, 1, 1500000}, {15, 600, 1000, 108800},
+	              {30, 5, 300, 93000},   {125, 0, 3000, 995000},   {100, 0, 3585, 716915},   {100, 7, 1, 409600},
+	              {3, 0, 65536, 200000}, {2, 0, 65536, 131073},    {2, 0, 1, 1500000},       {RUNS_MAX, 0, 5000, 1500000}};
+	struct fetch *fetch = rig_open(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
+	int fd;
+
+	rig_write("pack", 1, FILE_BYTES);
+	fd = open_file("pack");
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+		struct some_runs some = make_even_runs(shapes[i].count, shapes[i].begin, shapes[i].byte_count, shapes[i].end);
+
+		for (int cold = 0; cold < 2; cold++) {
+			if (cold)
+				make_cold("pack");
+			expect_runs(fetch, read_runs(fetch, "a name", fd, middle, &some), middle, &some);
+		}
+		expect_runs(fetch, read_runs(fetch, "pack", -1, middle, &some), middle, &some);
+		expect_runs(fetch, read_runs(fetch, "a name", fd, whole_file, &some), whole_file, &some);
+		expect_runs(fetch, read_runs(fetch, "pack", -1, whole_file, &some), whole_file, &some);
+	}
+	fetch_close(fetch);
+	expect_still_open(fd, "pack");
+	close(fd);
+}
+
+static void random_runs_of_many_images_arrive_at_once(void **state)
+{
+	enum { IMAGE_COUNT = 150, DEPTH = 32 };
+	static struct some_runs some[IMAGE_COUNT];
+	static struct place places[IMAGE_COUNT];
+	struct fetch *fetch = rig_open(state, DEPTH, LIMIT_BYTES, RIG_PATIENCE_MS);
+	uint64_t seed = seed_of_test("random_runs_of_many_images_arrive_at_once");
+	uintptr_t submitted = 0;
+	int fd;
+
+	rig_write("pack", 1, FILE_BYTES);
+	fd = open_file("pack");
+	make_cold("pack");
+	for (size_t i = 0; i < IMAGE_COUNT; i++) {
+		places[i].length = seed_between(&seed, 1, 1000000);
+		places[i].offset = seed_next(&seed) % (FILE_BYTES - places[i].length + 1);
+		some[i] = make_random_runs(&seed, places[i].length);
+	}
+	for (size_t collected = 0; collected < IMAGE_COUNT; collected++) {
+		struct fetch_result result;
+		uintptr_t i;
+
+		for (; submitted < IMAGE_COUNT && fetch_in_flight(fetch) < DEPTH; submitted++)
+			assert_int_equal(
+				submit_runs(fetch, "pack", submitted % 5 ? fd : -1, places[submitted], &some[submitted], submitted),
+				0);
+		result = rig_collect(fetch);
+		i = (uintptr_t)result.tag;
+		expect_runs(fetch, result, places[i], &some[i]);
+		if (i % 40 == 0)
+			make_cold("pack");
+	}
+	fetch_close(fetch);
+	close(fd);
+}
+
+static void open_files_are_read_whole_and_in_parts_as_others_are(void **state)
+{
+	static const struct place places[] = {{0, 1},      {0, FILE_BYTES}, {FILE_BYTES - 1, 1},
+	                                      {7, 131072}, {7, 131073},     {700001, 1500000}};
+	static const struct file_part rows = {.offset = 54, .row_bytes = 880, .stride_bytes = 4000, .row_count = 300};
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
+	struct fetch_result result;
+	struct file_bytes file;
+	int fd;
+
+	rig_write("pack", 1, FILE_BYTES);
+	fd = open_file("pack");
+	wish = (struct wish){.wants_part = false};
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+		expect_image(fetch, read_runs(fetch, "a name", fd, places[i], NULL), places[i]);
+	rig_expect_content(fetch, read_runs(fetch, "a name", fd, whole_file, NULL), 1, FILE_BYTES);
+
+	for (int cold = 0; cold < 2; cold++) {
+		if (cold)
+			make_cold("pack");
+		wish = (struct wish){.wants_part = true, .part = rows, .had_stamp = true};
+		result = read_runs(fetch, "a name", fd, middle, NULL);
+		assert_int_equal(wish.question_count, 1);
+		assert_false(wish.had_stamp); /* nobody looked */
+		assert_int_equal(result.status, ITEM_OK);
+		assert_null(result.buffer->runs);
+		file = file_bytes_with_part(result.buffer->data, result.buffer->byte_count, result.buffer->head_bytes,
+		                            &result.buffer->part);
+		for (uint64_t row = 0; row < rows.row_count; row++) {
+			uint64_t offset = rows.offset + row * rows.stride_bytes;
+			const uint8_t *bytes = file_bytes_at(&file, offset, rows.row_bytes);
+
+			assert_non_null(bytes);
+			for (uint64_t column = 0; column < rows.row_bytes; column++)
+				assert_int_equal(bytes[column], rig_byte(1, middle.offset + offset + column));
+		}
+		fetch_return(fetch, result.buffer);
+	}
+	fetch_close(fetch);
+	expect_still_open(fd, "pack");
+	close(fd);
+}
+
+static void no_failure_closes_a_file_that_was_open(void **state)
+{
+	static const struct place beyond[] = {{FILE_BYTES, 1},    {FILE_BYTES - 1, 2}, {1, FILE_BYTES},         {INT64_MAX, 1},
+	                                      {INT64_MAX - 1, 1}, {UINT64_MAX, 1},     {UINT64_MAX, UINT64_MAX}};
+	struct fetch *fetch = rig_open(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
+	struct some_runs one = make_even_runs(1, 0, 1, 1);
+	uint32_t before_count;
+	int fd;
+
+	rig_write("pack", 1, FILE_BYTES);
+	fd = open_file("pack");
+	expect_runs(fetch, read_runs(fetch, "a name", fd, middle, &one), middle, &one);
+	before_count = rig_count("/proc/self/fd");
+	for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++)
+		rig_expect_failure(read_runs(fetch, "a name", fd, beyond[i], NULL), ITEM_TRUNCATED, 0);
+	rig_expect_failure(read_runs(fetch, "a name", fd, (struct place){5, LIMIT_BYTES + 1}, NULL), ITEM_TOO_LARGE, 0);
+	rig_expect_failure(read_runs(fetch, "a name", fd, (struct place){5, 0}, NULL), ITEM_EMPTY, 0);
+	expect_still_open(fd, "pack");
+	assert_int_equal(rig_count("/proc/self/fd"), before_count);
+	assert_int_equal(submit_runs(fetch, "a name", fd, middle, &one, 0), 0);
+	fetch_close(fetch); /* with a job that nobody collected */
+	expect_still_open(fd, "pack");
+	close(fd);
+}
+
+static void runs_that_cannot_be_are_truncated_and_take_no_memory(void **state)
+{
+	struct fetch *fetch = rig_open(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
+	struct some_runs bad[9] = {{.runs = {.count = 0}}};
+	int fd;
+
+	rig_write("pack", 1, FILE_BYTES);
+	fd = open_file("pack");
+	add_run(&bad[0], 0, 1500001); /* one byte too many */
+	add_run(&bad[1], 1500000, 1);
+	add_run(&bad[2], UINT64_MAX, 1);
+	add_run(&bad[3], 1, UINT64_MAX);
+	add_run(&bad[4], 100, 0); /* empty */
+	add_run(&bad[4], 200, 10);
+	add_run(&bad[5], 100, 11); /* overlapping */
+	add_run(&bad[5], 110, 10);
+	add_run(&bad[6], 200, 10); /* out of order */
+	add_run(&bad[6], 100, 10);
+	add_run(&bad[7], 100, 10); /* fewer than it is said */
+	bad[7].runs.total_bytes = 9;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) { /* the last one has no runs at all */
+		rig_expect_failure(read_runs(fetch, "a name", fd, middle, &bad[i]), ITEM_TRUNCATED, 0);
+		rig_expect_failure(read_runs(fetch, "pack", -1, middle, &bad[i]), ITEM_TRUNCATED, 0);
+	}
+	rig_expect_failure(read_runs(fetch, "pack", -1, whole_file, &bad[2]), ITEM_TRUNCATED, 0);
+	fetch_close(fetch);
+	close(fd);
+}
+
+static void an_image_over_the_limit_is_too_large_whatever_is_wanted_of_it(void **state)
+{
+	struct fetch *fetch = rig_open(state, 4, 1000000, RIG_PATIENCE_MS);
+	struct some_runs few = make_even_runs(3, 0, 100, 10000);
+	int fd;
+
+	rig_write("pack", 1, FILE_BYTES);
+	fd = open_file("pack");
+	rig_expect_failure(read_runs(fetch, "a name", fd, (struct place){0, 1000001}, &few), ITEM_TOO_LARGE, 0);
+	rig_expect_failure(read_runs(fetch, "a name", fd, whole_file, &few), ITEM_TOO_LARGE, 0);
+	rig_expect_failure(read_runs(fetch, "pack", -1, whole_file, &few), ITEM_TOO_LARGE, 0);
+	expect_runs(fetch, read_runs(fetch, "a name", fd, (struct place){5, 1000000}, &few), (struct place){5, 1000000}, &few);
+	fetch_close(fetch);
+	close(fd);
+}
+
+static void runs_take_memory_for_themselves_not_for_the_image(void **state)
+{
+	enum { IMAGE_COUNT = 8 };
+	static const struct place large = {0, 2900000};
+	struct fetch_config config = rig_config(state, IMAGE_COUNT, LIMIT_BYTES, RIG_PATIENCE_MS);
+	struct some_runs few = make_even_runs(50, 0, 100, 2900000), all = make_even_runs(RUNS_MAX, 0, 9000, 2900000);
+	struct fetch_result held[IMAGE_COUNT];
+	struct fetch *fetch;
+	int fd;
+
+	config.budget_bytes = 2900000; /* for one of the images */
+	fetch = rig_open_with(config);
+	rig_write("pack", 1, FILE_BYTES);
+	fd = open_file("pack");
+	for (uint32_t i = 0; i < IMAGE_COUNT; i++)
+		held[i] = read_runs(fetch, "a name", fd, large, &few);
+	for (uint32_t i = 0; i < IMAGE_COUNT; i++)
+		expect_runs(fetch, held[i], large, &few);
+
+	/* Of these only one fits at a time; the others wait. */
+	for (uintptr_t i = 0; i < IMAGE_COUNT; i++)
+		assert_int_equal(submit_runs(fetch, "a name", fd, large, &all, i), 0);
+	held[0] = rig_collect(fetch);
+	assert_int_equal(fetch_collect(fetch, 100, &held[1]), -ETIMEDOUT);
+	expect_runs(fetch, held[0], large, &all);
+	for (uint32_t i = 1; i < IMAGE_COUNT; i++)
+		expect_runs(fetch, rig_collect(fetch), large, &all);
+	fetch_close(fetch);
+	close(fd);
+}
+
+/* No room beside the runs for what lies between them. */
+static void runs_that_are_nearly_all_of_the_largest_image_arrive(void **state)
+{
+	enum { LARGEST_BYTES = 200000 };
+	static const uint64_t run_bytes[] = {1, 500, 660, 665, 666, 667};
+	struct fetch *fetch = rig_open(state, 4, LARGEST_BYTES, RIG_PATIENCE_MS);
+	static const struct place place = {3, LARGEST_BYTES};
+	int fd;
+
+	rig_write("pack", 1, FILE_BYTES);
+	fd = open_file("pack");
+	for (size_t i = 0; i < sizeof run_bytes / sizeof *run_bytes; i++) {
+		struct some_runs some = make_even_runs(RUNS_MAX - 1, 0, run_bytes[i], LARGEST_BYTES);
+		struct fetch_result result = read_runs(fetch, "a name", fd, place, &some);
+
+		assert_int_equal(result.status, ITEM_OK);
+		assert_in_range(result.buffer->capacity_bytes, some.runs.total_bytes, LARGEST_BYTES + 1);
+		expect_runs(fetch, result, place, &some);
+	}
+	fetch_close(fetch);
+	close(fd);
+}
+
+static void a_file_that_became_shorter_truncates_what_lay_behind(void **state)
+{
+	struct fetch *fetch = rig_open(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
+	struct some_runs before = make_even_runs(20, 0, 1000, 300000), across = make_even_runs(20, 0, 1000, 300001);
+	static const struct place place = {200000, 1000000};
+	int fd;
+
+	rig_write("shrinking", 1, FILE_BYTES);
+	fd = open_file("shrinking");
+	expect_runs(fetch, read_runs(fetch, "a name", fd, place, &across), place, &across);
+	rig_cut("shrinking", 500000);
+	across.run[19].offset = 299001;
+	expect_runs(fetch, read_runs(fetch, "a name", fd, place, &before), place, &before);
+	rig_expect_failure(read_runs(fetch, "a name", fd, place, &across), ITEM_TRUNCATED, 0);
+	rig_expect_failure(read_runs(fetch, "a name", fd, place, NULL), ITEM_TRUNCATED, 0);
+	across.run[19].offset = 300000;
+	rig_expect_failure(read_runs(fetch, "a name", fd, place, &across), ITEM_TRUNCATED, 0);
+	rig_cut("shrinking", 0);
+	rig_expect_failure(read_runs(fetch, "a name", fd, place, &before), ITEM_TRUNCATED, 0);
+	expect_still_open(fd, "shrinking");
+	fetch_close(fetch);
+	close(fd);
+}
+
+static void whoever_chooses_may_answer_with_runs(void **state)
+{
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
+	uint64_t seed = seed_of_test("whoever_chooses_may_answer_with_runs");
+	struct stat status;
+
+	rig_write("loose", 1, FILE_BYTES);
+	assert_int_equal(fstatat(rig_folder_fd, "loose", &status, 0), 0);
+	for (int i = 0; i < 40; i++) {
+		const struct place place = i % 2 ? middle : (struct place){0, FILE_BYTES};
+		struct some_runs some = make_random_runs(&seed, place.length);
+
+		if (i % 8 == 0)
+			make_cold("loose");
+		wish = (struct wish){.wants_part = true, .runs = &some.runs};
+		expect_runs(fetch, read_runs(fetch, "loose", -1, i % 2 ? place : whole_file, NULL), place, &some);
+		assert_int_equal(wish.question_count, 1);
+		assert_int_equal(wish.head_bytes, FETCH_HEAD_BYTES);
+		assert_true(wish.had_stamp);
+		assert_int_equal(wish.stamp.size_bytes, FILE_BYTES);
+		assert_int_equal(wish.stamp.inode, status.st_ino);
+		assert_int_equal(wish.stamp.mtime_ns, status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec);
+		assert_int_equal(wish.stamp.ctime_ns, status.st_ctim.tv_sec * 1000000000 + status.st_ctim.tv_nsec);
+	}
+	fetch_close(fetch);
+}
+
+static void chosen_runs_that_cannot_be_are_not_read_but_all_is(void **state)
+{
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
+	struct some_runs beyond = make_even_runs(1, FILE_BYTES, 1, FILE_BYTES + 1), none = {.runs = {.count = 0}},
+			 fine = make_even_runs(2, 0, 10, 1000);
+
+	rig_write("loose", 1, FILE_BYTES);
+	wish = (struct wish){.wants_part = true, .runs = &beyond.runs, .part = {.offset = 20000, .row_bytes = 10, .row_count = 1}};
+	rig_expect_content(fetch, read_runs(fetch, "loose", -1, whole_file, NULL), 1, FILE_BYTES);
+	wish.runs = &none.runs;
+	rig_expect_content(fetch, read_runs(fetch, "loose", -1, whole_file, NULL), 1, FILE_BYTES);
+	wish = (struct wish){.wants_part = false, .runs = &fine.runs};
+	rig_expect_content(fetch, read_runs(fetch, "loose", -1, whole_file, NULL), 1, FILE_BYTES);
+	fetch_close(fetch);
+}
+
+static void chosen_runs_of_a_file_that_became_shorter_are_truncated(void **state)
+{
+	struct fetch_config config = rig_config(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
+	struct some_runs before = make_even_runs(20, 0, 1000, 500000), across = make_even_runs(20, 0, 1000, FILE_BYTES);
+	struct fetch *fetch;
+
+	config.choose_part = wish_choose_and_cut;
+	config.context = &wish;
+	fetch = rig_open_with(config);
+	wish = (struct wish){.wants_part = true, .runs = &across.runs};
+	rig_write("shrinking", 1, FILE_BYTES);
+	rig_expect_failure(read_runs(fetch, "shrinking", -1, whole_file, NULL), ITEM_TRUNCATED, 0);
+	wish = (struct wish){.wants_part = true, .runs = &before.runs};
+	rig_write("shrinking", 1, FILE_BYTES);
+	expect_runs(fetch, read_runs(fetch, "shrinking", -1, whole_file, NULL), (struct place){0, 500000}, &before);
+	fetch_close(fetch);
+}
+
+static void nobody_is_asked_who_named_runs(void **state)
+{
+	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
+	struct some_runs some = make_even_runs(9, 0, 40000, 1500000);
+
+	rig_write("pack", 1, FILE_BYTES);
+	wish = (struct wish){.wants_part = true, .part = {.offset = 20000, .row_bytes = 10, .row_count = 1}};
+	expect_runs(fetch, read_runs(fetch, "pack", -1, middle, &some), middle, &some);
+	assert_int_equal(wish.question_count, 0);
+	fetch_close(fetch);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		ON_BOTH_AND_PAST_THE_CACHE(runs_arrive_one_behind_the_other),
+		ON_BOTH_AND_PAST_THE_CACHE(random_runs_of_many_images_arrive_at_once),
+		ON_BOTH_AND_PAST_THE_CACHE(open_files_are_read_whole_and_in_parts_as_others_are),
+		ON_BOTH_AND_PAST_THE_CACHE(no_failure_closes_a_file_that_was_open),
+		ON_BOTH_AND_PAST_THE_CACHE(runs_that_cannot_be_are_truncated_and_take_no_memory),
+		ON_BOTH_AND_PAST_THE_CACHE(an_image_over_the_limit_is_too_large_whatever_is_wanted_of_it),
+		ON_BOTH_AND_PAST_THE_CACHE(runs_take_memory_for_themselves_not_for_the_image),
+		ON_BOTH_AND_PAST_THE_CACHE(runs_that_are_nearly_all_of_the_largest_image_arrive),
+		ON_BOTH_AND_PAST_THE_CACHE(a_file_that_became_shorter_truncates_what_lay_behind),
+		ON_BOTH_AND_PAST_THE_CACHE(whoever_chooses_may_answer_with_runs),
+		ON_BOTH_AND_PAST_THE_CACHE(chosen_runs_that_cannot_be_are_not_read_but_all_is),
+		ON_BOTH_AND_PAST_THE_CACHE(chosen_runs_of_a_file_that_became_shorter_are_truncated),
+		ON_BOTH_AND_PAST_THE_CACHE(nobody_is_asked_who_named_runs),
+	};
+
+	return cmocka_run_group_tests(tests, rig_set_up, rig_tear_down);
+}
