@@ -60,12 +60,12 @@ static void a_header_is_read_to_its_first_scan(void **state)
 
 	(void)state;
 	assert_true(is_read(file.bytes, file.byte_count, &header));
-	assert_int_equal(header.width_px, 100);
-	assert_int_equal(header.height_px, 60);
+	assert_int_equal(header.grid.width_px, 100);
+	assert_int_equal(header.grid.height_px, 60);
 	assert_int_equal(header.component_count, 3);
-	assert_int_equal(header.mcu_width_px, 16);
-	assert_int_equal(header.mcus_across, 7);
-	assert_int_equal(header.mcu_rows, 4);
+	assert_int_equal(header.grid.mcu_width_px, 16);
+	assert_int_equal(header.grid.mcus_across, 7);
+	assert_int_equal(header.grid.mcu_rows, 4);
 	assert_int_equal(header.scan_at, find_segment(file, 0xda) + 14);
 	for (size_t cut = header.scan_at; cut-- > 0;) {
 		struct jpeg_header unused;
@@ -221,8 +221,8 @@ static void a_written_header_is_the_same_but_for_its_size(void **state)
 		assert_true(out.byte_count <= most_bytes);
 		assert_true(jpeg_header_read(out.bytes, out.byte_count, &again));
 		assert_int_equal(again.scan_at, out.byte_count);
-		assert_int_equal(again.width_px, 48);
-		assert_int_equal(again.height_px, 33);
+		assert_int_equal(again.grid.width_px, 48);
+		assert_int_equal(again.grid.height_px, 33);
 		assert_memory_equal(again.components, header.components, sizeof header.components);
 		assert_memory_equal(again.ac_tables, header.ac_tables, sizeof header.ac_tables);
 		if (with_tables)

@@ -92,7 +92,7 @@ static void a_file_is_not_given_more_memory_than_its_own_size(void **state)
 
 	(void)state;
 	make_walked(&walked, 1);
-	walked.header.mcus_across = walked.header.mcu_rows = 8188;
+	walked.header.grid.mcus_across = walked.header.grid.mcu_rows = 8188;
 	assert_null(jpeg_walk(&walked.bytes, &walked.header, &walked.scan, NULL, 8188));
 	free(walked.file.bytes);
 }

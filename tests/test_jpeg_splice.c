@@ -371,13 +371,13 @@ static void an_index_that_lies_does_no_harm(void **state)
 	for (int round = 0; round < 500; round++) {
 		const struct decode_want want = {random_region(600, 100), 3, 8, false};
 		struct file_bytes bytes = numbered(&rig, file);
-		struct jpeg_index *index = jpeg_index_make(&bytes, &header, header.mcu_rows, NULL);
+		struct jpeg_index *index = jpeg_index_make(&bytes, &header, header.grid.mcu_rows, NULL);
 		struct jpeg_splice splice;
 		size_t count;
 		uint32_t position = 0;
 
 		assert_non_null(index);
-		count = (size_t)header.mcu_rows * index->checkpoints_per_row + 1;
+		count = (size_t)header.grid.mcu_rows * index->checkpoints_per_row + 1;
 		for (size_t i = 0; i < count; i++) {
 			struct jpeg_checkpoint *checkpoint = &index->checkpoints[i];
 
@@ -389,7 +389,7 @@ static void an_index_that_lies_does_no_harm(void **state)
 			for (int c = 0; c < JPEG_MOST_COMPONENTS; c++)
 				checkpoint->predictors[c] = (int16_t)check_below(65536);
 		}
-		for (uint32_t row = 0; row < header.mcu_rows; row++) {
+		for (uint32_t row = 0; row < header.grid.mcu_rows; row++) {
 			index->row_count = row;
 			if (jpeg_index_row(index, row + 1)->position < jpeg_index_row(index, row)->position)
 				jpeg_index_row(index, row + 1)->position = jpeg_index_row(index, row)->position;

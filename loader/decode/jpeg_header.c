@@ -24,11 +24,6 @@ static uint32_t read_u16(const uint8_t *at)
 	return (uint32_t)at[0] << 8 | at[1];
 }
 
-static uint32_t divide_up(uint32_t a, uint32_t b)
-{
-	return (a + b - 1) / b;
-}
-
 /* A segment from its marker on: marker, length, payload. */
 struct segment {
 	uint8_t marker;
@@ -57,10 +52,10 @@ static bool read_frame(const struct segment *segment, struct jpeg_header *header
 
 	if (header->component_count != 0 || segment->payload_bytes < 6 || payload[0] != 8)
 		return false;
-	header->height_px = read_u16(payload + 1);
-	header->width_px = read_u16(payload + 3);
+	header->grid.height_px = read_u16(payload + 1);
+	header->grid.width_px = read_u16(payload + 3);
 	header->component_count = payload[5];
-	if (header->height_px == 0 || header->width_px == 0 || header->component_count == 0 ||
+	if (header->grid.height_px == 0 || header->grid.width_px == 0 || header->component_count == 0 ||
 	    header->component_count > JPEG_MOST_COMPONENTS || segment->payload_bytes != 6 + 3 * (size_t)header->component_count)
 		return false;
 
@@ -84,10 +79,9 @@ static bool read_frame(const struct segment *segment, struct jpeg_header *header
 	/* A scan of one component has one block per MCU, whatever its factors: only the usual ones are read here. */
 	if (header->component_count == 1 && (most_across > 1 || most_down > 1))
 		return false;
-	header->mcu_width_px = most_across * BLOCK_PX;
-	header->mcu_height_px = most_down * BLOCK_PX;
-	header->mcus_across = divide_up(header->width_px, header->mcu_width_px);
-	header->mcu_rows = divide_up(header->height_px, header->mcu_height_px);
+	header->grid.mcu_width_px = most_across * BLOCK_PX;
+	header->grid.mcu_height_px = most_down * BLOCK_PX;
+	jpeg_grid_count(&header->grid);
 	return true;
 }
 
@@ -164,7 +158,7 @@ bool jpeg_header_read(const uint8_t *bytes, size_t byte_count, struct jpeg_heade
 		case MARKER_DRI:
 			if (segment.payload_bytes != 2)
 				return false;
-			header->restart_mcus = read_u16(segment.payload);
+			header->grid.restart_mcus = read_u16(segment.payload);
 			break;
 		case MARKER_SOS:
 			header->scan_at = segment.end_at;

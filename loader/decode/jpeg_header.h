@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "loader/decode/jpeg_grid.h"
+
 enum { JPEG_MOST_COMPONENTS = 4, JPEG_MOST_TABLES = 4, JPEG_MOST_BLOCKS = 10, JPEG_LONGEST_CODE = 16 };
 enum { JPEG_DC_CATEGORIES = 12 }; /* of 8-bit samples: differences of at most 11 bits */
 
@@ -30,12 +32,10 @@ struct jpeg_component {
 };
 
 struct jpeg_header {
-	uint32_t width_px, height_px;
+	struct jpeg_grid grid;
 	uint32_t component_count;
 	struct jpeg_component components[JPEG_MOST_COMPONENTS];
 	struct jpeg_table dc_tables[JPEG_MOST_TABLES], ac_tables[JPEG_MOST_TABLES];
-	uint32_t restart_mcus; /* the restart interval; 0: none */
-	uint32_t mcu_width_px, mcu_height_px, mcus_across, mcu_rows;
 	size_t frame_at, scan_at; /* the SOF marker; the first byte after the SOS segment */
 };
 

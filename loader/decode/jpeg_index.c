@@ -21,14 +21,14 @@ struct jpeg_index_store {
 
 uint32_t jpeg_index_stride_mcus(const struct jpeg_header *header)
 {
-	return CHECKPOINT_EVERY_PX / header->mcu_width_px; /* an MCU is at most 32 pixels wide */
+	return CHECKPOINT_EVERY_PX / header->grid.mcu_width_px; /* an MCU is at most 32 pixels wide */
 }
 
 static uint32_t checkpoints_per_row(const struct jpeg_header *header)
 {
 	uint32_t stride = jpeg_index_stride_mcus(header);
 
-	return (header->mcus_across + stride - 1) / stride;
+	return (header->grid.mcus_across + stride - 1) / stride;
 }
 
 static size_t checkpoint_count(size_t row_count, uint32_t per_row)

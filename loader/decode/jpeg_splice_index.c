@@ -143,8 +143,8 @@ static bool put_cover(struct workspace *workspace, const struct file_bytes *file
 		return false;
 
 	writer.out.next = workspace->splice.data;
-	writer.out.next += jpeg_header_write(header, file->data, jpeg_cover_width_px(header, cover),
-	                                     jpeg_cover_height_px(header, cover), true, writer.out.next);
+	writer.out.next += jpeg_header_write(header, file->data, jpeg_grid_cover_width_px(&header->grid, cover),
+	                                     jpeg_grid_cover_height_px(&header->grid, cover), true, writer.out.next);
 	for (uint32_t row = 0; row < row_count; row++) {
 		const struct jpeg_checkpoint *begin = &index->checkpoints[begin_at + (size_t)row * index->checkpoints_per_row];
 
@@ -166,8 +166,8 @@ bool jpeg_splice_by_index(struct workspace *workspace, const struct file_bytes *
 	struct jpeg_scan scan;
 	bool is_made;
 
-	jpeg_cover_widen(&cover->column_begin, &cover->column_end, jpeg_index_stride_mcus(header), header->mcus_across);
-	if (!jpeg_cover_pays(workspace, header, cover, file, 0) || !jpeg_scan_read(header, &scan))
+	jpeg_grid_widen_columns(&header->grid, cover, jpeg_index_stride_mcus(header));
+	if (!jpeg_splice_pays(workspace, header, cover, file, 0) || !jpeg_scan_read(header, &scan))
 		return false;
 
 	index = jpeg_index_acquire(store, file->id);
@@ -178,7 +178,7 @@ bool jpeg_splice_by_index(struct workspace *workspace, const struct file_bytes *
 	if (!index || index->row_count < cover->row_end) {
 		struct jpeg_index *longer = NULL;
 
-		if (jpeg_cover_pays(workspace, header, cover, file, WALK_LEAST_PART))
+		if (jpeg_splice_pays(workspace, header, cover, file, WALK_LEAST_PART))
 			longer = jpeg_walk(file, header, &scan, index, cover->row_end);
 		if (index)
 			jpeg_index_release(store, index);

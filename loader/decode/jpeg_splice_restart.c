@@ -47,68 +47,33 @@ static const uint8_t *find_marker(const uint8_t *at, const uint8_t *end, const u
 	return end;
 }
 
-/* Which restart intervals a cover consists of. */
-struct intervals {
-	uint32_t per_line, line_begin, line_end; /* a line: the intervals that begin one under the other */
-	uint32_t begin, end;                     /* in each line */
-};
-
-/* Widens the cover to whole intervals.  False: intervals that neither divide a row nor are whole rows. */
-static bool cover_intervals(const struct jpeg_header *header, struct jpeg_cover *cover, struct intervals *intervals)
-{
-	uint32_t restart = header->restart_mcus, across = header->mcus_across;
-
-	if (across % restart == 0) {
-		jpeg_cover_widen(&cover->column_begin, &cover->column_end, restart, across);
-		*intervals = (struct intervals){.per_line = across / restart,
-		                                .line_begin = cover->row_begin,
-		                                .line_end = cover->row_end,
-		                                .begin = cover->column_begin / restart,
-		                                .end = cover->column_end / restart};
-		return true;
-	}
-	if (restart % across == 0) {
-		uint32_t rows = restart / across;
-
-		cover->column_begin = 0;
-		cover->column_end = across;
-		jpeg_cover_widen(&cover->row_begin, &cover->row_end, rows, header->mcu_rows);
-		*intervals = (struct intervals){.per_line = 1,
-		                                .line_begin = cover->row_begin / rows,
-		                                .line_end = (cover->row_end + rows - 1) / rows,
-		                                .end = 1};
-		return true;
-	}
-	return false;
-}
-
 bool jpeg_splice_by_restart_markers(struct workspace *workspace, const struct file_bytes *file, const struct jpeg_header *header,
                                     struct jpeg_cover *cover, struct file_bytes *splice)
 {
+	const struct jpeg_grid *grid = &header->grid;
 	const uint8_t *end = file->data + file->byte_count, *at = file->data + header->scan_at;
-	uint32_t last = (header->mcus_across * header->mcu_rows - 1) / header->restart_mcus, copied_count = 0;
-	struct intervals need;
+	uint32_t interval = 0, last = jpeg_grid_interval_count(grid) - 1, copied_count = 0;
 	uint8_t *out;
 
-	if (!cover_intervals(header, cover, &need) || !jpeg_cover_pays(workspace, header, cover, file, 0))
+	if (!jpeg_grid_widen_to_intervals(grid, cover) || !jpeg_splice_pays(workspace, header, cover, file, 0))
 		return false;
 	/* No more is written than is read, and a marker per interval. */
 	if (workspace_reserve(workspace, &workspace->splice, 1, jpeg_header_most_bytes(header) + file->byte_count) != ITEM_OK)
 		return false;
 	out = workspace->splice.data;
-	out += jpeg_header_write(header, file->data, jpeg_cover_width_px(header, cover), jpeg_cover_height_px(header, cover), false,
-	                         out);
+	out += jpeg_header_write(header, file->data, jpeg_grid_cover_width_px(grid, cover), jpeg_grid_cover_height_px(grid, cover),
+	                         false, out);
 
-	for (uint32_t line = 0; line < need.line_end; line++) {
-		uint32_t interval_count = line + 1 < need.line_end ? need.per_line : need.end;
+	for (uint32_t row = cover->row_begin; row < cover->row_end; row++) {
+		uint32_t needed_begin, needed_end;
 
-		for (uint32_t i = 0; i < interval_count; i++) {
-			uint32_t interval = line * need.per_line + i;
+		jpeg_grid_intervals(grid, cover, row, &needed_begin, &needed_end);
+		for (; interval < needed_end; interval++) {
 			const uint8_t *marker, *interval_end = find_marker(at, end, &marker);
 
 			if (interval_end == end || *marker != (interval == last ? JPEG_MARKER_EOI : MARKER_RST0 + interval % 8))
 				return false;
-			if (line >= need.line_begin && i >= need.begin && i < need.end) {
+			if (interval >= needed_begin) {
 				memcpy(out, at, (size_t)(interval_end - at));
 				out += interval_end - at;
 				*out++ = 0xff;

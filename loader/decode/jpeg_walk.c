@@ -141,8 +141,8 @@ static bool walk_row(struct walk *walk, const struct jpeg_header *header, const 
 {
 	uint32_t stride = jpeg_index_stride_mcus(header);
 
-	for (uint32_t mcu = 0; mcu < header->mcus_across; mcu += stride) {
-		uint32_t left = header->mcus_across - mcu;
+	for (uint32_t mcu = 0; mcu < header->grid.mcus_across; mcu += stride) {
+		uint32_t left = header->grid.mcus_across - mcu;
 
 		if (!walk_mcus(walk, left < stride ? left : stride) || !note(walk, scan_bytes, ++row))
 			return false;

@@ -36,7 +36,7 @@ static void compare(struct decoder *plain, struct decoder *splicing, const struc
 	struct pixels expected, out;
 	enum item_status status = decode_region(plain, file, info, want, &expected);
 	struct jpeg_header header;
-	bool may_differ = jpeg_header_read(file->data, file->byte_count, &header) && header.restart_mcus > 0;
+	bool may_differ = jpeg_header_read(file->data, file->byte_count, &header) && header.grid.restart_mcus > 0;
 
 	for (int visit = 0; visit < 2; visit++) {
 		enum item_status spliced = decode_region(splicing, file, info, want, &out);
