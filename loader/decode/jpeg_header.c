@@ -225,7 +225,7 @@ static size_t write_dc_table(const struct jpeg_table *table, int number, uint8_t
 }
 
 size_t jpeg_header_write(const struct jpeg_header *header, const uint8_t *file, uint32_t width_px, uint32_t height_px,
-                         bool with_dc_tables, uint8_t *out)
+                         bool is_for_pieces, uint8_t *out)
 {
 	uint8_t *begin = out;
 	struct segment segment;
@@ -239,7 +239,9 @@ size_t jpeg_header_write(const struct jpeg_header *header, const uint8_t *file, 
 		if (segment.marker == MARKER_COM ||
 		    (segment.marker > MARKER_APP0 && segment.marker <= MARKER_APP15 && segment.marker != MARKER_APP14))
 			continue;
-		for (int i = 0; with_dc_tables && segment.marker == MARKER_SOS && i < JPEG_MOST_TABLES; i++) {
+		if (is_for_pieces && segment.marker == MARKER_DRI)
+			continue;
+		for (int i = 0; is_for_pieces && segment.marker == MARKER_SOS && i < JPEG_MOST_TABLES; i++) {
 			if (header->dc_tables[i].is_defined)
 				out += write_dc_table(&header->dc_tables[i], i, out);
 		}

@@ -49,10 +49,10 @@ bool jpeg_header_complete_dc(struct jpeg_header *header);
 size_t jpeg_header_most_bytes(const struct jpeg_header *header);
 
 /*
- * The file's header for a picture of another size, with the header's own DC tables if `with_dc_tables`, up to and with the SOS
- * segment; EXIF, ICC and comments are left out.  Returns the bytes written.
+ * The file's header for a picture of another size, up to and with the SOS segment; EXIF, ICC and comments are left out.  If
+ * `is_for_pieces`, with the header's own DC tables, and without restart intervals.  Returns the bytes written.
  */
 size_t jpeg_header_write(const struct jpeg_header *header, const uint8_t *file, uint32_t width_px, uint32_t height_px,
-                         bool with_dc_tables, uint8_t *out);
+                         bool is_for_pieces, uint8_t *out);
 
 #endif
