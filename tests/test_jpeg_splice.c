@@ -176,14 +176,36 @@ static void regions_of_files_with_restart_markers_are_those_of_a_plain_decode(vo
 		case 2:
 			recipe.restart_mcus = 1;
 			break;
-		default:
-			recipe.restart_mcus = 7; /* which often neither divides a row nor is one */
+		default: /* which mostly neither divides a row nor is whole rows */
+			recipe.restart_mcus = 1 + check_below(check_below(2) ? across : 4 * across);
 		}
 		file = jpeg_encode(&recipe);
 		spliced_count += check_file(&rig, file, random_eighths(), 8);
 		free(file.bytes);
 	}
 	assert_true(spliced_count >= 8 * pictures);
+	close_rig(&rig);
+}
+
+static void intervals_that_no_row_begins_with_are_cut(void **state)
+{
+	struct rig rig = open_rig();
+
+	(void)state;
+	for (uint32_t restart_mcus = 1; restart_mcus < 90; restart_mcus += 1 + check_below(4)) {
+		struct file file = jpeg_encode(&(struct jpeg_recipe){.width_px = 300,
+		                                                     .height_px = 600,
+		                                                     .stored = JCS_YCbCr,
+		                                                     .across = 1 + (int)check_below(2),
+		                                                     .down = 1 + (int)check_below(2),
+		                                                     .optimized = true,
+		                                                     .restart_mcus = restart_mcus});
+		struct image_info info = probe_ok(rig.plain, file);
+
+		assert_true(is_spliced(&rig, file, &info, &(struct decode_want){{200, 590, 20, 10}, 3, 8, false}));
+		(void)check_file(&rig, file, 8, 6);
+		free(file.bytes);
+	}
 	close_rig(&rig);
 }
 
@@ -234,7 +256,6 @@ static void other_kinds_of_jpeg_are_decoded_as_they_are(void **state)
 		{.width_px = 300, .height_px = 300, .stored = JCS_YCbCr, .scans = JPEG_SCANS_COMPONENTS},
 		{.width_px = 300, .height_px = 300, .stored = JCS_YCbCr, .arithmetic = true},
 		{.width_px = 300, .height_px = 300, .stored = JCS_GRAYSCALE, .across = 2, .down = 2},
-		{.width_px = 300, .height_px = 300, .stored = JCS_YCbCr, .restart_mcus = 37}, /* 38 in a row */
 	};
 	struct rig rig = open_rig();
 
@@ -490,6 +511,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(regions_of_files_without_restart_markers_are_those_of_a_plain_decode),
 		cmocka_unit_test(regions_of_files_with_restart_markers_are_those_of_a_plain_decode),
+		cmocka_unit_test(intervals_that_no_row_begins_with_are_cut),
 		cmocka_unit_test(a_dc_difference_that_the_files_own_table_lacks_gets_a_code),
 		cmocka_unit_test(the_largest_dc_differences_are_followed),
 		cmocka_unit_test(other_kinds_of_jpeg_are_decoded_as_they_are),

@@ -363,7 +363,7 @@ enum item_status decode_jpeg_rows(struct workspace *workspace, const struct file
 		/* What is wrong with a file is told of the whole file. */
 		if (status == ITEM_OK || status == ITEM_TIMEOUT)
 			return status;
-		workspace->reason[0] = '\0';
 	}
+	workspace->reason[0] = '\0';
 	return decode_file(workspace, file, info, want, sink);
 }

@@ -12,10 +12,20 @@ bool jpeg_splice_pays(const struct workspace *workspace, const struct jpeg_heade
 	return part >= least_part && passed_bytes * part >= (double)jpeg_index_store_least_gain_bytes(workspace->jpeg_indexes);
 }
 
+void jpeg_splice_describe(const struct jpeg_grid *grid, const struct jpeg_cover *cover, const struct image_info *info,
+                          const struct decode_want *want, struct jpeg_splice *splice)
+{
+	splice->info = *info;
+	splice->info.width_px = jpeg_grid_cover_width_px(grid, cover);
+	splice->info.height_px = jpeg_grid_cover_height_px(grid, cover);
+	splice->want = *want;
+	splice->want.region.x -= (int32_t)(cover->column_begin * (grid->mcu_width_px / 8 * want->scale_eighths));
+	splice->want.region.y -= (int32_t)(cover->row_begin * (grid->mcu_height_px / 8 * want->scale_eighths));
+}
+
 bool jpeg_splice(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
                  const struct decode_want *want, struct jpeg_splice *splice)
 {
-	uint32_t eighths = want->scale_eighths;
 	struct jpeg_header header;
 	const struct jpeg_grid *grid = &header.grid;
 	struct jpeg_cover cover;
@@ -23,15 +33,10 @@ bool jpeg_splice(struct workspace *workspace, const struct file_bytes *file, con
 	if (!workspace->jpeg_indexes || file->gap_bytes > 0 || !jpeg_header_read(file->data, file->byte_count, &header) ||
 	    grid->width_px != info->width_px || grid->height_px != info->height_px)
 		return false;
-	cover = jpeg_grid_cover(grid, &want->region, eighths);
+	cover = jpeg_grid_cover(grid, &want->region, want->scale_eighths);
 	if (!(grid->restart_mcus > 0 ? jpeg_splice_by_restart_markers(workspace, file, &header, &cover, &splice->file)
 	                             : jpeg_splice_by_index(workspace, file, &header, &cover, &splice->file)))
 		return false;
-	splice->info = *info;
-	splice->info.width_px = jpeg_grid_cover_width_px(grid, &cover);
-	splice->info.height_px = jpeg_grid_cover_height_px(grid, &cover);
-	splice->want = *want;
-	splice->want.region.x -= (int32_t)(cover.column_begin * (grid->mcu_width_px / 8 * eighths));
-	splice->want.region.y -= (int32_t)(cover.row_begin * (grid->mcu_height_px / 8 * eighths));
+	jpeg_splice_describe(grid, &cover, info, want, splice);
 	return true;
 }

@@ -1,15 +1,17 @@
 /*
- * Stage 3 of 5, decode: a JPEG with restart markers in, one of only the restart intervals that a region needs out.
+ * Stage 3 of 5, decode: a JPEG with restart markers in, one of only the MCUs that a region needs out.
  *
- * At a restart marker the data begins anew at a whole byte, with predictors of 0 (ITU T.81, F.1.1.5.1): what lies between two
- * markers is copied as it is.  The markers are found anew each time, at 8 GB/s where one stands every 400 bytes: a list of them that
- * was kept would have to be checked against the file, which takes a third of that.
+ * The markers are found anew each time, at 8 GB/s where one stands every 400 bytes: a list of them that was kept would have to be
+ * checked against the file, which takes a third of that.
  */
 #include <string.h>
 
 #include "loader/decode/jpeg_splice_internal.h"
 
-enum { MARKER_RST0 = 0xd0, STEP_BYTES = 64 };
+enum { STEP_BYTES = 64 };
+
+/* Of what libjpeg would go through, this much is not to be walked through. */
+#define CUT_LEAST_PART 0.5
 
 typedef uint8_t vector __attribute__((vector_size(16), aligned(1), may_alias));
 
@@ -47,42 +49,58 @@ static const uint8_t *find_marker(const uint8_t *at, const uint8_t *end, const u
 	return end;
 }
 
-bool jpeg_splice_by_restart_markers(struct workspace *workspace, const struct file_bytes *file, const struct jpeg_header *header,
-                                    struct jpeg_cover *cover, struct file_bytes *splice)
+/* What has been gone through. */
+struct search {
+	const struct jpeg_grid *grid;
+	const uint8_t *at, *end;
+	uint32_t next;
+};
+
+/* Looks at every marker up to the interval's. */
+static enum item_status find_interval(void *context, uint32_t number, struct jpeg_interval *interval)
+{
+	struct search *search = context;
+
+	for (; search->next <= number; search->next++) {
+		const uint8_t *marker, *interval_end = find_marker(search->at, search->end, &marker);
+
+		if (interval_end == search->end || *marker != jpeg_interval_marker(search->grid, search->next))
+			return ITEM_CORRUPT;
+		*interval = (struct jpeg_interval){search->at, (size_t)(interval_end - search->at)};
+		search->at = marker + 1;
+	}
+	return ITEM_OK;
+}
+
+/*
+ * Codes are walked through as fast as libjpeg does it, from where the cover's first interval begins; if one is longer than a row, then all
+ * of the rows.
+ */
+static bool cutting_pays(const struct workspace *workspace, const struct jpeg_header *header, const struct jpeg_cover *cover,
+                         const struct file_bytes *file)
 {
 	const struct jpeg_grid *grid = &header->grid;
-	const uint8_t *end = file->data + file->byte_count, *at = file->data + header->scan_at;
-	uint32_t interval = 0, last = jpeg_grid_interval_count(grid) - 1, copied_count = 0;
-	uint8_t *out;
+	uint32_t restart = grid->restart_mcus, rows = restart / grid->mcus_across + 1;
+	struct jpeg_cover walked = *cover;
 
-	if (!jpeg_grid_widen_to_intervals(grid, cover) || !jpeg_splice_pays(workspace, header, cover, file, 0))
-		return false;
-	/* No more is written than is read, and a marker per interval. */
-	if (workspace_reserve(workspace, &workspace->splice, 1, jpeg_header_most_bytes(header) + file->byte_count) != ITEM_OK)
-		return false;
-	out = workspace->splice.data;
-	out += jpeg_header_write(header, file->data, jpeg_grid_cover_width_px(grid, cover), jpeg_grid_cover_height_px(grid, cover),
-	                         false, out);
-
-	for (uint32_t row = cover->row_begin; row < cover->row_end; row++) {
-		uint32_t needed_begin, needed_end;
-
-		jpeg_grid_intervals(grid, cover, row, &needed_begin, &needed_end);
-		for (; interval < needed_end; interval++) {
-			const uint8_t *marker, *interval_end = find_marker(at, end, &marker);
-
-			if (interval_end == end || *marker != (interval == last ? JPEG_MARKER_EOI : MARKER_RST0 + interval % 8))
-				return false;
-			if (interval >= needed_begin) {
-				memcpy(out, at, (size_t)(interval_end - at));
-				out += interval_end - at;
-				*out++ = 0xff;
-				*out++ = (uint8_t)(MARKER_RST0 + copied_count++ % 8);
-			}
-			at = marker + 1;
-		}
+	if (restart < grid->mcus_across) {
+		walked.column_begin -= cover->column_begin < restart ? cover->column_begin : restart;
+	} else {
+		walked.column_begin = 0;
+		walked.column_end = grid->mcus_across;
+		walked.row_begin -= cover->row_begin < rows ? cover->row_begin : rows;
 	}
-	out[-1] = JPEG_MARKER_EOI;
-	*splice = file_bytes_whole(workspace->splice.data, (size_t)(out - workspace->splice.data));
-	return true;
+	return jpeg_splice_pays(workspace, header, &walked, file, CUT_LEAST_PART);
+}
+
+bool jpeg_splice_by_restart_markers(struct workspace *workspace, const struct file_bytes *file, struct jpeg_header *header,
+                                    struct jpeg_cover *cover, struct file_bytes *splice)
+{
+	struct search search = {.grid = &header->grid, .at = file->data + header->scan_at, .end = file->data + file->byte_count};
+	struct jpeg_intervals intervals = {.find = find_interval, .context = &search, .byte_count = file->byte_count};
+
+	if (!(jpeg_grid_widen_to_intervals(&header->grid, cover) ? jpeg_splice_pays(workspace, header, cover, file, 0)
+	                                                         : cutting_pays(workspace, header, cover, file)))
+		return false;
+	return jpeg_splice_intervals(workspace, file->data, header, cover, &intervals, splice) == ITEM_OK;
 }

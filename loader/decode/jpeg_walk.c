@@ -112,13 +112,14 @@ static bool walk_mcus(struct walk *walk, uint32_t count)
 }
 
 /* False: predictors that no 8-bit picture has. */
-static bool note(const struct walk *walk, const uint8_t *scan_bytes, struct jpeg_checkpoint *checkpoint)
+static bool note(const struct jpeg_bits *bits, const int32_t predictors[], const uint8_t *scan_bytes,
+                 struct jpeg_checkpoint *checkpoint)
 {
-	checkpoint->position = jpeg_bits_position(&walk->bits, scan_bytes);
+	checkpoint->position = jpeg_bits_position(bits, scan_bytes);
 	for (int c = 0; c < JPEG_MOST_COMPONENTS; c++) {
-		if (walk->predictors[c] < -JPEG_MOST_DC || walk->predictors[c] > JPEG_MOST_DC)
+		if (predictors[c] < -JPEG_MOST_DC || predictors[c] > JPEG_MOST_DC)
 			return false;
-		checkpoint->predictors[c] = (int16_t)walk->predictors[c];
+		checkpoint->predictors[c] = (int16_t)predictors[c];
 	}
 	return true;
 }
@@ -144,7 +145,7 @@ static bool walk_row(struct walk *walk, const struct jpeg_header *header, const 
 	for (uint32_t mcu = 0; mcu < header->grid.mcus_across; mcu += stride) {
 		uint32_t left = header->grid.mcus_across - mcu;
 
-		if (!walk_mcus(walk, left < stride ? left : stride) || !note(walk, scan_bytes, ++row))
+		if (!walk_mcus(walk, left < stride ? left : stride) || !note(&walk->bits, walk->predictors, scan_bytes, ++row))
 			return false;
 	}
 	return goes_on(&walk->bits);
@@ -181,4 +182,33 @@ struct jpeg_index *jpeg_walk(const struct file_bytes *file, const struct jpeg_he
 		jpeg_index_end_row(index, file->data);
 	free(walk);
 	return index;
+}
+
+bool jpeg_walk_mcus(const struct jpeg_scan *scan, const uint8_t *bytes, const uint8_t *end, uint32_t count,
+                    struct jpeg_checkpoint *at)
+{
+	struct jpeg_bits bits = jpeg_bits_at(bytes, end, at->position);
+	int32_t predictors[JPEG_MOST_COMPONENTS];
+
+	for (int c = 0; c < JPEG_MOST_COMPONENTS; c++)
+		predictors[c] = at->predictors[c];
+	while (count-- > 0) {
+		for (uint32_t i = 0; i < scan->block_count; i++) {
+			const struct jpeg_scan_block *block = &scan->blocks[i];
+			uint32_t filled = 1;
+			int32_t difference;
+
+			jpeg_bits_refill(&bits);
+			if (!jpeg_huffman_next_dc(&scan->dc[block->dc_table], &bits, &difference))
+				return false;
+			predictors[block->component] += difference;
+			while (filled < JPEG_BLOCK_COEFFICIENTS) {
+				if (!jpeg_huffman_skip_one(&scan->ac[block->ac_table], &bits, &filled))
+					return false;
+			}
+		}
+		if (jpeg_bits_are_overdrawn(&bits))
+			return false;
+	}
+	return note(&bits, predictors, bytes, at);
 }

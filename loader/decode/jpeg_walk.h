@@ -28,4 +28,11 @@ bool jpeg_scan_read(const struct jpeg_header *header, struct jpeg_scan *scan);
 struct jpeg_index *jpeg_walk(const struct file_bytes *file, const struct jpeg_header *header, const struct jpeg_scan *scan,
                              const struct jpeg_index *known, uint32_t row_count);
 
+/*
+ * Goes from one checkpoint to the one `count` MCUs on, code by code: for stretches too short to make tables for.  Positions count from
+ * `bytes` on.  False: damage.
+ */
+bool jpeg_walk_mcus(const struct jpeg_scan *scan, const uint8_t *bytes, const uint8_t *end, uint32_t count,
+                    struct jpeg_checkpoint *at);
+
 #endif
