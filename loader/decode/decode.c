@@ -7,6 +7,7 @@
 #include "loader/decode/decode_bmp.h"
 #include "loader/decode/decode_jpeg.h"
 #include "loader/decode/decode_png.h"
+#include "loader/decode/jpeg_segments.h"
 #include "loader/decode/sniff.h"
 #include "loader/decode/workspace.h"
 
@@ -59,7 +60,10 @@ enum item_status decode_probe(struct decoder *decoder, const struct file_bytes *
 	if (file->byte_count == 0)
 		return ITEM_EMPTY;
 
-	found.format = sniff(file->data, file->byte_count, &name);
+	if (file->runs)
+		decode_describe(file->segments, &found);
+	else
+		found.format = sniff(file->data, file->byte_count, &name);
 	switch (found.format) {
 	case IMAGE_JPEG:
 		status = decode_jpeg_probe(workspace, file, &found);
@@ -190,10 +194,19 @@ void decode_describe(const struct segments *segments, struct image_info *info)
 
 bool decode_runs(const struct segments *segments, const struct decode_want *want, struct file_runs **runs)
 {
-	(void)segments;
-	(void)want;
+	const struct box *region = &want->region;
+
 	*runs = NULL;
-	return false;
+	if (want->scale_eighths < 1 || want->scale_eighths > 8 ||
+	    !is_inside(region, decode_scaled_px(segments->width_px, want->scale_eighths),
+	               decode_scaled_px(segments->height_px, want->scale_eighths)))
+		return false;
+	switch (segments->kind) {
+	case SEGMENT_JPEG:
+		return jpeg_segments_runs(segments, want, runs);
+	default:
+		return false;
+	}
 }
 
 bool decode_part_probe(const struct file_bytes *head, const struct decode_limits *limits, struct image_info *info)

@@ -20,7 +20,7 @@
 #include "loader/decode/jpeg_cmyk.h"
 #include "loader/decode/jpeg_limits.h"
 #include "loader/decode/jpeg_source.h"
-#include "loader/decode/jpeg_splice.h"
+#include "loader/decode/jpeg_segments.h"
 
 /*
  * libjpeg-turbo's SIMD writes a row that is aligned to 16 or 32 bytes past the cache, and the next stage reads it back at once:
@@ -336,6 +336,8 @@ enum item_status decode_jpeg_probe(struct workspace *workspace, const struct fil
 	struct decode_jpeg jpeg = {
 		.bytes = file->data, .byte_count = bytes_before_gap(file), .workspace = workspace, .found = info};
 
+	if (file->runs) /* decode_describe() has told */
+		return workspace_check_size(workspace, info->width_px, info->height_px);
 	return attempt(&jpeg, probe);
 }
 
@@ -357,6 +359,11 @@ enum item_status decode_jpeg_rows(struct workspace *workspace, const struct file
 {
 	struct jpeg_splice splice;
 
+	if (file->runs) {
+		enum item_status status = jpeg_segments_splice(workspace, file, info, want, &splice);
+
+		return status == ITEM_OK ? decode_file(workspace, &splice.file, &splice.info, &splice.want, sink) : status;
+	}
 	if (jpeg_splice(workspace, file, info, want, &splice)) {
 		enum item_status status = decode_file(workspace, &splice.file, &splice.info, &splice.want, sink);
 
