@@ -52,7 +52,7 @@ static void check_rows(const struct png_rows *shape, const struct png_recipe *fi
 static void all_levels_unfilter_as_the_formulas_say(void **state)
 {
 	(void)state;
-	for (uint32_t px_bytes = 1; px_bytes <= 4; px_bytes++) {
+	for (uint32_t px_bytes = 1; px_bytes <= 8; px_bytes += px_bytes < 4 ? 1 : 2) {
 		for (uint8_t filter = 0; filter < FILTER_CHOICES; filter++) {
 			for (int round = 0; round < 40; round++) {
 				struct png_recipe filters = {.filter = filter};

@@ -69,8 +69,14 @@ static void unfilter_one(const struct png_rows *rows, uint8_t *row)
 	case 3:
 		unfilter_row(samples, above, byte_count, 3, filter);
 		break;
-	default:
+	case 4:
 		unfilter_row(samples, above, byte_count, 4, filter);
+		break;
+	case 6:
+		unfilter_row(samples, above, byte_count, 6, filter);
+		break;
+	default:
+		unfilter_row(samples, above, byte_count, 8, filter);
 		break;
 	}
 }
@@ -78,7 +84,7 @@ static void unfilter_one(const struct png_rows *rows, uint8_t *row)
 static uint32_t unfilter_many(const struct png_rows *rows, enum simd_level level)
 {
 #if defined(__x86_64__)
-	if (level >= SIMD_AVX2)
+	if (level >= SIMD_AVX2 && rows->px_bytes <= 4)
 		return png_unfilter_avx2(rows);
 #endif
 	(void)rows;
