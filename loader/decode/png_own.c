@@ -1,142 +1,25 @@
 /*
  * Stage 3 of 5, decode: a PNG in memory in, the pixels of a region out.  Any thread, one workspace each.
  *
- * Pieces of whole rows are inflated, unfiltered in place as far as the region needs them, and its columns unpacked.  Nothing is
- * inflated after the region's last row, nothing unfiltered right of its last column.
+ * The whole file's rows, from the first on.
  */
-#include <string.h>
-
 #include "loader/decode/png_inflate.h"
 #include "loader/decode/png_own.h"
-#include "loader/decode/png_unfilter.h"
-#include "loader/decode/unpack.h"
+#include "loader/decode/png_pieces.h"
 
-/*
- * A piece fits into a core's cache with the bytes that it comes from, and has enough rows to unfilter many at once.  Wide rows come
- * fewer at a time.
- */
-#define PIECE_BYTES     ((size_t)128 << 10)
-#define PIECE_ROWS      32u /* the most that png_unfilter() does at once; a piece has a multiple of it */
-#define PIECE_MAX_BYTES ((size_t)4 << 20)
-
-static uint32_t rows_of_piece(size_t row_bytes, uint32_t end_row)
+/* Why not, libpng says. */
+static enum item_status read_rows(void *context, uint8_t *to, uint32_t row_count, size_t row_bytes)
 {
-	size_t row_count = PIECE_BYTES / row_bytes / PIECE_ROWS * PIECE_ROWS;
+	struct png_inflate *inflate = context;
 
-	if (row_count < PIECE_ROWS)
-		row_count = PIECE_ROWS;
-	if (row_count > PIECE_MAX_BYTES / row_bytes)
-		row_count = PIECE_MAX_BYTES / row_bytes;
-	if (row_count < 1)
-		row_count = 1; /* of 4 MB at most: the sides are limited */
-	return row_count < end_row ? (uint32_t)row_count : end_row;
-}
-
-static bool filters_are_known(const struct png_rows *rows)
-{
-	for (uint32_t i = 0; i < rows->row_count; i++) {
-		if (rows->data[i * rows->row_bytes] > PNG_FILTERED_PAETH)
-			return false;
-	}
-	return true;
-}
-
-/* Leaves out the rows that nothing builds upon: those before the last that needs none above it, of those up to `wanted`. */
-static void leave_out_rows(struct png_rows *rows, uint32_t wanted)
-{
-	for (uint32_t i = wanted < rows->row_count ? wanted : rows->row_count - 1; i > 0; i--) {
-		const uint8_t *row = rows->data + i * rows->row_bytes;
-
-		if (row[0] == PNG_FILTERED_NONE || row[0] == PNG_FILTERED_SUB) {
-			rows->data += i * rows->row_bytes;
-			rows->row_count -= i;
-			break;
-		}
-	}
-}
-
-static void describe_pixels(const struct png_header *header, bool as_stored, struct unpack *unpack)
-{
-	unpack->pixel_bits = 8 * header->samples_per_px;
-	if (as_stored) {
-		unpack->kind = UNPACK_STORED;
-		unpack->factor = 1;
-		return;
-	}
-	unpack->kind = header->color == PNG_PALETTE ? UNPACK_INDEX : UNPACK_BYTES;
-	if (header->color == PNG_PALETTE)
-		memcpy(unpack->palette, header->palette, (size_t)3 * header->palette_count);
-	if (header->samples_per_px >= 3) {
-		unpack->green_at = 1;
-		unpack->blue_at = 2;
-	}
-}
-
-/* Hands out the region's columns of a piece: where they lie, or unpacked. */
-static void hand_out(struct workspace *workspace, const struct unpack *unpack, const uint8_t *piece, size_t row_bytes,
-                     uint32_t row_count, uint32_t first_row, const struct decode_want *want, const struct decode_sink *sink)
-{
-	uint32_t x = (uint32_t)want->region.x;
-	struct pixels rows = {.stride_bytes = row_bytes,
-	                      .width_px = (uint32_t)want->region.width,
-	                      .height_px = row_count,
-	                      .channels = want->channels};
-
-	if (unpack_is_copy(unpack, want->channels)) {
-		rows.data = (uint8_t *)(uintptr_t)piece + 1 + (size_t)x * want->channels;
-	} else {
-		rows.data = workspace->band.data;
-		rows.stride_bytes = (size_t)rows.width_px * want->channels;
-		for (uint32_t i = 0; i < row_count; i++)
-			unpack_row(unpack, piece + i * row_bytes + 1, x, rows.width_px, rows.channels,
-			           rows.data + i * rows.stride_bytes);
-	}
-	sink->take(sink->context, first_row, &rows);
-}
-
-static bool read_rows(struct workspace *workspace, struct png_inflate *inflate, const struct png_header *header,
-                      const struct decode_want *want, const struct decode_sink *sink)
-{
-	uint32_t first_row = (uint32_t)want->region.y, end_row = first_row + (uint32_t)want->region.height;
-	size_t row_bytes = 1 + (size_t)header->width_px * header->samples_per_px;
-	uint32_t piece_rows = rows_of_piece(row_bytes, end_row);
-	size_t piece_bytes = 2 * PNG_UNFILTER_MARGIN_BYTES + (piece_rows + 1) * row_bytes;
-	struct unpack unpack = {0};
-
-	describe_pixels(header, want->as_stored, &unpack);
-	if (workspace_reserve(workspace, &workspace->rows, 1, piece_bytes) != ITEM_OK)
-		return false;
-	if (!unpack_is_copy(&unpack, want->channels) &&
-	    workspace_reserve(workspace, &workspace->band, piece_rows, (size_t)want->region.width * want->channels) != ITEM_OK)
-		return false;
-
-	uint8_t *above = workspace->rows.data + PNG_UNFILTER_MARGIN_BYTES, *piece = above + row_bytes;
-
-	memset(workspace->rows.data, 0, PNG_UNFILTER_MARGIN_BYTES + row_bytes);
-	for (uint32_t y = 0; y < end_row; y += piece_rows) {
-		struct png_rows rows = {.data = piece,
-		                        .row_bytes = row_bytes,
-		                        .row_count = end_row - y < piece_rows ? end_row - y : piece_rows,
-		                        .width_px = (uint32_t)want->region.x + (uint32_t)want->region.width,
-		                        .px_bytes = header->samples_per_px};
-		uint32_t row_count = rows.row_count, unwanted = y < first_row ? first_row - y : 0;
-
-		if (!png_inflate_read(inflate, piece, (uint32_t)(row_count * row_bytes)) || !filters_are_known(&rows))
-			return false;
-		leave_out_rows(&rows, unwanted);
-		png_unfilter(&rows, workspace->simd);
-		if (unwanted < row_count)
-			hand_out(workspace, &unpack, piece + unwanted * row_bytes, row_bytes, row_count - unwanted,
-			         y + unwanted - first_row, want, sink);
-		memcpy(above, piece + (row_count - 1) * row_bytes, row_bytes);
-	}
-	return true;
+	return png_inflate_read(inflate, to, (uint32_t)(row_count * row_bytes)) ? ITEM_OK : ITEM_CORRUPT;
 }
 
 bool png_own_rows(struct workspace *workspace, const struct file_bytes *file, const struct png_header *header,
                   const struct decode_want *want, const struct decode_sink *sink)
 {
 	bool to_the_end = (uint32_t)want->region.y + (uint32_t)want->region.height == header->height_px;
+	struct png_row_source source = {.read = read_rows};
 	struct png_inflate *inflate;
 	struct png_idat idat;
 
@@ -144,9 +27,9 @@ bool png_own_rows(struct workspace *workspace, const struct file_bytes *file, co
 		return false;
 	if (workspace_reserve(workspace, &workspace->inflate, 1, sizeof *inflate) != ITEM_OK)
 		return false;
-	inflate = (struct png_inflate *)(void *)workspace->inflate.data;
+	source.context = inflate = (struct png_inflate *)(void *)workspace->inflate.data;
 	png_idat_open(&idat, file->data, file->byte_count, header);
 	return png_inflate_open(inflate, &idat, to_the_end, workspace->deadline_ns) &&
-	       read_rows(workspace, inflate, header, want, sink) &&
+	       png_pieces_rows(workspace, header, &source, want, sink) == ITEM_OK &&
 	       (to_the_end ? png_inflate_finish(inflate) : png_inflate_stop(inflate));
 }
