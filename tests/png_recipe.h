@@ -1,5 +1,5 @@
 /*
- * png_recipe.h - PNGs of 8-bit samples written byte by byte, so that filters, chunks and the compressed stream are the test's choice.
+ * png_recipe.h - PNGs written byte by byte, so that filters, chunks and the compressed stream are the test's choice.
  *
  * Filters and chunks are written here, the stream by zlib.
  */
@@ -215,6 +215,94 @@ static inline struct png_recipe png_recipe_random(uint8_t color, uint8_t filter,
 		.window_bits = 9 + (int)check_below(7),
 		.layout = check_below(IDAT_LAYOUTS),
 	};
+}
+
+/* Every kind of pixel that there is (PNG 3rd edition, table 12). */
+struct png_kind {
+	uint8_t sample_bits, color;
+};
+
+static const struct png_kind png_kinds[] = {{1, 0}, {2, 0}, {4, 0}, {8, 0}, {16, 0}, {8, 2}, {16, 2}, {1, 3},
+                                            {2, 3}, {4, 3}, {8, 3}, {8, 4}, {16, 4}, {8, 6}, {16, 6}};
+enum { PNG_KINDS = sizeof png_kinds / sizeof png_kinds[0] };
+
+static inline uint32_t png_kind_px_bits(struct png_kind kind)
+{
+	return kind.sample_bits * (uint32_t[]){1, 0, 3, 1, 2, 0, 4}[kind.color];
+}
+
+/* Rows of random filters and bytes, which any picture's may be; what they show is for another reader to say. */
+static inline void png_append_random_rows(struct file *rows, uint32_t width_px, uint32_t height_px, struct png_kind kind,
+                                          uint8_t filter)
+{
+	size_t row_bytes = ((size_t)width_px * png_kind_px_bits(kind) + 7) / 8;
+	uint8_t *row = malloc(1 + row_bytes);
+
+	assert_non_null(row);
+	for (uint32_t y = 0; width_px > 0 && y < height_px; y++) {
+		row[0] = (uint8_t)png_choose_filter(&(struct png_recipe){.filter = filter});
+		for (size_t i = 0; i < row_bytes; i++)
+			row[1 + i] = check_below(3) ? 0 : (uint8_t)check_below(1u << (1 + check_below(8)));
+		file_append(rows, row, 1 + row_bytes);
+	}
+	free(row);
+}
+
+/* The header up to the pixels, with a palette if the kind has one. */
+static inline void png_append_head(struct file *file, uint32_t width_px, uint32_t height_px, struct png_kind kind, bool interlaced)
+{
+	uint8_t ihdr[13] = {[8] = kind.sample_bits, kind.color, [12] = interlaced};
+
+	png_put_number(ihdr, width_px);
+	png_put_number(ihdr + 4, height_px);
+	file_append(file, "\x89PNG\r\n\x1a\n", 8);
+	png_append_chunk(file, "IHDR", ihdr, sizeof ihdr);
+}
+
+static inline void png_append_palette(struct file *file, struct png_kind kind)
+{
+	uint32_t entry_count = 1 + check_below(1u << kind.sample_bits);
+	uint8_t palette[768];
+
+	for (size_t i = 0; i < sizeof palette; i++)
+		palette[i] = (uint8_t)check_random();
+	png_append_chunk(file, "PLTE", palette, 3 * entry_count);
+}
+
+/* The stream of a picture's rows, which interlacing sorts into seven pictures (section 8). */
+static inline struct file png_random_stream(uint32_t width_px, uint32_t height_px, struct png_kind kind, bool interlaced,
+                                            uint8_t filter)
+{
+	static const uint8_t passes[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
+	                                     {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}}; /* x, y, step x, step y */
+	struct png_recipe recipe = {.level = (int)check_below(10), .window_bits = 9 + (int)check_below(7)};
+	struct file rows = {NULL, 0}, stream;
+
+	for (int pass = 0; interlaced && pass < 7; pass++) {
+		uint32_t x = passes[pass][0], y = passes[pass][1], step_x = passes[pass][2], step_y = passes[pass][3];
+
+		png_append_random_rows(&rows, width_px > x ? (width_px - x + step_x - 1) / step_x : 0,
+		                       height_px > y ? (height_px - y + step_y - 1) / step_y : 0, kind, filter);
+	}
+	if (!interlaced)
+		png_append_random_rows(&rows, width_px, height_px, kind, filter);
+	stream = png_compress(&recipe, rows);
+	free(rows.bytes);
+	return stream;
+}
+
+static inline struct file png_write_kind(uint32_t width_px, uint32_t height_px, struct png_kind kind, bool interlaced,
+                                         uint8_t filter)
+{
+	struct file file = {NULL, 0}, stream = png_random_stream(width_px, height_px, kind, interlaced, filter);
+
+	png_append_head(&file, width_px, height_px, kind, interlaced);
+	if (kind.color == 3)
+		png_append_palette(&file, kind);
+	png_append_pixels(&file, stream, stream.byte_count < 20000 ? check_below(IDAT_LAYOUTS) : IDAT_ONE);
+	png_append_chunk(&file, "IEND", "", 0);
+	free(stream.bytes);
+	return file;
 }
 
 #endif

@@ -150,37 +150,14 @@ static void describe_palette(const struct png_fallback *png, struct unpack *unpa
 	}
 }
 
-/* Gray of fewer than 8 bits is an index into a ramp. */
-static void make_gray_ramp(struct unpack *unpack)
-{
-	unsigned white = (1u << unpack->pixel_bits) - 1;
-
-	for (unsigned i = 0; i <= white; i++)
-		memset(unpack->palette[i], (int)(i * 255 / white), 3);
-}
-
 static void describe_pixels(const struct png_fallback *png, struct unpack *unpack)
 {
-	unsigned sample_bits = png_get_bit_depth(png->codec, png->header);
-	unsigned color_type = png_get_color_type(png->codec, png->header);
+	bool is_index = png_get_color_type(png->codec, png->header) == PNG_COLOR_TYPE_PALETTE;
 
-	unpack->pixel_bits = sample_bits * png_get_channels(png->codec, png->header);
-	if (png->want->as_stored) {
-		unpack->kind = UNPACK_STORED;
-		unpack->factor = unpack_gray_factor(sample_bits, color_type & PNG_COLOR_MASK_PALETTE);
-	} else if (color_type & PNG_COLOR_MASK_PALETTE) {
-		unpack->kind = UNPACK_INDEX;
+	unpack_describe_png(unpack, png_get_bit_depth(png->codec, png->header), png_get_channels(png->codec, png->header), is_index,
+	                    png->want->as_stored);
+	if (is_index)
 		describe_palette(png, unpack);
-	} else if (sample_bits < 8) {
-		unpack->kind = UNPACK_INDEX;
-		make_gray_ramp(unpack);
-	} else {
-		unpack->kind = UNPACK_BYTES;
-		if (color_type & PNG_COLOR_MASK_COLOR) {
-			unpack->green_at = (uint8_t)(sample_bits / 8);
-			unpack->blue_at = (uint8_t)(2 * sample_bits / 8);
-		}
-	}
 }
 
 /* Rows [0, end_row) of one pass; those outside of the region are decoded, since others build upon them, and dropped. */
@@ -234,7 +211,7 @@ static enum item_status hand_out(struct png_fallback *png, bool all_there, size_
 
 static enum item_status read_region(struct png_fallback *png)
 {
-	struct unpack unpack = {0};
+	struct unpack unpack;
 	enum item_status status;
 	struct image_info now;
 

@@ -1,8 +1,7 @@
 /*
  * png_fallback.h - stage 3 of 5, decode: a PNG in memory in, its header or the pixels of a region out, by libpng.
  *
- * For what decode_png.c does not read itself: interlaced pictures, samples of other than 8 bits, and whatever is damaged or odd,
- * of which libpng is the judge.
+ * For what decode_png.c does not read itself: interlaced pictures, and whatever is damaged or odd, of which libpng is the judge.
  */
 #ifndef CROPRING_PNG_FALLBACK_H
 #define CROPRING_PNG_FALLBACK_H

@@ -3,8 +3,8 @@
  *
  * The whole file's rows, from the first on.
  */
-#include "loader/decode/png_inflate.h"
 #include "loader/decode/png_own.h"
+#include "loader/decode/png_inflate.h"
 #include "loader/decode/png_pieces.h"
 
 /* Why not, libpng says. */
@@ -23,7 +23,7 @@ bool png_own_rows(struct workspace *workspace, const struct file_bytes *file, co
 	struct png_inflate *inflate;
 	struct png_idat idat;
 
-	if (header->sample_bits != 8 || header->interlaced)
+	if (header->interlaced)
 		return false;
 	if (workspace_reserve(workspace, &workspace->inflate, 1, sizeof *inflate) != ITEM_OK)
 		return false;

@@ -1,7 +1,7 @@
 /*
  * png_own.h - stage 3 of 5, decode: a PNG in memory in, the pixels of a region out, without libpng.
  *
- * Whole bytes as samples and no interlacing, which is what nearly all PNGs of photographs are.
+ * Everything but interlaced pictures.
  */
 #ifndef CROPRING_PNG_OWN_H
 #define CROPRING_PNG_OWN_H

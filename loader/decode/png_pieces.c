@@ -56,19 +56,9 @@ static void leave_out_rows(struct png_rows *rows, uint32_t wanted)
 
 static void describe_pixels(const struct png_header *header, bool as_stored, struct unpack *unpack)
 {
-	unpack->pixel_bits = 8 * header->samples_per_px;
-	if (as_stored) {
-		unpack->kind = UNPACK_STORED;
-		unpack->factor = 1;
-		return;
-	}
-	unpack->kind = header->color == PNG_PALETTE ? UNPACK_INDEX : UNPACK_BYTES;
+	unpack_describe_png(unpack, header->sample_bits, header->samples_per_px, header->color == PNG_PALETTE, as_stored);
 	if (header->color == PNG_PALETTE)
 		memcpy(unpack->palette, header->palette, (size_t)3 * header->palette_count);
-	if (header->samples_per_px >= 3) {
-		unpack->green_at = 1;
-		unpack->blue_at = 2;
-	}
 }
 
 /* Hands out the region's columns of a piece: where they lie, or unpacked. */
@@ -93,6 +83,12 @@ static void hand_out(struct workspace *workspace, const struct unpack *unpack, c
 	sink->take(sink->context, first_row, &rows);
 }
 
+/* Of so many pixels of a row, the last byte's other pixels included. */
+static size_t samples_bytes(const struct png_header *header, uint32_t width_px)
+{
+	return ((size_t)width_px * header->sample_bits * header->samples_per_px + 7) / 8;
+}
+
 /* Room for a piece and the row above it, and for unpacked rows if there are to be any. */
 static enum item_status reserve(struct workspace *workspace, const struct unpack *unpack, uint32_t piece_rows, size_t row_bytes,
                                 const struct decode_want *want)
@@ -109,9 +105,11 @@ enum item_status png_pieces_rows(struct workspace *workspace, const struct png_h
                                  const struct decode_want *want, const struct decode_sink *sink)
 {
 	uint32_t first_row = (uint32_t)want->region.y, end_row = first_row + (uint32_t)want->region.height;
-	size_t row_bytes = 1 + (size_t)header->width_px * header->samples_per_px;
+	size_t row_bytes = 1 + samples_bytes(header, header->width_px);
+	uint32_t px_bits = header->sample_bits * header->samples_per_px,
+		 end_px = (uint32_t)want->region.x + (uint32_t)want->region.width;
 	uint32_t piece_rows = rows_of_piece(row_bytes, end_row - source->first_row);
-	struct unpack unpack = {0};
+	struct unpack unpack;
 	enum item_status status;
 
 	describe_pixels(header, want->as_stored, &unpack);
@@ -126,8 +124,8 @@ enum item_status png_pieces_rows(struct workspace *workspace, const struct png_h
 		struct png_rows rows = {.data = piece,
 		                        .row_bytes = row_bytes,
 		                        .row_count = end_row - y < piece_rows ? end_row - y : piece_rows,
-		                        .width_px = (uint32_t)want->region.x + (uint32_t)want->region.width,
-		                        .px_bytes = header->samples_per_px};
+		                        .width_px = px_bits < 8 ? (uint32_t)samples_bytes(header, end_px) : end_px,
+		                        .px_bytes = px_bits < 8 ? 1 : px_bits / 8};
 		uint32_t row_count = rows.row_count, unwanted = y < first_row ? first_row - y : 0;
 
 		status = source->read(source->context, piece, row_count, row_bytes);

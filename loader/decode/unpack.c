@@ -200,6 +200,35 @@ static void unpack_stored(const struct unpack *unpack, const uint8_t *row, uint3
 	}
 }
 
+/* Gray of fewer than 8 bits is an index into a ramp. */
+static void make_gray_ramp(struct unpack *unpack)
+{
+	unsigned white = (1u << unpack->pixel_bits) - 1;
+
+	for (unsigned i = 0; i <= white; i++)
+		memset(unpack->palette[i], (int)(i * 255 / white), 3);
+}
+
+void unpack_describe_png(struct unpack *unpack, uint32_t sample_bits, uint32_t samples_per_px, bool is_index, bool as_stored)
+{
+	*unpack = (struct unpack){.pixel_bits = sample_bits * samples_per_px};
+	if (as_stored) {
+		unpack->kind = UNPACK_STORED;
+		unpack->factor = unpack_gray_factor(sample_bits, is_index);
+	} else if (is_index) {
+		unpack->kind = UNPACK_INDEX;
+	} else if (sample_bits < 8) {
+		unpack->kind = UNPACK_INDEX;
+		make_gray_ramp(unpack);
+	} else {
+		unpack->kind = UNPACK_BYTES;
+		if (samples_per_px >= 3) {
+			unpack->green_at = (uint8_t)(sample_bits / 8);
+			unpack->blue_at = (uint8_t)(2 * sample_bits / 8);
+		}
+	}
+}
+
 bool unpack_is_copy(const struct unpack *unpack, uint32_t channels)
 {
 	if (unpack->kind == UNPACK_STORED)

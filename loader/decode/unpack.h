@@ -34,6 +34,9 @@ static inline uint8_t unpack_gray_factor(uint32_t sample_bits, bool is_index)
 	return is_index || (sample_bits != 2 && sample_bits != 4) ? 1 : sample_bits == 2 ? 85 : 17;
 }
 
+/* A PNG's pixels; a palette's entries are the caller's to fill in. */
+void unpack_describe_png(struct unpack *unpack, uint32_t sample_bits, uint32_t samples_per_px, bool is_index, bool as_stored);
+
 /* Rows that already are what is wanted: 8-bit gray as luma, 8-bit RGB as RGB, values of 8 bits as stored. */
 bool unpack_is_copy(const struct unpack *unpack, uint32_t channels);
 
