@@ -8,6 +8,7 @@
 #include "loader/decode/decode_jpeg.h"
 #include "loader/decode/decode_png.h"
 #include "loader/decode/jpeg_segments.h"
+#include "loader/decode/png_segments.h"
 #include "loader/decode/sniff.h"
 #include "loader/decode/workspace.h"
 
@@ -204,6 +205,8 @@ bool decode_runs(const struct segments *segments, const struct decode_want *want
 	switch (segments->kind) {
 	case SEGMENT_JPEG:
 		return jpeg_segments_runs(segments, want, runs);
+	case SEGMENT_PNG:
+		return png_segments_runs(segments, want, runs);
 	default:
 		return false;
 	}

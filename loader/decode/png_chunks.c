@@ -144,9 +144,9 @@ uint8_t png_chunks_orientation(const uint8_t *bytes, size_t byte_count)
 	return 1;
 }
 
-void png_idat_open(struct png_idat *idat, const uint8_t *bytes, size_t byte_count, const struct png_header *header)
+void png_idat_open(struct png_idat *idat, const uint8_t *bytes, size_t byte_count)
 {
-	*idat = (struct png_idat){.next = bytes + header->idat_at, .left_bytes = byte_count - header->idat_at};
+	*idat = (struct png_idat){.next = bytes, .left_bytes = byte_count};
 }
 
 static const uint8_t *take(struct png_idat *idat, size_t byte_count)

@@ -37,7 +37,8 @@ struct png_idat {
 	bool in_chunk, damaged;
 };
 
-void png_idat_open(struct png_idat *idat, const uint8_t *bytes, size_t byte_count, const struct png_header *header);
+/* bytes begin with one of them. */
+void png_idat_open(struct png_idat *idat, const uint8_t *bytes, size_t byte_count);
 
 /* The next 1 to most_bytes bytes, all of one chunk; 0 at another chunk, at one that is cut off, and after a wrong CRC. */
 uint32_t png_idat_next(struct png_idat *idat, uint32_t most_bytes, const uint8_t **data);

@@ -57,21 +57,37 @@ static bool take_byte(struct png_inflate *inflate, uint32_t *byte)
 	return true;
 }
 
-bool png_inflate_open(struct png_inflate *inflate, const struct png_idat *idat, bool to_the_end, uint64_t deadline_ns)
+static void restart(struct png_inflate *inflate, const struct png_idat *idat, uint64_t deadline_ns)
 {
-	uint32_t method, flags;
-
 	inflate->idat = *idat;
 	inflate->fed_bytes = 0;
 	inflate->deadline_ns = deadline_ns;
 	isal_inflate_init(&inflate->state);
+}
+
+static bool read_zlib_header(struct png_inflate *inflate)
+{
+	uint32_t method, flags;
+
 	if (!take_byte(inflate, &method) || !take_byte(inflate, &flags))
 		return false;
 	if ((method << 8 | flags) % 31 != 0 || (method & 15) != METHOD_DEFLATE || (flags & FDICT))
 		return false;
 	inflate->state.hist_bits = (method >> 4) + 8; /* longer distances are errors */
-	inflate->state.crc_flag = to_the_end ? ISAL_ZLIB_NO_HDR_VER : ISAL_DEFLATE;
 	return inflate->state.hist_bits <= WINDOW_BITS_MAX;
+}
+
+bool png_inflate_open(struct png_inflate *inflate, const struct png_idat *idat, bool to_the_end, uint64_t deadline_ns)
+{
+	restart(inflate, idat, deadline_ns);
+	inflate->state.crc_flag = to_the_end ? ISAL_ZLIB_NO_HDR_VER : ISAL_DEFLATE;
+	return read_zlib_header(inflate);
+}
+
+bool png_inflate_open_segment(struct png_inflate *inflate, const struct png_idat *idat, bool is_first, uint64_t deadline_ns)
+{
+	restart(inflate, idat, deadline_ns);
+	return !is_first || read_zlib_header(inflate);
 }
 
 /* Until there is more output, or the stream has ended.  igzip holds back input and output, so it may come on without being fed. */
@@ -115,6 +131,29 @@ bool png_inflate_finish(struct png_inflate *inflate)
 			return false;
 	}
 	return inflate->state.avail_out == 1 && png_idat_finish(&inflate->idat);
+}
+
+/* After the empty block that ends a segment igzip waits for the header of another one, and has no bits left. */
+bool png_inflate_finish_segment(struct png_inflate *inflate, bool is_last)
+{
+	struct inflate_state *state = &inflate->state;
+	uint8_t surplus;
+
+	state->next_out = &surplus;
+	state->avail_out = 1;
+	while (state->block_state != ISAL_BLOCK_FINISH && advance(inflate)) {
+		if (state->avail_out == 0)
+			return false;
+	}
+	if (is_last ? state->block_state != ISAL_BLOCK_FINISH
+	            : state->block_state != ISAL_BLOCK_NEW_HDR || state->read_in_length != 0)
+		return false;
+	return png_inflate_stop_segment(inflate);
+}
+
+bool png_inflate_stop_segment(struct png_inflate *inflate)
+{
+	return png_idat_finish(&inflate->idat) && inflate->idat.left_bytes == 0;
 }
 
 bool png_inflate_stop(struct png_inflate *inflate)

@@ -36,4 +36,16 @@ bool png_inflate_finish(struct png_inflate *inflate);
  */
 bool png_inflate_stop(struct png_inflate *inflate);
 
+/*
+ * A segment instead of the whole stream: one IDAT chunk, which begins with zlib's header only if it is the first.  igzip refuses
+ * whatever reaches back to what came before it.
+ */
+bool png_inflate_open_segment(struct png_inflate *inflate, const struct png_idat *idat, bool is_first, uint64_t deadline_ns);
+
+/* After a segment's last row: no more comes out of it, its blocks end with its bytes, and its CRC is right. */
+bool png_inflate_finish_segment(struct png_inflate *inflate, bool is_last);
+
+/* Before its last row, instead: the chunk's CRC is right, and it is all of the segment. */
+bool png_inflate_stop_segment(struct png_inflate *inflate);
+
 #endif

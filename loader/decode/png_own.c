@@ -28,7 +28,7 @@ bool png_own_rows(struct workspace *workspace, const struct file_bytes *file, co
 	if (workspace_reserve(workspace, &workspace->inflate, 1, sizeof *inflate) != ITEM_OK)
 		return false;
 	source.context = inflate = (struct png_inflate *)(void *)workspace->inflate.data;
-	png_idat_open(&idat, file->data, file->byte_count, header);
+	png_idat_open(&idat, file->data + header->idat_at, file->byte_count - header->idat_at);
 	return png_inflate_open(inflate, &idat, to_the_end, workspace->deadline_ns) &&
 	       png_pieces_rows(workspace, header, &source, want, sink) == ITEM_OK &&
 	       (to_the_end ? png_inflate_finish(inflate) : png_inflate_stop(inflate));
