@@ -35,7 +35,7 @@ struct pack_header {
 	uint64_t check;                 /* XXH3-64 of the bytes before */
 };
 
-_Static_assert(sizeof(struct pack_header) == 88, "the layout above");
+_Static_assert(sizeof(struct pack_header) == 80, "the layout above");
 
 /* Where the table of an image lies. */
 static inline uint64_t pack_table_at(uint64_t image_at, uint64_t image_bytes)
