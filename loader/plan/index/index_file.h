@@ -11,13 +11,18 @@
 #include "loader/plan/index/index_view.h"
 
 struct index_file {
-	int fd; /* -1: not open */
+	int fd;      /* -1: not open */
+	uint64_t at; /* where in the file the index begins */
 	struct index_header header;
 	char *tail; /* the root folder, and behind its NUL the stamps */
 };
 
 /* Reads header and tail.  *file is to be closed also after an error; -EINVAL: what is wrong with it. */
 int index_file_open(struct index_file *file, const char *path, struct err *err);
+
+/* The same for an index within the file behind fd, which stays the caller's; `path` is for messages. */
+int index_file_open_within(struct index_file *file, int fd, uint64_t at, uint64_t byte_count, const char *path, struct err *err);
+
 void index_file_close(struct index_file *file);
 
 /* header.stamp_bytes bytes. */

@@ -6,13 +6,19 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+int index_memory_create(void)
+{
+	int fd = memfd_create("cropring-index", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int index_memory_open(size_t byte_count, int *fd, void **memory)
 {
-	int rc;
+	int rc = *fd = index_memory_create();
 
-	*fd = memfd_create("cropring-index", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (*fd < 0)
-		return -errno;
+	if (rc < 0)
+		return rc;
 	if (fallocate(*fd, 0, 0, (off_t)byte_count) == 0) {
 		*memory = mmap(NULL, byte_count, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
 		if (*memory != MAP_FAILED)
@@ -29,7 +35,8 @@ int index_memory_seal(size_t byte_count, int *fd, void *memory)
 	int rc;
 
 	/* No writable shared mapping may be left when the seal against writing is set. */
-	munmap(memory, byte_count);
+	if (memory)
+		munmap(memory, byte_count);
 	if (fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0)
 		return 0;
 	rc = -errno;
@@ -40,7 +47,8 @@ int index_memory_seal(size_t byte_count, int *fd, void *memory)
 
 void index_memory_drop(size_t byte_count, int *fd, void *memory)
 {
-	munmap(memory, byte_count);
+	if (memory)
+		munmap(memory, byte_count);
 	close(*fd);
 	*fd = -1;
 }

@@ -7,10 +7,13 @@
 /* Zeroed memory, mapped for writing; *fd is its memfd.  Reserved at once: short memory is an error here and not a SIGBUS later. */
 int index_memory_open(size_t byte_count, int *fd, void **memory);
 
-/* Takes the mapping away and seals the memfd against every change.  After an error it is closed and *fd is -1. */
+/* Empty memory that is written to and never mapped for it: the descriptor, or a negative errno. */
+int index_memory_create(void);
+
+/* Takes the mapping away, if there is one (else NULL), and seals the memfd against every change.  After an error it is closed and *fd is -1. */
 int index_memory_seal(size_t byte_count, int *fd, void *memory);
 
-/* Takes both away. */
+/* Takes both away, the mapping if there is one. */
 void index_memory_drop(size_t byte_count, int *fd, void *memory);
 
 #endif

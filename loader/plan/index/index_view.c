@@ -174,9 +174,9 @@ static const char *check_values(const struct index_view *view)
 	if (!are_strings(view->text, view->column[INDEX_PATH], count, header->root_at) ||
 	    (view->column[INDEX_TARGET] && !are_strings(view->text, view->column[INDEX_TARGET], count, header->root_at)))
 		return "a path is not where it should be";
-	/* In a pack they are names: nothing is opened by them. */
-	if (!view->column[INDEX_IMAGE] && (!stay_inside(view->text, view->column[INDEX_PATH], count) ||
-	                                   !stay_inside(view->text, view->column[INDEX_TARGET], count)))
+	/* Of what lies in a pack they are names: nothing is opened by them. */
+	if ((!view->column[INDEX_IMAGE] && !stay_inside(view->text, view->column[INDEX_PATH], count)) ||
+	    (!view->column[INDEX_TARGET_IMAGE] && !stay_inside(view->text, view->column[INDEX_TARGET], count)))
 		return "a path leads out of its root folder";
 	if (!are_labels(view->column[INDEX_LABEL], count, header->class_count))
 		return "a label is beyond its classes";
