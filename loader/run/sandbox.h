@@ -22,7 +22,7 @@
 enum sandbox_mode { SANDBOX_AUTO, SANDBOX_REQUIRE, SANDBOX_OFF }; /* in the order of --sandbox */
 
 struct sandbox_needs {
-	int source_fd;                           /* O_PATH is enough */
+	int source_fd;                           /* O_PATH is enough; -1: all of it is open already */
 	const struct link_targets *links;        /* of the source */
 	bool source_is_everything;               /* it is "/" */
 	int target_fd;                           /* a folder of targets, with links of its own; not looked at without them */

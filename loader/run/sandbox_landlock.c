@@ -84,7 +84,7 @@ static int allow_folder(int ruleset_fd, int fd, const struct link_targets *links
 
 static int add_rules(int ruleset_fd, const struct sandbox_needs *needs)
 {
-	int rc = allow_folder(ruleset_fd, needs->source_fd, needs->links);
+	int rc = needs->source_fd >= 0 ? allow_folder(ruleset_fd, needs->source_fd, needs->links) : 0;
 
 	if (rc == 0 && needs->target_links)
 		rc = allow_folder(ruleset_fd, needs->target_fd, needs->target_links);
@@ -115,7 +115,7 @@ int sandbox_landlock(const struct sandbox_needs *needs, uint32_t *root_count, st
 	close(ruleset_fd);
 	if (rc < 0)
 		return rc;
-	*root_count = 1 + needs->links->count;
+	*root_count = needs->source_fd >= 0 ? 1 + needs->links->count : 0;
 	if (needs->target_links)
 		*root_count += 1 + needs->target_links->count;
 	return abi;
