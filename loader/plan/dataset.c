@@ -17,11 +17,13 @@
 
 #include "loader/plan/index/index_build.h"
 #include "loader/plan/index_cache.h"
+#include "loader/plan/pack/pack_set.h"
 #include "loader/plan/source.h"
 #include "loader/plan/source_folder.h"
 #include "loader/plan/source_index.h"
 #include "loader/plan/source_kind.h"
 #include "loader/plan/source_manifest.h"
+#include "loader/plan/source_pack.h"
 #include "loader/plan/source_tar.h"
 #include "loader/plan/target_paths.h"
 
@@ -39,6 +41,8 @@ struct dataset {
 	int target_root_fd; /* of --targets; -1: where there are targets, their paths begin at the root */
 	char *target_root;
 	struct link_targets target_links;
+
+	struct pack_set *pack; /* NULL: the source is none */
 };
 
 /* ------------------------------------------------------------------ opening */
@@ -75,6 +79,8 @@ static int read_source(struct source *source, enum source_kind kind, struct err 
 		return source_manifest_read(source, err);
 	case SOURCE_TAR:
 		return source_tar_read(source, err);
+	case SOURCE_PACK:
+		return source_pack_read(source, err);
 	}
 	return -EINVAL;
 }
@@ -121,7 +127,8 @@ static int read_anew(struct dataset *dataset, struct source *source, enum source
 	int rc = read_source(source, kind, err);
 
 	rc = rc ? rc : finish_index(source, err);
-	return rc ? rc : map_index(dataset, source->index_fd, source->path, err);
+	rc = rc ? rc : map_index(dataset, source->index_fd, source->path, err);
+	return rc || kind != SOURCE_PACK ? rc : source_pack_check(source, &dataset->view, err);
 }
 
 /* From the file of --index if that fits, else from the source. */
@@ -209,6 +216,7 @@ int dataset_open(struct dataset **out, const struct dataset_spec *spec, struct e
 	dataset->root_fd = source.root_fd;
 	dataset->is_everything = source.root_fd >= 0 && is_root_of_all(source.root_fd);
 	dataset->index_fd = source.index_fd;
+	dataset->pack = source.pack;
 	dataset->stray_count = source.stray_count;
 	dataset->link_targets = source.link_targets;
 	if (dataset->is_everything) /* no link leads out of it, but absolute ones would count as such */
@@ -248,6 +256,7 @@ void dataset_close(struct dataset *dataset)
 		close(dataset->target_root_fd);
 	free(dataset->target_root);
 	link_targets_close(&dataset->target_links);
+	pack_set_close(dataset->pack);
 	free(dataset);
 }
 
@@ -266,35 +275,47 @@ static uint64_t number_in(const struct dataset *dataset, enum index_column colum
 	return values ? values[sample] : 0;
 }
 
-void dataset_image(const struct dataset *dataset, uint64_t sample, struct dataset_file *file)
+/* The columns of an image, and those of its target. */
+static const struct file_columns {
+	enum index_column path, offset, length, image;
+} image_columns = {INDEX_PATH, INDEX_OFFSET, INDEX_LENGTH, INDEX_IMAGE},
+  target_columns = {INDEX_TARGET, INDEX_TARGET_OFFSET, INDEX_TARGET_LENGTH, INDEX_TARGET_IMAGE};
+
+static void find_file(const struct dataset *dataset, uint64_t sample, const struct file_columns *columns, struct dataset_file *file)
 {
-	uint64_t at = number_in(dataset, INDEX_PATH, sample);
+	const struct index_image *images = dataset->view.column[columns->image];
+	uint64_t at = number_in(dataset, columns->path, sample);
 
 	*file = (struct dataset_file){.path = dataset->view.text + at,
 	                              .fd = -1,
-	                              .offset = number_in(dataset, INDEX_OFFSET, sample),
-	                              .length = number_in(dataset, INDEX_LENGTH, sample)};
+	                              .offset = number_in(dataset, columns->offset, sample),
+	                              .length = number_in(dataset, columns->length, sample)};
 	/* A file of many images is told apart by where each begins; that of a file's only image is its place in the text. */
 	file->id = at ^ file->offset << 20;
+	if (images) {
+		file->image = &images[sample];
+		file->shard = number_in(dataset, INDEX_SHARD, sample);
+		file->fd = pack_set_fd(dataset->pack, file->shard);
+		file->id = file->shard << 44 ^ file->offset; /* names are no places there */
+	}
+}
+
+void dataset_image(const struct dataset *dataset, uint64_t sample, struct dataset_file *file)
+{
+	find_file(dataset, sample, &image_columns, file);
 }
 
 void dataset_target(const struct dataset *dataset, uint64_t sample, struct dataset_file *file)
 {
-	uint64_t at = number_in(dataset, INDEX_TARGET, sample);
-
-	*file = (struct dataset_file){.path = dataset->view.text + at,
-	                              .fd = -1,
-	                              .offset = number_in(dataset, INDEX_TARGET_OFFSET, sample),
-	                              .length = number_in(dataset, INDEX_TARGET_LENGTH, sample)};
-	file->id = at ^ file->offset << 20;
+	find_file(dataset, sample, &target_columns, file);
 }
 
 bool dataset_segments(const struct dataset *dataset, const struct dataset_file *file, struct segments *segments)
 {
-	(void)dataset;
-	(void)file;
-	*segments = (struct segments){0};
-	return false;
+	if (!file->image)
+		return false;
+	pack_set_segments(dataset->pack, file->shard, file->offset, file->length, file->image, segments);
+	return true;
 }
 
 const char *dataset_path(const struct dataset *dataset, uint64_t sample)

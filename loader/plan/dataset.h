@@ -22,7 +22,7 @@ struct dataset;
 
 /* What to open; strings stay the caller's, and need not outlive the call. */
 struct dataset_spec {
-	const char *source;  /* a folder, a manifest, tar files or an index: source_kind.h */
+	const char *source;  /* a folder, a manifest, tar files, a pack or an index: source_kind.h */
 	const char *root;    /* --root: what paths begin at; NULL: where the source says, or lies */
 	const char *targets; /* --targets: the folder of a second picture for each sample, in tar files its extension; NULL: none */
 	const char *index_path; /* --index: keep the list of samples in this file; NULL: do not */
@@ -48,6 +48,7 @@ struct dataset_file {
 	/* Of a pack only; else -1 and NULL.  Then the path is the name that the image once had, and fd the open file that it lies in. */
 	int fd;
 	const struct index_image *image;
+	uint64_t shard; /* in which of the pack's; 0: it has none */
 };
 
 void dataset_image(const struct dataset *dataset, uint64_t sample, struct dataset_file *file);
@@ -99,7 +100,7 @@ const struct link_targets *dataset_link_targets(const struct dataset *dataset);
 /* The root is "/", so that absolute paths are files of it. */
 bool dataset_is_everything(const struct dataset *dataset);
 
-/* O_PATH descriptor of the root, for openat(); owned by the dataset. */
+/* O_PATH descriptor of the root, for openat(); owned by the dataset.  -1: a pack, of which nothing is opened any more. */
 int dataset_root_fd(const struct dataset *dataset);
 
 /* The same three for targets: the folder of --targets, or the root, for which there are no links of their own: NULL. */

@@ -85,6 +85,8 @@ int index_cache_open(struct index_cache *cache, const struct source *source, enu
 		return 0;
 	if (kind == SOURCE_INDEX)
 		return err_fail(err, -EINVAL, "--index: %s is an index itself; leave the flag out", source->path);
+	if (kind == SOURCE_PACK)
+		return err_fail(err, -EINVAL, "--index: %s has its index in itself; leave the flag out", source->path);
 	if (kind == SOURCE_UNSCANNED)
 		return err_fail(err, -EINVAL, "--index: there is no list to keep where readers name the files; leave the flag out");
 	cache->path = source->spec->index_path;

@@ -12,6 +12,7 @@
 #include "loader/plan/link_targets.h"
 
 struct dataset_spec;
+struct pack_set;
 
 struct source {
 	const struct dataset_spec *spec;
@@ -21,9 +22,10 @@ struct source {
 	const char *name; /* what is to be read there: a file, a pattern; "": the folder itself */
 
 	/* What the reader fills; all of it is freed by dataset_open(), also after an error. */
-	int root_fd;                      /* O_PATH; -1 before */
+	int root_fd;                      /* O_PATH; -1 before, and of a pack, of which nothing is opened later */
 	struct index_build *build;        /* the samples, or */
 	int index_fd;                     /* an index that was there already, in a sealed memfd; -1: none */
+	struct pack_set *pack;            /* its open files; NULL: of none */
 	struct index_stamps *stamps;      /* for --index: takes what was looked at, before it is read; NULL: nobody asks */
 	struct link_targets link_targets; /* folders outside of the root that are to be read as well */
 	char *remark;                     /* from malloc: what is worth knowing under -v; NULL: nothing */

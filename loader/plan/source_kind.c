@@ -13,6 +13,7 @@
 
 #include "loader/plan/folder/listing.h"
 #include "loader/plan/index/index_layout.h"
+#include "loader/plan/pack/pack_layout.h"
 
 static const char *const manifest_endings[] = {".csv", ".tsv", ".jsonl"};
 
@@ -76,25 +77,31 @@ static bool holds_only_tars(const char *folder)
 	return any;
 }
 
-static bool begins_like_an_index(const char *path)
+/* All magics are of 8 bytes; "": it cannot be read, or is shorter. */
+static void read_magic(const char *path, char magic[9])
 {
-	char magic[sizeof INDEX_MAGIC - 1];
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t byte_count = fd < 0 ? -1 : read(fd, magic, sizeof magic);
+	ssize_t byte_count = fd < 0 ? -1 : read(fd, magic, 8);
 
 	if (fd >= 0)
 		close(fd);
-	return byte_count == sizeof magic && memcmp(magic, INDEX_MAGIC, sizeof magic) == 0;
+	magic[byte_count == 8 ? 8 : 0] = '\0';
 }
 
 static enum source_kind kind_of_file(const char *path, bool is_regular)
 {
+	char magic[9] = "";
+
 	if (ends_with_one_of(path, manifest_endings, sizeof manifest_endings / sizeof *manifest_endings))
 		return SOURCE_MANIFEST;
 	if (ends_with_one_of(path, tar_endings, sizeof tar_endings / sizeof *tar_endings))
 		return SOURCE_TAR;
-	if (listing_ends_with(path, ".cropidx") || (is_regular && begins_like_an_index(path)))
+	if (is_regular)
+		read_magic(path, magic);
+	if (listing_ends_with(path, ".cropidx") || strcmp(magic, INDEX_MAGIC) == 0)
 		return SOURCE_INDEX;
+	if (listing_ends_with(path, ".pack") || listing_ends_with(path, ".shard") || strcmp(magic, PACK_MAGIC) == 0)
+		return SOURCE_PACK;
 	return SOURCE_FOLDER;
 }
 

@@ -14,6 +14,7 @@ enum source_kind {
 	SOURCE_TAR, /* .tar, also as a pattern such as x-{00..99}.tar; or a folder of .tar files without images or sub-folders */
 	SOURCE_UNSCANNED, /* a folder of which readers will name files; never found, only asked for */
 	SOURCE_INDEX,     /* .cropidx, or a file that begins like one */
+	SOURCE_PACK,      /* .pack, or a file that begins like one; a .shard as well, which its reader refuses */
 };
 
 /* What to read for `source` is *path, which is to be freed.  -ENOMEM. */

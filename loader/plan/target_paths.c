@@ -31,8 +31,19 @@ static void read_row(const struct index_view *view, uint64_t sample, struct inde
 	const struct box *boxes = view->column[INDEX_BOX];
 	const struct crop_window *windows = view->column[INDEX_WINDOW];
 	const double *weights = view->column[INDEX_WEIGHT];
+	const uint64_t *offsets = view->column[INDEX_OFFSET], *lengths = view->column[INDEX_LENGTH];
+	const uint64_t *shards = view->column[INDEX_SHARD];
+	const struct index_image *images = view->column[INDEX_IMAGE];
 
 	*row = (struct index_row){.path = view->text + paths[sample], .label = labels[sample]};
+	if (offsets) {
+		row->offset = offsets[sample];
+		row->length = lengths[sample];
+	}
+	if (images)
+		row->image = images[sample];
+	if (shards)
+		row->shard = shards[sample];
 	if (boxes)
 		row->box = boxes[sample];
 	if (windows)
@@ -153,7 +164,7 @@ int target_paths_check(const struct index_view *view, const char *folder, struct
 	if (view->column[INDEX_TARGET])
 		return err_fail(err, -EINVAL, "--targets %s: the source names a target for each sample itself; leave --targets out",
 		                folder);
-	if (view->column[INDEX_OFFSET])
+	if (view->column[INDEX_OFFSET] && !view->column[INDEX_IMAGE]) /* in a pack each image has kept its name */
 		return err_fail(err, -EINVAL,
 		                "--targets %s: the source's images lie within larger files; name each one's target in a manifest",
 		                folder);

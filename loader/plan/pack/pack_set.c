@@ -1,0 +1,180 @@
+/* pack_set.c - part of stage 1 of 5: all files of a pack, open, and the segment tables in them.  One thread opens it, any may look. */
+#include "loader/plan/pack/pack_set.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+struct pack_set {
+	struct pack_file head;
+	struct pack_file *shards; /* NULL: the images are in the head */
+	uint32_t shard_count;     /* of those that are open */
+	struct err obstacle;
+};
+
+/* ------------------------------------------------------------------ opening */
+
+static int refuse_shard(const char *path, struct err *err)
+{
+	char *pack_path = pack_file_pack_path(path);
+	int rc = err_fail(err, -EINVAL, "%s: a shard holds images of a pack; name the pack itself%s%s", path, pack_path ? ", " : "",
+	                  pack_path ? pack_path : "");
+
+	free(pack_path);
+	return rc;
+}
+
+static int open_shard(struct pack_set *set, const char *path, uint32_t number, struct err *err)
+{
+	struct pack_file *shard = &set->shards[number];
+	char *shard_path = pack_file_shard_path(path, number);
+	int rc;
+
+	if (!shard_path)
+		return err_fail(err, -ENOMEM, "%s: out of memory", path);
+	rc = pack_file_open(shard, shard_path, err);
+	set->shard_count += rc == 0;
+	if (rc == 0 && (shard->header.shard_number != number || shard->header.shard_count != set->head.header.shard_count ||
+	                memcmp(shard->header.id, set->head.header.id, sizeof shard->header.id) != 0))
+		rc = err_fail(err, -EINVAL, "%s: not shard %u of %s, but of another pack; a pack and its shards stay together",
+		              shard_path, number, path);
+	free(shard_path);
+	return rc;
+}
+
+static int open_shards(struct pack_set *set, const char *path, struct err *err)
+{
+	uint32_t count = set->head.header.shard_count;
+	int rc = 0;
+
+	if (count == 0)
+		return 0;
+	set->shards = calloc(count, sizeof *set->shards);
+	if (!set->shards)
+		return err_fail(err, -ENOMEM, "%s: out of memory", path);
+	for (uint32_t number = 0; rc == 0 && number < count; number++)
+		rc = open_shard(set, path, number, err);
+	return rc;
+}
+
+/* Addresses may be scarce, and the ring needs some too. */
+static bool takes_too_many_addresses(uint64_t byte_count)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && byte_count > limit.rlim_cur / 2;
+}
+
+/* Without tables images are read whole, which is right, and slow. */
+static void map_files(struct pack_set *set, const char *path)
+{
+	struct pack_file *files = set->shards ? set->shards : &set->head;
+	uint32_t count = set->shards ? set->shard_count : 1;
+	uint64_t total_bytes = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		total_bytes += files[i].header.file_bytes;
+	if (takes_too_many_addresses(total_bytes))
+		rc = -ENOMEM;
+	for (uint32_t i = 0; rc == 0 && i < count; i++)
+		rc = pack_file_map(&files[i]);
+	if (rc < 0)
+		err_fail(&set->obstacle, rc,
+		         "%s: its %.1f GB cannot be mapped (%s), so that images are read whole; raise the limit of addresses "
+		         "(ulimit -v)",
+		         path, (double)total_bytes / 1e9, strerror(-rc));
+}
+
+int pack_set_open(struct pack_set **out, const char *path, struct err *err)
+{
+	struct pack_set *set = calloc(1, sizeof *set);
+	int rc;
+
+	*out = NULL;
+	if (!set)
+		return err_fail(err, -ENOMEM, "%s: out of memory", path);
+	rc = pack_file_open(&set->head, path, err);
+	if (rc == 0 && set->head.header.shard_number != PACK_NO_SHARD)
+		rc = refuse_shard(path, err);
+	rc = rc ? rc : open_shards(set, path, err);
+	if (rc < 0) {
+		pack_set_close(set);
+		return rc;
+	}
+	map_files(set, path);
+	*out = set;
+	return 0;
+}
+
+void pack_set_close(struct pack_set *set)
+{
+	if (!set)
+		return;
+	pack_file_close(&set->head);
+	for (uint32_t i = 0; i < set->shard_count; i++)
+		pack_file_close(&set->shards[i]);
+	free(set->shards);
+	free(set);
+}
+
+/* ------------------------------------------------------------------ what it holds */
+
+const struct pack_file *pack_set_head(const struct pack_set *set)
+{
+	return &set->head;
+}
+
+static const struct pack_file *file_of(const struct pack_set *set, uint64_t shard)
+{
+	assert(shard < (set->shards ? set->shard_count : 1));
+	return set->shards ? &set->shards[shard] : &set->head;
+}
+
+int pack_set_fd(const struct pack_set *set, uint64_t shard)
+{
+	return file_of(set, shard)->fd;
+}
+
+const char *pack_set_obstacle(const struct pack_set *set)
+{
+	return set->obstacle.text;
+}
+
+/* Numbers as decode_probe() may tell them; whether they are those of the file its decoder sees. */
+static bool is_a_picture(const struct index_image *image)
+{
+	return image->width_px > 0 && image->height_px > 0 && image->orientation >= 1 && image->orientation <= 8 &&
+	       image->channels >= 1 && image->channels <= 4 && (image->sample_bits == 8 || image->sample_bits == 16);
+}
+
+/* Where the table lies, or NULL. */
+static const uint8_t *find_table(const struct pack_file *file, uint64_t offset, uint64_t length, uint32_t table_bytes)
+{
+	uint64_t end = pack_file_images_end(file), at;
+
+	if (!file->mapping || table_bytes == 0 || offset > end || length > end - offset)
+		return NULL;
+	at = pack_table_at(offset, length);
+	return at <= end && table_bytes <= end - at ? file->mapping + at : NULL;
+}
+
+void pack_set_segments(const struct pack_set *set, uint64_t shard, uint64_t offset, uint64_t length,
+                       const struct index_image *image, struct segments *segments)
+{
+	static const uint8_t formats[] = {[SEGMENT_JPEG] = 1, [SEGMENT_PNG] = 2}; /* index_image.format */
+	const uint8_t *table = find_table(file_of(set, shard), offset, length, image->segments_bytes);
+
+	*segments = (struct segments){.kind = SEGMENT_NONE,
+	                              .width_px = image->width_px,
+	                              .height_px = image->height_px,
+	                              .orientation = image->orientation,
+	                              .channels = image->channels,
+	                              .sample_bits = image->sample_bits,
+	                              .file_bytes = length};
+	if (table && is_a_picture(image) && segment_table_open(segments, table, image->segments_bytes) &&
+	    formats[segments->kind] != image->format)
+		segments->kind = SEGMENT_NONE;
+}
