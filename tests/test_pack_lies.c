@@ -176,6 +176,7 @@ static void assert_has_no_segments(void (*lie)(struct index_image *image, uint64
 	    (uint64_t *)(uintptr_t)view.column[INDEX_LENGTH] + 1);
 	pack_recipe_mend_index(&recipe);
 	dataset = open_recipe(&recipe);
+	dataset_announce(dataset, 1);
 	assert_int_equal(kind_of(dataset, 1), SEGMENT_NONE);
 	assert_int_equal(kind_of(dataset, 2), SEGMENT_JPEG);
 	dataset_close(dataset);

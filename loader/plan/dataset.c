@@ -318,6 +318,19 @@ bool dataset_segments(const struct dataset *dataset, const struct dataset_file *
 	return true;
 }
 
+void dataset_announce(const struct dataset *dataset, uint64_t sample)
+{
+	struct dataset_file file;
+
+	dataset_image(dataset, sample, &file);
+	if (file.image)
+		pack_set_announce(dataset->pack, file.shard, file.offset, file.length, file.image);
+	if (!dataset_has(dataset, INDEX_TARGET_IMAGE))
+		return;
+	dataset_target(dataset, sample, &file);
+	pack_set_announce(dataset->pack, file.shard, file.offset, file.length, file.image);
+}
+
 const char *dataset_path(const struct dataset *dataset, uint64_t sample)
 {
 	return dataset->view.text + number_in(dataset, INDEX_PATH, sample);

@@ -65,6 +65,9 @@ const char *dataset_path(const struct dataset *dataset, uint64_t sample);
  */
 bool dataset_segments(const struct dataset *dataset, const struct dataset_file *file, struct segments *segments);
 
+/* The sample will be wanted soon: what dataset_segments() will look at may be read from the disk meanwhile. */
+void dataset_announce(const struct dataset *dataset, uint64_t sample);
+
 /* For messages: the path, or, in `text`, the path and where in that file the image begins. */
 const char *dataset_file_name(const struct dataset_file *file, char *text, size_t text_bytes);
 

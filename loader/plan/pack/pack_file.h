@@ -24,7 +24,10 @@ struct pack_file {
 int pack_file_open(struct pack_file *file, const char *path, struct err *err);
 void pack_file_close(struct pack_file *file);
 
-/* A negative errno leaves it as it was. */
+/*
+ * Again and at the same addresses if it is mapped already, which gives the page tables back that were filled since, while others look.
+ * A negative errno leaves it as it was.
+ */
 int pack_file_map(struct pack_file *file);
 
 /* Where images and tables end. */

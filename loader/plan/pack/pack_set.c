@@ -3,14 +3,29 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+
+/*
+ * Page tables of what was looked at stay, 4 KB for each 2 MB: 2 GB for a pack of 1 TB, in each worker.  Mapping it anew after so many
+ * looks keeps them below 64 MB, and makes a look cost 3.3 us instead of 0.05.
+ */
+enum { LOOKS_OF_A_MAPPING = 1 << 14 };
+
+#define REGION_BYTES (UINT64_C(2) << 20)
+
+/* Of a longer table only the beginning is announced: it is of a large image, of which little will be wanted. */
+enum { ANNOUNCED_BYTES = 32 << 10, PAGE_BYTES = 4096 };
 
 struct pack_set {
 	struct pack_file head;
 	struct pack_file *shards; /* NULL: the images are in the head */
 	uint32_t shard_count;     /* of those that are open */
+	bool is_large;            /* page tables of all of it would take more than LOOKS_OF_A_MAPPING of them */
+	_Atomic uint64_t look_count;
 	struct err obstacle;
 };
 
@@ -67,20 +82,36 @@ static bool takes_too_many_addresses(uint64_t byte_count)
 	return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && byte_count > limit.rlim_cur / 2;
 }
 
-/* Without tables images are read whole, which is right, and slow. */
-static void map_files(struct pack_set *set, const char *path)
+/* Those with images. */
+static struct pack_file *files_of(struct pack_set *set, uint32_t *count)
 {
-	struct pack_file *files = set->shards ? set->shards : &set->head;
-	uint32_t count = set->shards ? set->shard_count : 1;
-	uint64_t total_bytes = 0;
+	*count = set->shards ? set->shard_count : 1;
+	return set->shards ? set->shards : &set->head;
+}
+
+static int map_all(struct pack_set *set)
+{
+	uint32_t count;
+	struct pack_file *files = files_of(set, &count);
 	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < count; i++)
+		rc = pack_file_map(&files[i]);
+	return rc;
+}
+
+/* Without tables images are read whole, which is right, and slow. */
+static void map_if_possible(struct pack_set *set, const char *path)
+{
+	uint32_t count;
+	const struct pack_file *files = files_of(set, &count);
+	uint64_t total_bytes = 0;
+	int rc;
 
 	for (uint32_t i = 0; i < count; i++)
 		total_bytes += files[i].header.file_bytes;
-	if (takes_too_many_addresses(total_bytes))
-		rc = -ENOMEM;
-	for (uint32_t i = 0; rc == 0 && i < count; i++)
-		rc = pack_file_map(&files[i]);
+	set->is_large = total_bytes / REGION_BYTES > LOOKS_OF_A_MAPPING;
+	rc = takes_too_many_addresses(total_bytes) ? -ENOMEM : map_all(set);
 	if (rc < 0)
 		err_fail(&set->obstacle, rc,
 		         "%s: its %.1f GB cannot be mapped (%s), so that images are read whole; raise the limit of addresses "
@@ -104,7 +135,7 @@ int pack_set_open(struct pack_set **out, const char *path, struct err *err)
 		pack_set_close(set);
 		return rc;
 	}
-	map_files(set, path);
+	map_if_possible(set, path);
 	*out = set;
 	return 0;
 }
@@ -161,8 +192,18 @@ static const uint8_t *find_table(const struct pack_file *file, uint64_t offset, 
 	return at <= end && table_bytes <= end - at ? file->mapping + at : NULL;
 }
 
-void pack_set_segments(const struct pack_set *set, uint64_t shard, uint64_t offset, uint64_t length,
-                       const struct index_image *image, struct segments *segments)
+/* Whoever is the one too many. */
+static void count_look(struct pack_set *set)
+{
+	/* relaxed: a number of looks, whoever's */
+	uint64_t looks = atomic_fetch_add_explicit(&set->look_count, 1, memory_order_relaxed);
+
+	if (set->is_large && looks % LOOKS_OF_A_MAPPING == LOOKS_OF_A_MAPPING - 1)
+		(void)map_all(set); /* what cannot be mapped anew stays as it is, and takes memory */
+}
+
+void pack_set_segments(struct pack_set *set, uint64_t shard, uint64_t offset, uint64_t length, const struct index_image *image,
+                       struct segments *segments)
 {
 	static const uint8_t formats[] = {[SEGMENT_JPEG] = 1, [SEGMENT_PNG] = 2}; /* index_image.format */
 	const uint8_t *table = find_table(file_of(set, shard), offset, length, image->segments_bytes);
@@ -174,7 +215,22 @@ void pack_set_segments(const struct pack_set *set, uint64_t shard, uint64_t offs
 	                              .channels = image->channels,
 	                              .sample_bits = image->sample_bits,
 	                              .file_bytes = length};
+	if (table)
+		count_look(set);
 	if (table && is_a_picture(image) && segment_table_open(segments, table, image->segments_bytes) &&
 	    formats[segments->kind] != image->format)
 		segments->kind = SEGMENT_NONE;
+}
+
+void pack_set_announce(const struct pack_set *set, uint64_t shard, uint64_t offset, uint64_t length,
+                       const struct index_image *image)
+{
+	uint32_t table_bytes = image->segments_bytes;
+	const uint8_t *table = find_table(file_of(set, shard), offset, length, table_bytes);
+	size_t in_page = (uintptr_t)table % PAGE_BYTES;
+
+	/* Cold, looking at a table that was announced takes 45 us and not 290; warm, announcing it takes 0.6. */
+	if (table)
+		(void)madvise((void *)(table - in_page), in_page + (table_bytes <= ANNOUNCED_BYTES ? table_bytes : 1),
+		              MADV_WILLNEED);
 }

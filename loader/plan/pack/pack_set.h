@@ -1,7 +1,7 @@
 /*
  * pack_set.h - part of stage 1 of 5: all files of a pack, open, and the segment tables in them.
  *
- * Made by one thread; then it is only read, by any thread.
+ * Opened by one thread; then any may look.
  */
 #ifndef CROPRING_PACK_SET_H
 #define CROPRING_PACK_SET_H
@@ -26,8 +26,12 @@ int pack_set_fd(const struct pack_set *set, uint64_t shard);
  * The picture of the image that lies there, and its table; kind is SEGMENT_NONE if it has none, if anything about it cannot be, or if
  * the file is not mapped.
  */
-void pack_set_segments(const struct pack_set *set, uint64_t shard, uint64_t offset, uint64_t length,
-                       const struct index_image *image, struct segments *segments);
+void pack_set_segments(struct pack_set *set, uint64_t shard, uint64_t offset, uint64_t length, const struct index_image *image,
+                       struct segments *segments);
+
+/* That image's segments will be asked for soon: its table may be read from the disk meanwhile. */
+void pack_set_announce(const struct pack_set *set, uint64_t shard, uint64_t offset, uint64_t length,
+                       const struct index_image *image);
 
 /* Why tables cannot be looked at, a sentence; "": they can. */
 const char *pack_set_obstacle(const struct pack_set *set);
