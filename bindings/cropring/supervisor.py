@@ -14,7 +14,8 @@ from .reader import ring_stats
 from .worker import Worker, in_words
 
 _CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS}
-_CULPRIT = 1 << 63  # in a decode thread's note (loader/run/crash.h); the rest of it is the sample + 1, 0 for none
+_CULPRIT = 1 << 63  # in a thread's note (loader/run/crash.h); the rest of it is the sample + 1, 0 for none
+_MOST_NOTES = 1024
 _CRASHES_UNTIL_LEFT_OUT = 2  # one may be the machine's fault
 _LEFT_OUT_LIMIT = 5000  # a worker is told on its command line, where one word has room for 128 KiB
 _SUMS = {"images", "batches", "bytes_read", "bad_samples", "substitutes"}  # and `status_...` and `..._ns`: of all workers together
@@ -134,7 +135,8 @@ class Supervisor:
         """Counts the crash against the samples that may have caused it; returns the words for that, to stand in a sentence."""
         if died.exit_status is None or -died.exit_status not in _CRASH_SIGNALS:
             return ""
-        blamed = [sample for sample in blamed_samples(ring.notes(ring.counters()["threads"])) if sample < len(dataset)]
+        notes = ring.notes(min(ring.counters()["threads"] + 1, _MOST_NOTES))  # those of the decode threads, and of the fetch thread
+        blamed = [sample for sample in blamed_samples(notes) if sample < len(dataset)]
         self._crashes.update(blamed)
         left_out = [sample for sample in blamed if self._crashes[sample] == _CRASHES_UNTIL_LEFT_OUT]
         self.crashed = sorted({*self.crashed, *left_out})

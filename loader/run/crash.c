@@ -1,6 +1,6 @@
 /*
- * crash.c - a decode thread's note of its sample, and the handler that marks it when the thread crashes.  Each decode thread for
- * itself; the handler runs in the thread that crashed.
+ * crash.c - a thread's note of its sample, and the handler that marks it when the thread crashes.  Each thread for itself; the
+ * handler runs in the thread that crashed.
  */
 #include "loader/run/crash.h"
 
@@ -70,7 +70,7 @@ void crash_enter(struct shmring_producer *producer, uint32_t index)
 	if (stack.ss_sp)
 		(void)sigaltstack(&stack, NULL);
 	own.index = index;
-	own.producer = producer;
+	own.producer = index < SHMRING_MAX_NOTES ? producer : NULL;
 }
 
 void crash_leave(void)
@@ -87,7 +87,8 @@ void crash_leave(void)
 static void take_down(uint64_t note)
 {
 	own.note = note;
-	shmring_note(own.producer, own.index, note);
+	if (own.producer)
+		shmring_note(own.producer, own.index, note);
 }
 
 void crash_note_sample(uint64_t sample)

@@ -1,9 +1,9 @@
 /*
- * crash.h - which sample each decode thread works on, for whoever asks after the worker's death.
+ * crash.h - which sample each thread works on, for whoever asks after the worker's death.
  *
- * Each decode thread keeps one note in the ring (shmring_note(), its number as index): the sample + 1, 0 for none.  When a thread
- * dies of a signal of its own making, it marks its note before the process goes, so that one sample is to blame and not all that
- * were being decoded.  Read by bindings/cropring/supervisor.py.
+ * Each decode thread keeps one note in the ring (shmring_note(), its number as index): the sample + 1, 0 for none.  Behind theirs is
+ * that of the fetch thread, which looks at what is mapped of a pack.  When a thread dies of a signal of its own making, it marks its
+ * note before the process goes, so that one sample is to blame and not all that were in work.  Read by bindings/cropring/supervisor.py.
  */
 #ifndef CROPRING_CRASH_H
 #define CROPRING_CRASH_H
@@ -20,7 +20,10 @@
  */
 void crash_catch_signals(void);
 
-/* The calling thread keeps note `index` from now on, and has a stack for its last moments.  `producer` outlives crash_leave(). */
+/*
+ * The calling thread keeps note `index` from now on, if there are so many, and has a stack for its last moments.  `producer` outlives
+ * crash_leave().
+ */
 void crash_enter(struct shmring_producer *producer, uint32_t index);
 void crash_leave(void);
 

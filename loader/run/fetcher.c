@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loader/run/crash.h"
 #include "loader/run/pipeline_internal.h"
 #include "loader/run/stats.h"
 
@@ -24,8 +25,12 @@ static struct file_runs *choose_runs(const struct pipeline *pipeline, struct ite
 {
 	struct file_runs *runs = NULL;
 
+	if (!file->image)
+		return NULL;
+	crash_note_sample(item->sample); /* what is mapped may not be there any more, or not readable */
 	if (dataset_segments(pipeline->dataset, file, &item->segments) && item->segments.kind != SEGMENT_NONE)
 		(void)render_runs(&pipeline->render, item->half, &item->ask, &item->segments, &runs);
+	crash_note_none();
 	return runs;
 }
 
@@ -74,6 +79,7 @@ void *fetcher_run(void *argument)
 	struct pipeline *pipeline = argument;
 	struct fetch_result result;
 
+	crash_enter(pipeline->producer, pipeline->thread_count); /* behind the decoders' notes */
 	while (!pipeline_is_stopping(pipeline)) {
 		int timeout_ms = PIPELINE_SLICE_MS;
 
@@ -90,6 +96,7 @@ void *fetcher_run(void *argument)
 			timeout_ms = 0; /* take what else is there, then submit again */
 		}
 	}
+	crash_leave();
 	return NULL;
 }
 

@@ -59,6 +59,8 @@ struct batch *planner_begin(struct pipeline *pipeline, const struct shmring_slot
 
 void planner_send(struct pipeline *pipeline, struct item *item)
 {
+	if (item->fetched == ITEM_OK && !item->path)
+		dataset_announce(pipeline->dataset, item->sample);
 	queue_push(item->fetched == ITEM_OK ? &pipeline->to_fetch : &pipeline->to_decode, item);
 }
 
