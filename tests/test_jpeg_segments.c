@@ -119,10 +119,174 @@ static void regions_are_those_of_a_plain_decode(void **state)
 	decoder_close(decoder);
 }
 
+/* Each row in itself, so that gaps lie between all of them. */
+static void runs_are_only_those_of_the_head_and_of_the_rows(void **state)
+{
+	struct segmented made = make(&kinds[0], 400, 300, 0, 10, true);
+	const struct decode_want want = {{100, 100, 50, 60}, 3, 8, false}; /* columns 11 to 19 of rows 11 to 20: a segment each */
+	const struct decode_want all = {{0, 0, 400, 300}, 3, 8, false}, half = {{0, 0, 400, 140}, 3, 8, false};
+	struct file_runs *runs;
+	uint8_t *bytes;
+
+	(void)state;
+	assert_true(read_region(&made, &want, &runs, &bytes));
+	assert_int_equal(runs->count, (made.segments.header.second_head_bytes > 0 ? 2 : 1) + 10);
+	free(bytes);
+	free(runs);
+	assert_true(read_region(&made, &half, &runs, &bytes));
+	assert_in_range(runs->count, 1, 3); /* from the first segment to the last one */
+	free(bytes);
+	free(runs);
+	assert_false(decode_runs(&made.segments, &all, &runs));
+	assert_null(runs);
+	assert_false(decode_runs(&made.segments, &(struct decode_want){{390, 0, 11, 10}, 3, 8, false}, &runs));
+	assert_false(decode_runs(&made.segments, &(struct decode_want){{0, 0, 10, 10}, 3, 0, false}, &runs));
+	made.segments.height_px += 8; /* another number of segments */
+	assert_false(decode_runs(&made.segments, &want, &runs));
+	segmented_free(&made);
+}
+
+static void a_picture_over_the_limit_is_refused_by_its_numbers_alone(void **state)
+{
+	struct segmented made = make(&kinds[0], 400, 300, 0, 10, true);
+	struct decoder *decoder = decoder_open(&(struct decode_limits){.max_pixels = 400 * 300 - 1});
+	const struct decode_want want = {{0, 0, 10, 10}, 3, 8, false};
+	struct image_info info;
+	struct file_runs *runs;
+	struct file_bytes file;
+	uint8_t *bytes;
+
+	(void)state;
+	assert_true(read_region(&made, &want, &runs, &bytes));
+	file = file_bytes_in_runs(bytes, runs, &made.segments);
+	assert_int_equal(decode_probe(decoder, &file, &info), ITEM_TOO_LARGE);
+	free(bytes);
+	free(runs);
+	segmented_free(&made);
+	decoder_close(decoder);
+}
+
+/* What a region of a damaged file in memory gives, and a word that the reason has. */
+static void check_damage(const struct segmented *made, const struct decode_want *want, const uint8_t *bytes,
+                         const struct file_runs *runs, const char *words)
+{
+	struct file_bytes file = file_bytes_in_runs(bytes, runs, &made->segments);
+	struct decoder *decoder = open_decoder();
+	struct image_info info;
+	struct pixels out;
+
+	assert_int_equal(decode_probe(decoder, &file, &info), ITEM_OK);
+	assert_int_equal(decode_region(decoder, &file, &info, want, &out), ITEM_CORRUPT);
+	if (!strstr(decoder_reason(decoder), words))
+		fail_msg("\"%s\", but expected \"%s\"", decoder_reason(decoder), words);
+	decoder_close(decoder);
+}
+
+static void what_does_not_fit_the_table_is_corrupt(void **state)
+{
+	static const int cuts_and_copies[] = {10, 7};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) { /* 50 MCUs across: 10 divides them, 7 does not */
+		struct segmented made = make(&kinds[0], 400, 300, 0, cuts_and_copies[i], true);
+		const struct decode_want want = {{100, 100, 50, 60}, 3, 8, false};
+		struct segments *segments = &made.segments;
+		const struct segments right = *segments;
+		struct file_runs *runs;
+		struct file_run run;
+		uint8_t *bytes;
+		size_t head_bytes = right.header.head_bytes + right.header.second_head_bytes;
+
+		assert_true(read_region(&made, &want, &runs, &bytes));
+
+		/* The table. */
+		segments->channels = 1;
+		check_damage(&made, &want, bytes, runs, "channels");
+		*segments = right;
+		segments->header.mcu_height_px = 16;
+		segments->header.segment_count = right.header.segment_count / 2;
+		check_damage(&made, &want, bytes, runs, "segment");
+		*segments = right;
+		segments->header.head_bytes--;
+		check_damage(&made, &want, bytes, runs, "header");
+		*segments = right;
+		for (size_t at = sizeof right.header; at < made.table.used_bytes; at++)
+			made.table.data[at] ^= 1;
+		check_damage(&made, &want, bytes, runs, "segment table is damaged");
+		for (size_t at = sizeof right.header; at < made.table.used_bytes; at++)
+			made.table.data[at] ^= 1;
+
+		/* What was read. */
+		runs->run[runs->count - 1].byte_count--;
+		runs->total_bytes--;
+		check_damage(&made, &want, bytes, runs, "was not read");
+		runs->run[runs->count - 1].byte_count++;
+		runs->total_bytes++;
+		runs->run[runs->count - 1].offset++;
+		check_damage(&made, &want, bytes, runs, "was not read");
+		runs->run[runs->count - 1].offset--;
+		bytes[1]++;
+		check_damage(&made, &want, bytes, runs, "header");
+		bytes[1]--;
+
+		/* The last segment's marker, and then a segment that is another one's. */
+		bytes[runs->total_bytes - 1] ^= 1;
+		check_damage(&made, &want, bytes, runs, "marker");
+		bytes[runs->total_bytes - 1] ^= 1;
+		assert_true(segment_table_run(segments, 1, 2, &run));
+		memset(bytes + head_bytes, 0xff, (size_t)runs->total_bytes - head_bytes);
+		check_damage(&made, &want, bytes, runs, "marker");
+
+		free(bytes);
+		free(runs);
+		segmented_free(&made);
+	}
+}
+
+/* Anything at all, anywhere in what was read: pixels or a failure with words, in bounds. */
+static void damaged_bytes_do_no_harm(void **state)
+{
+	struct decoder *decoder = open_decoder();
+	int failed_count = 0;
+
+	(void)state;
+	for (int round = 0; round < 100 * regions; round++) {
+		const struct kind *kind = &kinds[check_below(sizeof kinds / sizeof kinds[0])];
+		struct segmented made =
+			make(kind, 100 + check_below(200), 100 + check_below(100), 0, 1 + (int)check_below(40), check_below(2));
+		const struct decode_want want = {small_region(made.segments.width_px, made.segments.height_px), 3, 8, false};
+		struct image_info info;
+		struct file_runs *runs;
+		struct pixels out;
+		uint8_t *bytes;
+
+		if (read_region(&made, &want, &runs, &bytes)) {
+			struct file_bytes file = file_bytes_in_runs(bytes, runs, &made.segments);
+
+			for (uint32_t flips = 1 + check_below(3); flips > 0; flips--)
+				bytes[check_below((uint32_t)file.byte_count)] ^= (uint8_t)(1u << check_below(8));
+			assert_int_equal(decode_probe(decoder, &file, &info), ITEM_OK);
+			if (decode_region(decoder, &file, &info, &want, &out) != ITEM_OK) {
+				assert_true(decoder_reason(decoder)[0] != '\0');
+				failed_count++;
+			}
+			free(bytes);
+			free(runs);
+		}
+		segmented_free(&made);
+	}
+	assert_true(failed_count > 10 * regions);
+	decoder_close(decoder);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(regions_are_those_of_a_plain_decode),
+		cmocka_unit_test(runs_are_only_those_of_the_head_and_of_the_rows),
+		cmocka_unit_test(a_picture_over_the_limit_is_refused_by_its_numbers_alone),
+		cmocka_unit_test(what_does_not_fit_the_table_is_corrupt),
+		cmocka_unit_test(damaged_bytes_do_no_harm),
 	};
 
 	if (argc > 1)

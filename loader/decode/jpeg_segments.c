@@ -100,7 +100,6 @@ bool jpeg_segments_runs(const struct segments *segments, const struct decode_wan
 struct lookup {
 	struct workspace *workspace;
 	const struct segments *segments;
-	const struct jpeg_grid *grid;
 	const struct file_runs *runs;
 	const uint8_t *run_bytes; /* of the run that the last segment lies in */
 	uint32_t run;
@@ -145,7 +144,8 @@ static enum item_status find_segment(void *context, uint32_t number, struct jpeg
 		return fail(lookup, number, "is too short");
 	lookup->end = place.offset + place.byte_count;
 	data_bytes = (size_t)place.byte_count - MARKER_BYTES;
-	if (bytes[data_bytes] != 0xff || bytes[data_bytes + 1] != jpeg_interval_marker(lookup->grid, number))
+	if (bytes[data_bytes] != 0xff ||
+	    bytes[data_bytes + 1] != jpeg_interval_marker(number, lookup->segments->header.segment_count))
 		return fail(lookup, number, "does not end with its marker");
 	while (data_bytes > 0 && bytes[data_bytes - 1] == 0xff) /* fill bytes: in data, 00 follows FF */
 		data_bytes--;
@@ -174,8 +174,7 @@ enum item_status jpeg_segments_splice(struct workspace *workspace, const struct 
                                       const struct decode_want *want, struct jpeg_splice *splice)
 {
 	struct jpeg_grid grid;
-	struct lookup lookup = {
-		.workspace = workspace, .segments = file->segments, .grid = &grid, .runs = file->runs, .run_bytes = file->data};
+	struct lookup lookup = {.workspace = workspace, .segments = file->segments, .runs = file->runs, .run_bytes = file->data};
 	struct jpeg_intervals intervals = {.find = find_segment, .context = &lookup, .byte_count = file->byte_count};
 	struct jpeg_header header;
 	struct jpeg_cover cover;

@@ -24,9 +24,10 @@ static inline const uint8_t *jpeg_interval_end(const struct jpeg_interval *inter
 	return interval->bytes + interval->byte_count + 2;
 }
 
-static inline uint8_t jpeg_interval_marker(const struct jpeg_grid *grid, uint32_t number)
+/* What ends it; `count`: how many there are in the picture. */
+static inline uint8_t jpeg_interval_marker(uint32_t number, uint32_t count)
 {
-	return number == jpeg_grid_interval_count(grid) - 1 ? JPEG_MARKER_EOI : (uint8_t)(JPEG_MARKER_RST0 + number % 8);
+	return number == count - 1 ? JPEG_MARKER_EOI : (uint8_t)(JPEG_MARKER_RST0 + number % 8);
 }
 
 /*

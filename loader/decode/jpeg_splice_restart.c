@@ -51,9 +51,8 @@ static const uint8_t *find_marker(const uint8_t *at, const uint8_t *end, const u
 
 /* What has been gone through. */
 struct search {
-	const struct jpeg_grid *grid;
 	const uint8_t *at, *end;
-	uint32_t next;
+	uint32_t next, count; /* intervals */
 };
 
 /* Looks at every marker up to the interval's. */
@@ -64,7 +63,7 @@ static enum item_status find_interval(void *context, uint32_t number, struct jpe
 	for (; search->next <= number; search->next++) {
 		const uint8_t *marker, *interval_end = find_marker(search->at, search->end, &marker);
 
-		if (interval_end == search->end || *marker != jpeg_interval_marker(search->grid, search->next))
+		if (interval_end == search->end || *marker != jpeg_interval_marker(search->next, search->count))
 			return ITEM_CORRUPT;
 		*interval = (struct jpeg_interval){search->at, (size_t)(interval_end - search->at)};
 		search->at = marker + 1;
@@ -96,7 +95,9 @@ static bool cutting_pays(const struct workspace *workspace, const struct jpeg_he
 bool jpeg_splice_by_restart_markers(struct workspace *workspace, const struct file_bytes *file, struct jpeg_header *header,
                                     struct jpeg_cover *cover, struct file_bytes *splice)
 {
-	struct search search = {.grid = &header->grid, .at = file->data + header->scan_at, .end = file->data + file->byte_count};
+	struct search search = {.at = file->data + header->scan_at,
+	                        .end = file->data + file->byte_count,
+	                        .count = jpeg_grid_interval_count(&header->grid)};
 	struct jpeg_intervals intervals = {.find = find_interval, .context = &search, .byte_count = file->byte_count};
 
 	if (!(jpeg_grid_widen_to_intervals(&header->grid, cover) ? jpeg_splice_pays(workspace, header, cover, file, 0)
