@@ -11,21 +11,31 @@ struct bytes {
 	size_t used_bytes, capacity_bytes;
 };
 
+/* Room for byte_count more.  -ENOMEM, and all is as it was. */
+static inline int bytes_reserve(struct bytes *bytes, size_t byte_count)
+{
+	size_t capacity = bytes->capacity_bytes < 4096 ? 4096 : bytes->capacity_bytes;
+	char *grown;
+
+	if (byte_count <= bytes->capacity_bytes - bytes->used_bytes)
+		return 0;
+	while (byte_count > capacity - bytes->used_bytes)
+		capacity += capacity / 2;
+	grown = (char *)realloc(bytes->data, capacity);
+	if (!grown)
+		return -ENOMEM;
+	bytes->data = grown;
+	bytes->capacity_bytes = capacity;
+	return 0;
+}
+
 /* -ENOMEM, and all is as it was. */
 static inline int bytes_append(struct bytes *bytes, const void *data, size_t byte_count)
 {
-	if (byte_count > bytes->capacity_bytes - bytes->used_bytes) {
-		size_t capacity = bytes->capacity_bytes < 4096 ? 4096 : bytes->capacity_bytes;
-		char *grown;
+	int rc = bytes_reserve(bytes, byte_count);
 
-		while (byte_count > capacity - bytes->used_bytes)
-			capacity += capacity / 2;
-		grown = (char *)realloc(bytes->data, capacity);
-		if (!grown)
-			return -ENOMEM;
-		bytes->data = grown;
-		bytes->capacity_bytes = capacity;
-	}
+	if (rc < 0)
+		return rc;
 	if (byte_count > 0)
 		memcpy(bytes->data + bytes->used_bytes, data, byte_count);
 	bytes->used_bytes += byte_count;
