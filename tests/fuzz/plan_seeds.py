@@ -73,29 +73,68 @@ def archives() -> dict[str, bytes]:
     }
 
 
+def column(form: str, *values: float) -> bytes:
+    return struct.pack(f"<{len(values)}{form}", *values) + bytes(-struct.calcsize(f"<{len(values)}{form}") % 8)
+
+
+def index(columns: dict[int, bytes], classes: tuple[int, ...], text: bytes, stamps: bytes = b"") -> bytes:
+    """An index of two samples."""
+    bits = sum(1 << number for number in columns)
+    counts = (2, len(classes), len(text) + 5, len(text), len(stamps))
+    header = struct.pack("<8sII5Q", b"cropidx1", bits, 0, *counts) + bytes(72)
+    return header + b"".join(columns[number] for number in sorted(columns)) + column("Q", *classes) + text + b"root\0" + stamps
+
+
 def indexes() -> dict[str, bytes]:
     """Index files as loader/plan/index/index_layout.h and index_stamp.c lay them out; their checksums are the fuzzer's matter."""
-
-    def column(form: str, *values: float) -> bytes:
-        return struct.pack(f"<{len(values)}{form}", *values) + bytes(-struct.calcsize(f"<{len(values)}{form}") % 8)
-
-    def whole(columns: dict[int, bytes], classes: tuple[int, ...], text: bytes, stamps: bytes = b"") -> bytes:
-        bits = sum(1 << number for number in columns)
-        counts = (2, len(classes), len(text) + 5, len(text), len(stamps))
-        header = struct.pack("<8sII5Q", b"cropidx1", bits, 0, *counts) + bytes(72)
-        return header + b"".join(columns[number] for number in sorted(columns)) + column("Q", *classes) + text + b"root\0" + stamps
-
     stamp = struct.pack("<QQqq", 7, 0, 1_700_000_000_000_000_000, 1_700_000_000_000_000_000)
     stamps = bytes(8) + struct.pack("<QII", 1, 1, 0) + b"folder\n/root\n\n\0/links\0" + stamp + b"\0" + stamp + b"a\0"
     paths, labels = column("Q", 4, 12), column("q", 0, 1)
     text = b"a\0b\0a/1.jpg\0b/2.jpg\0"
     return {
-        "classes": whole({0: paths, 1: labels}, (0, 2), text, stamps),
-        "flat": whole({0: column("Q", 0, 6), 1: column("q", -1, -1)}, (), b"1.jpg\0" + b"2.jpg\0"),
-        "tar": whole({0: column("Q", 0, 0), 1: labels, 2: column("Q", 512, 2048), 3: column("Q", 700, 900)}, (), b"x.tar\0"),
-        "boxes": whole({0: paths, 1: labels, 4: column("i", 0, 0, 5, 5, 1, 2, 3, 4)}, (0, 2), text),
-        "windows": whole({0: paths, 1: labels, 5: column("f", 0, 0.5, 1, 0.25, 0, 1), 9: column("d", 0, 2.5)}, (0, 2), text),
-        "targets": whole({0: paths, 1: labels, 6: column("Q", 12, 4), 7: column("Q", 0, 9), 8: column("Q", 8, 7)}, (0, 2), text),
+        "classes": index({0: paths, 1: labels}, (0, 2), text, stamps),
+        "flat": index({0: column("Q", 0, 6), 1: column("q", -1, -1)}, (), b"1.jpg\0" + b"2.jpg\0"),
+        "tar": index({0: column("Q", 0, 0), 1: labels, 2: column("Q", 512, 2048), 3: column("Q", 700, 900)}, (), b"x.tar\0"),
+        "boxes": index({0: paths, 1: labels, 4: column("i", 0, 0, 5, 5, 1, 2, 3, 4)}, (0, 2), text),
+        "windows": index({0: paths, 1: labels, 5: column("f", 0, 0.5, 1, 0.25, 0, 1), 9: column("d", 0, 2.5)}, (0, 2), text),
+        "targets": index({0: paths, 1: labels, 6: column("Q", 12, 4), 7: column("Q", 0, 9), 8: column("Q", 8, 7)}, (0, 2), text),
+    }
+
+
+def segment_table(kind: int, unit: int, mcu_px: tuple[int, int], lengths: list[int], form: str = "H") -> bytes:
+    """As loader/segment_table.h has it, for an image whose header is its first 20 bytes and bytes 30 to 40, and whose data begin at 40."""
+    header = struct.pack("<4sBBBB5I2HII", b"segt", 1, kind, struct.calcsize(form), 0, 20, 30, 10, 40, unit, *mcu_px, len(lengths), 0)
+    groups = [lengths[first : first + 32] for first in range(0, len(lengths), 32)]
+    starts = [sum(lengths[:first]) for first in range(0, len(lengths), 32)]
+    return header + b"".join(struct.pack(f"<I32{form}H", start, *group, *[0] * (32 - len(group)), 0) for start, group in zip(starts, groups, strict=True))
+
+
+def packs() -> dict[str, bytes]:
+    """The header of a pack, and what follows from byte 4096 on (loader/plan/pack/pack_layout.h): two images of 1000 bytes each."""
+
+    def picture(width: int, height: int, kind: int, table: bytes, channels: int = 3, bits: int = 8) -> bytes:
+        return struct.pack("<IIBBBBIQ", width, height, kind, 1, channels, bits, len(table), 0)
+
+    def pack(tables: tuple[bytes, bytes], pictures: bytes, more: dict[int, bytes] | None = None, shards: int = 0) -> bytes:
+        body, offsets = b"", []
+        for table in tables:
+            body += bytes(-len(body) % 64)
+            offsets.append(4096 + len(body))
+            body += bytes(1000) + table
+        body += bytes(-len(body) % 8)
+        columns = {0: column("Q", 4, 12), 1: column("q", 0, 1), 2: column("Q", *offsets), 3: column("Q", 1000, 1000), 10: pictures}
+        header = struct.pack("<8s16sIIQQQQIIQ", b"croppck1", b"", shards, 0xFFFFFFFF, 0, 4096 + len(body), 0, 0, 0, 0, 0)
+        return header + body + index(columns | (more or {}), (0, 2), b"a\0b\0a/1.jpg\0b/2.jpg\0")
+
+    jpeg = segment_table(1, 2, (8, 8), [30] * 30)
+    long = segment_table(1, 1, (16, 16), [9] * 100, "I")
+    png = segment_table(2, 8, (0, 0), [100] * 9)
+    targets = {6: column("Q", 12, 4), 7: column("Q", 4096, 4096), 8: column("Q", 1000, 1000)}
+    return {
+        "jpeg": pack((jpeg, long), picture(80, 48, 1, jpeg, 1) + picture(160, 160, 1, long)),
+        "png": pack((png, b""), picture(30, 70, 2, png, 4, 16) + picture(9, 9, 3, b"")),
+        "targets": pack((png, jpeg), picture(30, 70, 2, png) + picture(80, 48, 1, jpeg), targets | {11: picture(30, 70, 2, png) * 2}),
+        "shards": pack((jpeg, b""), picture(80, 48, 1, jpeg) * 2, {12: column("Q", 0, 1)}, 2),
     }
 
 
@@ -146,5 +185,5 @@ def arrays() -> dict[str, bytes]:
 
 def all_seeds() -> dict[str, bytes]:
     """By their paths below tests/fuzz/seeds."""
-    folders = {"request": requests(), "pieces": pieces(), "tar": archives(), "index": indexes(), "npy": arrays(), "crop_list": CROP_LISTS}
+    folders = {"request": requests(), "pieces": pieces(), "tar": archives(), "index": indexes(), "pack": packs(), "npy": arrays(), "crop_list": CROP_LISTS}
     return manifests() | {f"{folder}/{name}": content for folder, seeds in folders.items() for name, content in seeds.items()}
