@@ -95,6 +95,22 @@ const struct options_command options_serve = {
 	.help_tail = help_tail,
 };
 
+struct options_flag options_flag_like(const struct options_flag *own, int like, size_t at_bytes)
+{
+	const struct options_flag *served = &options_flags[like];
+	struct options_flag flag = *served;
+
+	flag.group = own->group;
+	flag.variable = NULL;
+	flag.offset_bytes = at_bytes + served->offset_bytes;
+	flag.name = own->name ? own->name : served->name;
+	flag.letter = own->letter ? own->letter : served->letter;
+	flag.default_text = own->default_text ? own->default_text : served->default_text;
+	flag.choices = own->choices ? own->choices : served->choices;
+	flag.help = own->help ? own->help : served->help;
+	return flag;
+}
+
 static bool was_given(const struct options_line *line, size_t flag)
 {
 	return line->text[flag] || options_variable_text(&options_flags[flag]);

@@ -65,6 +65,12 @@ struct options_line {
 extern const struct options_command options_serve;
 
 /*
+ * A flag of another command that is like one of `cropring serve`, and sets the same field of a struct options that lies at_bytes into
+ * that command's struct.  What `own` says (group, name, letter, default, choices, help) it has of its own; no variable.
+ */
+struct options_flag options_flag_like(const struct options_flag *own, int like, size_t at_bytes);
+
+/*
  * Sets every field that a flag of `command` has in the struct at `fields`, from argv (argv[0] is not looked at), else from the
  * environment, else from its default.  0, or -EINVAL with a sentence, or -ENOMEM.  --help and --version print and exit 0.
  */

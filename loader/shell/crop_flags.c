@@ -119,23 +119,7 @@ static int read_shares(const char *origin, const char *text, struct crop_shares 
 
 static struct options_flag flag_of(const struct row *row)
 {
-	struct options_flag flag = row->flag;
-	const struct options_flag *like;
-
-	if (row->like == OWN)
-		return flag;
-	like = &options_flags[row->like];
-	flag.name = flag.name ? flag.name : like->name;
-	flag.letter = flag.letter ? flag.letter : like->letter;
-	flag.kind = like->kind;
-	flag.offset_bytes = offsetof(struct crop_flags, worker) + like->offset_bytes;
-	flag.default_text = flag.default_text ? flag.default_text : like->default_text;
-	flag.minimum = like->minimum;
-	flag.maximum = like->maximum;
-	flag.choices = flag.choices ? flag.choices : like->choices;
-	flag.value = like->value;
-	flag.help = flag.help ? flag.help : like->help;
-	return flag;
+	return row->like == OWN ? row->flag : options_flag_like(&row->flag, row->like, offsetof(struct crop_flags, worker));
 }
 
 /* What the worker is told under its own names; verbosity is not. */
