@@ -133,7 +133,13 @@ bool png_inflate_finish(struct png_inflate *inflate)
 	return inflate->state.avail_out == 1 && png_idat_finish(&inflate->idat);
 }
 
-/* After the empty block that ends a segment igzip waits for the header of another one, and has no bits left. */
+/* All that igzip was given has become output: it waits for a block's header, of which it has seen nothing. */
+static bool is_between_blocks(const struct inflate_state *state)
+{
+	return (state->block_state == ISAL_BLOCK_NEW_HDR || state->block_state == ISAL_BLOCK_HDR) && state->read_in_length == 0 &&
+	       state->tmp_in_size == 0;
+}
+
 bool png_inflate_finish_segment(struct png_inflate *inflate, bool is_last)
 {
 	struct inflate_state *state = &inflate->state;
@@ -145,10 +151,7 @@ bool png_inflate_finish_segment(struct png_inflate *inflate, bool is_last)
 		if (state->avail_out == 0)
 			return false;
 	}
-	if (is_last ? state->block_state != ISAL_BLOCK_FINISH
-	            : state->block_state != ISAL_BLOCK_NEW_HDR || state->read_in_length != 0)
-		return false;
-	return png_inflate_stop_segment(inflate);
+	return (is_last ? state->block_state == ISAL_BLOCK_FINISH : is_between_blocks(state)) && png_inflate_stop_segment(inflate);
 }
 
 bool png_inflate_stop_segment(struct png_inflate *inflate)

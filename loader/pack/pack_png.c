@@ -146,22 +146,32 @@ static int copy_rows(struct pack_png_rows *rows, struct pack_png_idat *idat, str
 	return rc == 0 ? pack_png_rows_finish(rows) : rc;
 }
 
+/* Row y of a picture's samples. */
+static void filter_row(const struct png_header *header, const uint8_t *samples, size_t stride_bytes, bool is_begin,
+                       size_t samples_bytes, uint8_t *row, uint8_t *trial)
+{
+	if (header->color == PNG_PALETTE || header->sample_bits < 8)
+		pack_png_filter_none(samples, samples_bytes, row);
+	else
+		pack_png_filter(samples, is_begin ? NULL : samples - stride_bytes, samples_bytes, pack_png_px_bytes(header), row,
+		                trial);
+}
+
 /* Rows of samples to segments. */
 static int filter_rows(const struct png_header *header, const uint8_t *pixels, size_t stride_bytes, struct pack_png_idat *idat)
 {
-	size_t samples_bytes = idat->row_bytes - 1;
-	uint8_t *row = malloc(2 * idat->row_bytes);
-	int rc = row ? 0 : -ENOMEM;
+	uint32_t row_count;
+	struct piece piece;
+	int rc = open_piece(&piece, idat->row_bytes);
 
-	for (uint32_t y = 0; rc == 0 && y < header->height_px; y++, pixels += stride_bytes) {
-		if (header->color == PNG_PALETTE || header->sample_bits < 8)
-			pack_png_filter_none(pixels, samples_bytes, row);
-		else
-			pack_png_filter(pixels, y % idat->unit > 0 ? pixels - stride_bytes : NULL, samples_bytes,
-			                pack_png_px_bytes(header), row, row + idat->row_bytes);
-		rc = pack_png_idat_add(idat, row, 1);
+	for (uint32_t y = 0; rc == 0 && y < header->height_px; y += row_count) {
+		row_count = header->height_px - y < piece.most_rows ? header->height_px - y : piece.most_rows;
+		for (uint32_t i = 0; i < row_count; i++)
+			filter_row(header, pixels + (y + i) * stride_bytes, stride_bytes, (y + i) % idat->unit == 0,
+			           idat->row_bytes - 1, piece.filtered + i * idat->row_bytes, piece.trial);
+		rc = pack_png_idat_add(idat, piece.filtered, row_count);
 	}
-	free(row);
+	free(piece.filtered);
 	return rc;
 }
 

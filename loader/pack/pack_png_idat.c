@@ -1,6 +1,7 @@
 /* Part of `cropring pack`: a PNG's filtered rows in, its IDAT chunks out.  Any thread. */
 #include "loader/pack/pack_png_idat.h"
 
+#include "loader/decode/png_unfilter.h"
 #include "loader/pack/pack_png_source.h"
 
 enum { BUFFER_BYTES = 1 << 16, WINDOW_BITS = 15, MEMORY_LEVEL = 9 };
@@ -20,8 +21,9 @@ int pack_png_idat_open(struct pack_png_idat *idat, const struct pack_rules *rule
 	                               .unit = unit,
 	                               .height_px = height_px,
 	                               .row_bytes = row_bytes,
+	                               .level = (int)rules->png_level,
 	                               .data_at = out->file.used_bytes};
-	if (deflateInit2(&idat->stream, (int)rules->png_level, Z_DEFLATED, WINDOW_BITS, MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
+	if (deflateInit2(&idat->stream, idat->level, Z_DEFLATED, WINDOW_BITS, MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
 		return -ENOMEM;
 	idat->buffer = malloc(BUFFER_BYTES);
 	idat->ends = calloc((height_px - 1) / unit + 1, sizeof *idat->ends);
@@ -56,6 +58,22 @@ static int deflate_all(struct pack_png_idat *idat, int flush)
 		rc = append(idat, idat->buffer, BUFFER_BYTES - stream->avail_out);
 	} while (rc == 0 && stream->avail_out == 0);
 	return rc;
+}
+
+/*
+ * How deflate goes about rows of which these are the first: strings of up to 5 bytes are worth nothing to it where most are filtered,
+ * which saves 3 to 6 % of photographs; where most are not, that would cost 10 % (a palette of 200 colours).  libpng chooses alike.
+ */
+static void choose_strategy(struct pack_png_idat *idat, const uint8_t *rows, uint32_t row_count)
+{
+	uint32_t filtered_count = 0;
+
+	for (uint32_t i = 0; i < row_count; i++)
+		filtered_count += rows[i * idat->row_bytes] != PNG_FILTERED_NONE;
+	idat->stream.avail_in = 0;
+	idat->stream.next_out = idat->buffer;
+	idat->stream.avail_out = BUFFER_BYTES; /* of which nothing is used, for all has been flushed */
+	(void)deflateParams(&idat->stream, idat->level, 2 * filtered_count > row_count ? Z_FILTERED : Z_DEFAULT_STRATEGY);
 }
 
 static void put_number(char *at, uint32_t number)
@@ -94,8 +112,10 @@ int pack_png_idat_add(struct pack_png_idat *idat, const uint8_t *rows, uint32_t 
 		bool is_end = now == left || now == idat->height_px - idat->row;
 		bool is_all = idat->row + now == idat->height_px;
 
-		if (idat->row % idat->unit == 0)
+		if (idat->row % idat->unit == 0) {
+			choose_strategy(idat, rows, now);
 			rc = begin_chunk(idat);
+		}
 		idat->stream.next_in = (Bytef *)(uintptr_t)rows; /* zlib only reads it */
 		idat->stream.avail_in = (uInt)(now * idat->row_bytes);
 		if (rc == 0)

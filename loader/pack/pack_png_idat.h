@@ -18,6 +18,7 @@ struct pack_png_idat {
 	size_t data_at, chunk_at;      /* the first segment; the one that is being written */
 	uint64_t *ends;                /* of the segments, from data_at on */
 	uint32_t segment_count;        /* that are there */
+	int level;
 	uint8_t *buffer;
 	z_stream stream;
 };
@@ -25,7 +26,7 @@ struct pack_png_idat {
 /* All: 0, -ENOMEM, or -EBADMSG after pack_png_refuse().  Close it in any case. */
 int pack_png_idat_open(struct pack_png_idat *idat, const struct pack_rules *rules, uint32_t unit, uint32_t height_px,
                        size_t row_bytes, size_t most_bytes, struct packed_image *out);
-/* With the last row the stream ends. */
+/* With the last row the stream ends.  How a segment is deflated is chosen by those of its rows that come first in one call. */
 int pack_png_idat_add(struct pack_png_idat *idat, const uint8_t *rows, uint32_t row_count);
 void pack_png_idat_close(struct pack_png_idat *idat);
 
