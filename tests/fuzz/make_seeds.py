@@ -1,4 +1,4 @@
-"""Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; EXIF blocks; and those of plan_seeds.py.
+"""Makes the fuzzers' seeds: a small file of every kind, from the sample photographs; EXIF blocks; and those of plan_seeds.py and segment_seeds.py.
 
     tests/fuzz/make_seeds.py          # writes tests/fuzz/seeds anew, all of it
 """
@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/kinds"))
 import kinds  # noqa: E402
 import plan_seeds  # noqa: E402
+import segment_seeds  # noqa: E402
 from PIL import Image  # noqa: E402
 
 SEEDS = ROOT / "tests/fuzz/seeds"
@@ -72,7 +73,7 @@ def all_seeds() -> dict[str, bytes]:
         seeds[f"{format_name.lower()}/{plain_name(kind)}"] = make(small_photo(rng), rng)
     seeds |= {f"jpeg_long/{name}": content for name, content in long_photos().items()}
     seeds |= {f"exif/{name}": block for name, block in exif_blocks().items()}
-    return seeds | plan_seeds.all_seeds()
+    return seeds | segment_seeds.all_seeds() | plan_seeds.all_seeds()
 
 
 def main() -> None:
