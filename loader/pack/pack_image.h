@@ -26,10 +26,10 @@ struct pack_rules {
 
 #define PACK_NO_SEGMENTS UINT32_MAX
 
-/* What became of an image; all but the first mean that its file is stored byte for byte. */
+/* What became of an image; all but the first two mean that its file is stored byte for byte. */
 enum pack_outcome {
 	PACK_SEGMENTED,   /* in segments, or as a PNG, in as few as one */
-	PACK_SMALL,       /* nothing would be won */
+	PACK_SMALL,       /* nothing would be won by segments; stored anew if that is smaller (packed_image.is_source) */
 	PACK_BMP,         /* rows of a BMP can be read as they are */
 	PACK_UNSUPPORTED, /* of a kind that is not read, or not an image */
 	PACK_DAMAGED,     /* not decodable: it stays the bad sample that it is */
@@ -59,8 +59,11 @@ void pack_worker_close(struct pack_worker *worker);
 int pack_image(struct pack_worker *worker, const uint8_t *source, size_t source_bytes, bool verify, struct packed_image *out);
 void packed_image_close(struct packed_image *image);
 
-/* Memory that pack_image() will take for this file, from its first bytes: for a bound on all threads together. */
-uint64_t pack_image_memory_bytes(const uint8_t *head, size_t head_bytes, size_t source_bytes);
+/*
+ * Memory that pack_image() will take for this file at most, beside its own bytes; from its first bytes, or all of them: for a bound on
+ * all threads together.
+ */
+uint64_t pack_image_memory_bytes(const struct pack_rules *rules, const uint8_t *head, size_t head_bytes, size_t source_bytes);
 
 /* "segmented", "small", "BMP", ...: for the list of counts. */
 const char *pack_outcome_name(enum pack_outcome outcome);
