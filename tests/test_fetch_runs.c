@@ -3,7 +3,10 @@
 #include "tests/seed.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+
+#include "loader/fetch/uring_files.h"
 
 #define LIMIT_BYTES ((uint64_t)4 << 20)
 #define FILE_BYTES  3000000u
@@ -171,13 +174,18 @@ static void random_runs_of_many_images_arrive_at_once(void **state)
 	enum { IMAGE_COUNT = 150, DEPTH = 32 };
 	static struct some_runs some[IMAGE_COUNT];
 	static struct place places[IMAGE_COUNT];
-	struct fetch *fetch = rig_open(state, DEPTH, LIMIT_BYTES, RIG_PATIENCE_MS);
+	struct fetch_config config = rig_config(state, DEPTH, LIMIT_BYTES, RIG_PATIENCE_MS);
 	uint64_t seed = seed_of_test("random_runs_of_many_images_arrive_at_once");
 	uintptr_t submitted = 0;
-	int fd;
+	struct fetch *fetch;
+	int fds[3]; /* the last one is a stranger to the fetch */
 
 	rig_write("pack", 1, FILE_BYTES);
-	fd = open_file("pack");
+	for (size_t i = 0; i < 3; i++)
+		fds[i] = open_file("pack");
+	config.open_fds = fds;
+	config.open_fd_count = 2;
+	fetch = rig_open_with(config);
 	make_cold("pack");
 	for (size_t i = 0; i < IMAGE_COUNT; i++) {
 		places[i].length = seed_between(&seed, 1, 1000000);
@@ -189,9 +197,9 @@ static void random_runs_of_many_images_arrive_at_once(void **state)
 		uintptr_t i;
 
 		for (; submitted < IMAGE_COUNT && fetch_in_flight(fetch) < DEPTH; submitted++)
-			assert_int_equal(
-				submit_runs(fetch, "pack", submitted % 5 ? fd : -1, places[submitted], &some[submitted], submitted),
-				0);
+			assert_int_equal(submit_runs(fetch, "pack", submitted % 4 < 3 ? fds[submitted % 4] : -1, places[submitted],
+			                             &some[submitted], submitted),
+			                 0);
 		result = rig_collect(fetch);
 		i = (uintptr_t)result.tag;
 		expect_runs(fetch, result, places[i], &some[i]);
@@ -199,7 +207,80 @@ static void random_runs_of_many_images_arrive_at_once(void **state)
 			make_cold("pack");
 	}
 	fetch_close(fetch);
-	close(fd);
+	for (size_t i = 0; i < 3; i++) {
+		expect_still_open(fds[i], "pack");
+		close(fds[i]);
+	}
+}
+
+/* It would take as many places as the highest number, and gets no more than there may be descriptors. */
+static void files_that_the_ring_refuses_are_read_all_the_same(void **state)
+{
+	enum { HIGH_FD = 500 };
+	struct fetch_config config = rig_config(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
+	struct some_runs some = make_even_runs(50, 0, 1000, 1500000);
+	struct rlimit before, low;
+	struct fetch *fetch;
+	int fds[2];
+
+	rig_write("pack", 1, FILE_BYTES);
+	fds[0] = open_file("pack");
+	fds[1] = fcntl(fds[0], F_DUPFD_CLOEXEC, HIGH_FD);
+	assert_true(fds[1] >= HIGH_FD);
+	config.open_fds = fds;
+	config.open_fd_count = 2;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	low = (struct rlimit){.rlim_cur = HIGH_FD, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	fetch = rig_open_with(config);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	for (int i = 0; i < 2; i++)
+		expect_runs(fetch, read_runs(fetch, "a name", fds[i], middle, &some), middle, &some);
+	fetch_close(fetch);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void the_ring_looks_files_up_once(void **state)
+{
+	struct uring_files files, none;
+	struct io_uring ring, other;
+	struct io_uring_sqe *entry;
+	struct io_uring_cqe *answer;
+	uint8_t byte = 0;
+	int fds[2], other_fd;
+
+	(void)state;
+	if (!rig_has_uring())
+		skip();
+	rig_write("pack", 1, 1000);
+	rig_write("other", 2, 1000);
+	fds[0] = open_file("pack");
+	fds[1] = fcntl(fds[0], F_DUPFD_CLOEXEC, fds[0] + 2);
+	assert_int_equal(io_uring_queue_init(4, &ring, 0), 0);
+	assert_int_equal(io_uring_queue_init(4, &other, 0), 0);
+	uring_files_register(&files, &ring, fds, 2);
+	uring_files_register(&none, &other, NULL, 0);
+	assert_true(uring_files_have(&files, fds[0]) && uring_files_have(&files, fds[1]));
+	assert_false(uring_files_have(&files, fds[0] + 1) || uring_files_have(&files, fds[1] + 1) || uring_files_have(&files, -1));
+	assert_false(uring_files_have(&none, fds[0]));
+
+	other_fd = open_file("other");
+	assert_int_equal(dup2(other_fd, fds[1]), fds[1]); /* the ring still has the one that it was told of */
+	entry = io_uring_get_sqe(&ring);
+	io_uring_prep_read(entry, fds[1], &byte, 1, 77);
+	entry->flags |= IOSQE_FIXED_FILE;
+	assert_int_equal(io_uring_submit(&ring), 1);
+	assert_int_equal(io_uring_wait_cqe(&ring, &answer), 0);
+	assert_int_equal(answer->res, 1);
+	assert_int_equal(byte, rig_byte(1, 77));
+	uring_files_free(&files);
+	uring_files_free(&none);
+	io_uring_queue_exit(&ring);
+	io_uring_queue_exit(&other);
+	close(fds[0]);
+	close(fds[1]);
+	close(other_fd);
 }
 
 static void open_files_are_read_whole_and_in_parts_as_others_are(void **state)
@@ -471,6 +552,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ON_BOTH_AND_PAST_THE_CACHE(runs_arrive_one_behind_the_other),
 		ON_BOTH_AND_PAST_THE_CACHE(random_runs_of_many_images_arrive_at_once),
+		ON_BOTH_AND_PAST_THE_CACHE(files_that_the_ring_refuses_are_read_all_the_same),
+		cmocka_unit_test(the_ring_looks_files_up_once),
 		ON_BOTH_AND_PAST_THE_CACHE(open_files_are_read_whole_and_in_parts_as_others_are),
 		ON_BOTH_AND_PAST_THE_CACHE(no_failure_closes_a_file_that_was_open),
 		ON_BOTH_AND_PAST_THE_CACHE(runs_that_cannot_be_are_truncated_and_take_no_memory),

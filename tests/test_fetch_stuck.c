@@ -286,8 +286,8 @@ static struct bare_ring open_bare_ring(uint32_t depth)
 		skip();
 	hung_tell('h');
 	assert_int_equal(buffers_open(&ring.buffers, LIMIT_BYTES, 0), 0);
-	if (fetch_uring_open(&ring.engine, depth, &(struct fetch_rules){.buffers = ring.buffers, .max_file_bytes = LIMIT_BYTES},
-	                     &err) != 0) {
+	if (fetch_uring_open(&ring.engine, &(struct fetch_config){.depth = depth},
+	                     &(struct fetch_rules){.buffers = ring.buffers, .max_file_bytes = LIMIT_BYTES}, &err) != 0) {
 		print_message("%s\n", err.text);
 		buffers_close(ring.buffers);
 		skip();

@@ -55,7 +55,7 @@ static int open_backend(struct fetch *fetch, const struct fetch_config *config, 
 	int error;
 
 	if (config->backend != FETCH_PREAD) {
-		error = fetch_uring_open(&fetch->engine, config->depth, &fetch->rules, &why);
+		error = fetch_uring_open(&fetch->engine, config, &fetch->rules, &why);
 		fetch->has_uring = !error;
 		if (!error)
 			return 0;

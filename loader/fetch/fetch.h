@@ -34,6 +34,10 @@ struct fetch_config {
 	 */
 	uint64_t budget_bytes;
 
+	/* Files that jobs will come with, open: io_uring then looks them up once.  Copied; a job's that is not among them does as well. */
+	const int *open_fds;
+	uint32_t open_fd_count;
+
 	bool past_cache; /* for tests: everything goes through the back end */
 
 	/* No path leaves its directory, by a link or otherwise; where that was refused the status is ITEM_UNREADABLE with EXDEV. */

@@ -60,7 +60,8 @@ struct fetch_engine {
 };
 
 /* On failure *err holds one clause.  A back end copies the rules and becomes another owner of their buffers. */
-int fetch_uring_open(struct fetch_engine **engine, uint32_t depth, const struct fetch_rules *rules, struct err *err);
+int fetch_uring_open(struct fetch_engine **engine, const struct fetch_config *config, const struct fetch_rules *rules,
+                     struct err *err);
 
 /* `listener` is woken when a file is done and must be closed later; NULL when the collector waits in this one's next(). */
 int fetch_pread_open(struct fetch_engine **engine, uint32_t depth, const struct fetch_rules *rules, struct fetch_engine *listener,

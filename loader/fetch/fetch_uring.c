@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "loader/fetch/fetch_backend.h"
 #include "loader/fetch/file_open.h"
+#include "loader/fetch/uring_files.h"
 #include "loader/fetch/uring_probe.h"
 #include "loader/fetch/uring_restrict.h"
 
@@ -36,6 +37,8 @@ struct fetch_uring {
 	int wake_fd; /* an eventfd that the ring polls */
 	bool wake_armed;
 	int broken; /* the errno of the call that failed: the ring is not used any more */
+
+	struct uring_files files; /* the caller's, which are open all the time */
 
 	struct fetch_slot **issued; /* those that the kernel may have */
 	uint32_t file_limit, issued_count, stuck_count;
@@ -85,10 +88,13 @@ static void queue_open(struct fetch_uring *uring, struct fetch_slot *slot)
 static void queue_read(struct fetch_uring *uring, struct fetch_slot *slot)
 {
 	struct io_uring_sqe *entry = new_entry(uring);
+
 	fetch_slot_plan_read(slot);
 	io_uring_prep_read(entry, slot->fd, slot->read.data, slot->read.byte_count, slot->read.offset);
 	if (slot->always_waits)
-		io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
+		entry->flags |= IOSQE_ASYNC;
+	if (slot->is_lent && uring_files_have(&uring->files, slot->fd))
+		entry->flags |= IOSQE_FIXED_FILE;
 	set_owner(entry, slot, ENTRY_READ);
 }
 
@@ -390,6 +396,7 @@ static void free_ring(struct fetch_uring *uring)
 	if (uring->wake_fd >= 0)
 		close(uring->wake_fd);
 	buffers_close(uring->rules.buffers);
+	uring_files_free(&uring->files);
 	free(uring->issued);
 	free(uring);
 }
@@ -416,7 +423,8 @@ static const struct fetch_engine_ops uring_ops = {
 	.close = close_ring,
 };
 
-int fetch_uring_open(struct fetch_engine **engine, uint32_t depth, const struct fetch_rules *rules, struct err *err)
+int fetch_uring_open(struct fetch_engine **engine, const struct fetch_config *config, const struct fetch_rules *rules,
+                     struct err *err)
 {
 	/* Completions need not interrupt the collector, who picks them up anyway.  Linux 5.19. */
 	struct io_uring_params parameters = {.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
@@ -428,7 +436,7 @@ int fetch_uring_open(struct fetch_engine **engine, uint32_t depth, const struct 
 		return err_fail(err, -ENOMEM, "no memory for an io_uring");
 	uring->base.ops = &uring_ops;
 	uring->how = file_open_how(rules->stay_beneath);
-	uring->file_limit = (depth < FILES_MAX ? depth : FILES_MAX) + FETCH_STUCK_SPARE;
+	uring->file_limit = (config->depth < FILES_MAX ? config->depth : FILES_MAX) + FETCH_STUCK_SPARE;
 	error = io_uring_queue_init_params(uring->file_limit + SPARE_ENTRIES, &uring->ring, &parameters);
 	if (error) {
 		free(uring);
@@ -443,6 +451,7 @@ int fetch_uring_open(struct fetch_engine **engine, uint32_t depth, const struct 
 		error = err_fail(err, -ENOMEM, "no memory or no descriptor for what goes with an io_uring");
 		goto fail;
 	}
+	uring_files_register(&uring->files, &uring->ring, config->open_fds, config->open_fd_count);
 	error = uring_restrict_and_enable(&uring->ring, &uring->base.confined, err);
 	if (!error)
 		error = uring_probe(&uring->ring, err);

@@ -18,7 +18,7 @@ int uring_restrict_and_enable(struct io_uring *ring, bool *restricted, struct er
 		OPERATION(IORING_OP_POLL_ADD),
 		OPERATION(IORING_OP_ASYNC_CANCEL),
 		OPERATION(IORING_OP_NOP),
-		{.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_ASYNC},
+		{.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_ASYNC | IOSQE_FIXED_FILE},
 	};
 	int error;
 
