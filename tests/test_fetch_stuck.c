@@ -101,6 +101,116 @@ static void short_reads_are_not_the_end_of_a_part(void **state)
 	fetch_close(fetch);
 }
 
+enum { RUN_COUNT = 40 };
+
+/* Each of run_bytes, stride_bytes apart; from malloc. */
+static struct file_runs *make_runs(uint64_t run_bytes, uint64_t stride_bytes)
+{
+	struct file_runs *runs = malloc(sizeof *runs + RUN_COUNT * sizeof *runs->run);
+
+	assert_non_null(runs);
+	*runs = (struct file_runs){.count = RUN_COUNT, .total_bytes = RUN_COUNT * run_bytes};
+	for (uint32_t i = 0; i < RUN_COUNT; i++)
+		runs->run[i] = (struct file_run){.offset = i * stride_bytes, .byte_count = run_bytes};
+	return runs;
+}
+
+static int open_in_mount(const char *path)
+{
+	int fd = openat(rig_folder_fd, path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+static void submit_open(struct fetch *fetch, int fd, const struct file_runs *runs, uintptr_t tag)
+{
+	struct fetch_job job = {.directory_fd = -1,
+	                        .path = "a name",
+	                        .offset = 7,
+	                        .length = 200000,
+	                        .is_open = true,
+	                        .fd = fd,
+	                        .runs = runs,
+	                        .tag = (void *)tag};
+
+	assert_int_equal(fetch_submit(fetch, &job), 0);
+}
+
+static void short_reads_are_not_the_end_of_runs(void **state)
+{
+	static const uint64_t strides[] = {400, 500, 4999};
+	struct fetch_result result;
+	struct fetch *fetch;
+	int fd;
+
+	if (hung_pid <= 0)
+		skip();
+	fd = open_in_mount("mount/short");
+	fetch = rig_open(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
+	for (size_t i = 0; i < sizeof strides / sizeof *strides; i++) {
+		struct file_runs *runs = make_runs(400, strides[i]);
+
+		submit_open(fetch, fd, runs, 0);
+		result = rig_collect(fetch);
+		assert_int_equal(result.status, ITEM_OK);
+		for (uint64_t k = 0; k < runs->total_bytes; k++)
+			assert_int_equal(result.buffer->data[k], rig_byte(SHORT_SEED, 7 + k / 400 * strides[i] + k % 400));
+		fetch_return(fetch, result.buffer);
+		free(runs);
+	}
+	fetch_close(fetch);
+	assert_true(is_open(fd));
+	close(fd);
+}
+
+/* Its runs are the fetch's own, its descriptor is not. */
+static void an_open_file_that_hangs_is_given_up_and_stays_open(void **state)
+{
+	struct fetch *fetch = open_beside_hung_files(state, 4);
+	struct fetch_result held[3];
+	uint32_t before_count;
+	int fds[2] = {open_in_mount("mount/hung-0"), open_in_mount("mount/paged-0")};
+
+	rig_expect_content(fetch, rig_read_one(fetch, "good"), 1, 50000);
+	before_count = rig_count("/proc/self/fd");
+	for (int i = 0; i < 2; i++) {
+		struct file_runs *runs = make_runs(300, i ? 3001 : 3000);
+
+		submit_open(fetch, fds[i], runs, 0);
+		memset(runs, 0xff, sizeof *runs + RUN_COUNT * sizeof *runs->run);
+		free(runs);
+	}
+	for (int i = 0; i < 5; i++)
+		rig_expect_content(fetch, rig_read_one(fetch, "good"), 1, 50000);
+	for (int i = 0; i < 2; i++)
+		rig_expect_failure(rig_collect(fetch), ITEM_TIMEOUT, 0);
+	for (int i = 0; i < 3; i++)
+		held[i] = rig_read_one(fetch, "good");
+	hung_tell('r');
+	for (int i = 0; i < 5; i++) /* here the late answers come in */
+		assert_int_equal(fetch_collect(fetch, 20, &(struct fetch_result){0}), -ETIMEDOUT);
+	for (int i = 0; i < 3; i++)
+		rig_expect_content(fetch, held[i], 1, 50000);
+	assert_int_equal(rig_count("/proc/self/fd"), before_count);
+	assert_true(is_open(fds[0]) && is_open(fds[1]));
+
+	hung_tell('h');
+	submit_open(fetch, fds[0], NULL, 0);
+	assert_int_equal(fetch_collect(fetch, 20, &(struct fetch_result){0}), -ETIMEDOUT);
+	fetch_close(fetch); /* while it hangs */
+	assert_true(is_open(fds[0]));
+	hung_tell('r');
+	sleep_ms(100);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 /* The collector asks whether the rest is in the cache, and must not be the one that waits for it. */
 static void a_file_that_hangs_behind_its_head_holds_up_no_other(void **state)
 {
@@ -359,6 +469,34 @@ static void the_ring_keeps_the_buffer_of_a_hung_read_until_it_ends(void **state)
 	close_bare_ring(ring);
 }
 
+static void the_ring_lets_go_of_an_open_file_that_hung_and_does_not_close_it(void **state)
+{
+	struct bare_ring ring = open_bare_ring(4);
+	struct fetch_rules rules = {.buffers = ring.buffers, .max_file_bytes = LIMIT_BYTES, .past_cache = true};
+	int fd = openat(ring.mount_fd, "hung-0", O_RDONLY | O_CLOEXEC);
+	struct file_runs *runs = make_runs(300, 3000);
+	struct fetch_slot *slot = calloc(1, sizeof *slot);
+	struct fetch_job job = {.path = "a name", .length = 200000, .is_open = true, .fd = fd, .runs = runs};
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_non_null(slot);
+	assert_int_equal(fetch_slot_assign(slot, &job), 0);
+	free(runs);
+	assert_int_equal(fetch_slot_was_open(slot, &rules), FETCH_READ);
+	ring.engine->ops->start(ring.engine, slot);
+	assert_null(wait_for_slot(ring, 100));
+	abandon_slot(ring, slot);
+	assert_null(wait_for_slot(ring, 50));
+	hung_tell('r');
+	assert_ptr_equal(wait_for_slot(ring, RIG_PATIENCE_MS), slot);
+	assert_true(is_open(fd));
+	fetch_slot_free(slot, ring.buffers);
+	close_bare_ring(ring);
+	assert_true(is_open(fd));
+	close(fd);
+}
+
 static void the_ring_stays_usable_whatever_number_of_reads_hangs(void **state)
 {
 	enum { HUNG_COUNT = 30 }; /* more than it has descriptors, and than the kernel has threads for them */
@@ -457,6 +595,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ON_BOTH(short_reads_are_not_the_end),
 		ON_BOTH(short_reads_are_not_the_end_of_a_part),
+		ON_BOTH(short_reads_are_not_the_end_of_runs),
+		ON_BOTH(an_open_file_that_hangs_is_given_up_and_stays_open),
 		ON_BOTH(a_head_that_comes_too_late_leaves_nothing_open),
 		ON_BOTH(a_file_that_hangs_behind_its_head_holds_up_no_other),
 		ON_BOTH(late_reads_reach_no_other_buffer),
@@ -467,6 +607,7 @@ int main(void)
 		ON_BOTH(hung_files_may_take_the_whole_budget),
 		ON_BOTH(closing_waits_for_no_hung_file),
 		cmocka_unit_test(the_ring_keeps_the_buffer_of_a_hung_read_until_it_ends),
+		cmocka_unit_test(the_ring_lets_go_of_an_open_file_that_hung_and_does_not_close_it),
 		cmocka_unit_test(the_ring_stays_usable_whatever_number_of_reads_hangs),
 		cmocka_unit_test(the_ring_closes_while_reads_and_opens_hang),
 	};
