@@ -102,12 +102,29 @@ static bool has_bytes(struct resuming *resuming, uint64_t at, uint64_t byte_coun
 	return XXH3_64bits_digest(&state) == checksum;
 }
 
-/* Whether the files hold what is told of a picture. */
+/* Less than an alignment. */
+static bool has_zeros(const struct resuming *resuming, uint64_t from, uint64_t to)
+{
+	static const char zeros[PACK_IMAGE_ALIGNMENT];
+	char found[PACK_IMAGE_ALIGNMENT];
+
+	return from >= to ||
+	       (pack_io_read(resuming->writer->file_fd, found, to - from, from) == 0 && memcmp(found, zeros, to - from) == 0);
+}
+
+/* Whether the file holds what is told of a picture, and nothing before it that was not told of. */
 static bool is_there(struct resuming *resuming, const struct pack_written *written)
 {
-	return has_bytes(resuming, written->at, written->length, written->image.checksum) &&
-	       has_bytes(resuming, pack_table_at(written->at, written->length), written->image.segments_bytes,
-	                 written->table_checksum);
+	uint64_t end = written->at + written->length, table_at = pack_table_at(written->at, written->length);
+	uint64_t begin = written->shard == resuming->writer->shard ? resuming->writer->end_bytes : PACK_HEADER_BYTES;
+
+	if (written->length == 0) /* it lies nowhere */
+		return true;
+	return has_zeros(resuming, begin, written->at) &&
+	       has_bytes(resuming, written->at, written->length, written->image.checksum) &&
+	       (written->image.segments_bytes == 0 ||
+	        (has_zeros(resuming, end, table_at) &&
+	         has_bytes(resuming, table_at, written->image.segments_bytes, written->table_checksum)));
 }
 
 /* Goes over to the picture's file.  False: it is not there. */
