@@ -15,17 +15,17 @@ static uint32_t divisor_near(uint32_t across, uint32_t wanted)
 	return wanted;
 }
 
-uint32_t jpeg_interval_mcus(const struct pack_rules *rules, const struct jpeg_mcus *mcus, uint64_t scan_bytes)
+uint32_t jpeg_interval_mcus(const struct pack_rules *rules, const struct jpeg_grid *grid, uint64_t scan_bytes)
 {
 	uint32_t wanted_px = rules->segment_px == 0 ? AUTO_SEGMENT_PX : rules->segment_px, wanted;
 
 	(void)scan_bytes;
 	if (rules->segment_px == PACK_NO_SEGMENTS)
 		return 0;
-	wanted = wanted_px / mcus->width_px + (wanted_px % mcus->width_px >= mcus->width_px / 2);
+	wanted = wanted_px / grid->mcu_width_px + (wanted_px % grid->mcu_width_px >= grid->mcu_width_px / 2);
 	if (wanted == 0)
 		wanted = 1;
-	if (wanted >= mcus->across)
-		return mcus->down > 1 ? mcus->across : 0;
-	return divisor_near(mcus->across, wanted);
+	if (wanted >= grid->mcus_across)
+		return grid->mcu_rows > 1 ? grid->mcus_across : 0;
+	return divisor_near(grid->mcus_across, wanted);
 }

@@ -4,14 +4,10 @@
 
 #include <stdint.h>
 
+#include "loader/decode/jpeg_grid.h"
 #include "loader/pack/pack_image.h"
 
-struct jpeg_mcus {
-	uint32_t width_px; /* of one */
-	uint32_t across, down;
-};
-
 /* 0: none, for nothing would be won.  scan_bytes: about how long the entropy-coded data is. */
-uint32_t jpeg_interval_mcus(const struct pack_rules *rules, const struct jpeg_mcus *mcus, uint64_t scan_bytes);
+uint32_t jpeg_interval_mcus(const struct pack_rules *rules, const struct jpeg_grid *grid, uint64_t scan_bytes);
 
 #endif

@@ -265,22 +265,17 @@ static void put_orientation(struct pack_jpeg *pack)
 		jpeg_write_marker(&pack->to, MARKER_EXIF, exif, sizeof exif);
 }
 
-static uint32_t divide_up(uint32_t a, uint32_t b)
-{
-	return (a + b - 1) / b;
-}
-
 static uint32_t choose_interval(const struct pack_jpeg *pack, size_t source_bytes)
 {
 	const struct jpeg_decompress_struct *in = &pack->in;
 	bool is_gray = in->num_components == 1; /* whose MCU is a block, whatever its factors */
-	uint32_t width_px = DCTSIZE * (is_gray ? 1 : (uint32_t)in->max_h_samp_factor);
-	uint32_t height_px = DCTSIZE * (is_gray ? 1 : (uint32_t)in->max_v_samp_factor);
-	struct jpeg_mcus mcus = {.width_px = width_px,
-	                         .across = divide_up(in->image_width, width_px),
-	                         .down = divide_up(in->image_height, height_px)};
+	struct jpeg_grid grid = {.width_px = in->image_width,
+	                         .height_px = in->image_height,
+	                         .mcu_width_px = DCTSIZE * (is_gray ? 1 : (uint32_t)in->max_h_samp_factor),
+	                         .mcu_height_px = DCTSIZE * (is_gray ? 1 : (uint32_t)in->max_v_samp_factor)};
 
-	return jpeg_interval_mcus(pack->rules, &mcus, source_bytes);
+	jpeg_grid_count(&grid);
+	return jpeg_interval_mcus(pack->rules, &grid, source_bytes);
 }
 
 static void write_file(struct pack_jpeg *pack, jvirt_barray_ptr *coefficients, const uint8_t *source, size_t source_bytes)
@@ -360,12 +355,12 @@ static int write_table(const struct pack_jpeg *pack, struct packed_image *out)
 	uint64_t *ends;
 	int rc = 0;
 
-	if (!jpeg_header_read(file, out->file.used_bytes, &header) || header.restart_mcus != pack->interval_mcus) {
+	if (!jpeg_header_read(file, out->file.used_bytes, &header) || header.grid.restart_mcus != pack->interval_mcus) {
 		out->outcome = PACK_KIND;
 		snprintf(out->reason, sizeof out->reason, "an odd header");
 		return 0;
 	}
-	segment_count = divide_up(header.mcus_across * header.mcu_rows, pack->interval_mcus);
+	segment_count = jpeg_grid_interval_count(&header.grid);
 	table.data_at = (uint32_t)header.scan_at;
 	table.head_bytes = table.data_at;
 	if (pack->rules->keep_metadata && pack->second_head_at > pack->head_bytes) {
@@ -373,8 +368,8 @@ static int write_table(const struct pack_jpeg *pack, struct packed_image *out)
 		table.second_head_at = (uint32_t)pack->second_head_at;
 		table.second_head_bytes = (uint32_t)(header.scan_at - pack->second_head_at);
 	}
-	table.mcu_width_px = (uint16_t)header.mcu_width_px;
-	table.mcu_height_px = (uint16_t)header.mcu_height_px;
+	table.mcu_width_px = (uint16_t)header.grid.mcu_width_px;
+	table.mcu_height_px = (uint16_t)header.grid.mcu_height_px;
 	ends = malloc(segment_count * sizeof *ends);
 	if (!ends)
 		return -ENOMEM;
