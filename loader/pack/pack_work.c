@@ -60,7 +60,7 @@ uint64_t pack_work_begin(struct pack_work *work, const struct pack_job *job, uin
 		give_up_file(job, result, rc);
 		return 0;
 	}
-	return work->reading.byte_count + pack_image_memory_bytes(work->head, head_bytes, work->reading.byte_count);
+	return work->reading.byte_count + pack_image_memory_bytes(&job->rules, work->head, head_bytes, work->reading.byte_count);
 }
 
 void pack_work_drop(struct pack_work *work)
@@ -76,7 +76,12 @@ static int read_source(const struct pack_work *work, const struct pack_job *job,
 	result->source = malloc(byte_count);
 	if (!result->source)
 		return -ENOMEM;
-	rc = pack_read_bytes(&work->reading, result->source, byte_count, &result->err);
+	if (byte_count <= sizeof work->head) {
+		memcpy(result->source, work->head, byte_count);
+		rc = 0;
+	} else {
+		rc = pack_read_bytes(&work->reading, result->source, byte_count, &result->err);
+	}
 	if (rc == 0) {
 		result->picture.source_bytes = byte_count;
 		return 0;
