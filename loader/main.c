@@ -1,5 +1,5 @@
 /*
- * main.c - the command `cropring`: serve, crop, list, flags.  One thread, until serve() starts more.
+ * main.c - the command `cropring`: serve, crop, pack, list, flags.  One thread, until serve() starts more.
  *
  * stdout is for what was asked for, stderr for people.  Exit codes: --help of `cropring serve`.
  */
@@ -19,6 +19,7 @@
 #include "loader/run/printable.h"
 #include "loader/run/serve.h"
 #include "loader/shell/crop_command.h"
+#include "loader/shell/pack_command.h"
 #include "shmring/shmring.h"
 
 static const char overview[] =
@@ -29,12 +30,14 @@ static const char overview[] =
 	"Commands:\n"
 	"  serve SOURCE     run the loader in the foreground: images of a folder, table or tar to a ring of batches\n"
 	"  crop PATHS...    cut a window out of each image: to a contact sheet (PNG) or a NumPy array\n"
+	"  pack SOURCE OUT  store images without loss so that regions of them are read and decoded alone\n"
 	"  list             show the rings that run now\n"
 	"  flags            print the flags of serve as a table for docs (--markdown) or programs (--json)\n"
 	"\n"
 	"Examples:\n"
 	"  cropring serve photos/train --ring train --epochs 90\n"
 	"  cropring crop photos/*.jpg --scale 0.5 --x 0.25 --y 0.25 -o sheet.png\n"
+	"  cropring pack photos/train train.pack\n"
 	"  cropring list\n"
 	"  python3 -c 'import cropring; print(next(iter(cropring.attach(\"train\"))).images.shape)'\n"
 	"\n"
@@ -83,6 +86,15 @@ static int run_crop(int argc, char **argv)
 	rc = rc == 0 ? crop_command(&flags) : refuse_usage("crop ", err.text);
 	crop_flags_close(&flags);
 	return rc;
+}
+
+static int run_pack(int argc, char **argv)
+{
+	struct pack_flags flags;
+	struct err err;
+	int rc = pack_flags_parse(&flags, argc, argv, &err);
+
+	return rc == 0 ? pack_command(&flags) : refuse_usage("pack ", err.text);
 }
 
 /* The one flag of `list` and of `flags`, as argp hands it over. */
@@ -245,6 +257,7 @@ int main(int argc, char **argv)
 	} commands[] = {
 		{"serve", "cropring serve", run_serve},
 		{"crop", "cropring crop", run_crop},
+		{"pack", "cropring pack", run_pack},
 		{"list", "cropring list", run_list},
 		{"flags", "cropring flags", run_flags},
 	};
@@ -276,6 +289,6 @@ int main(int argc, char **argv)
 		snprintf(sentence, sizeof sentence, "'%.100s' is a folder, not a command; did you mean: cropring serve %.100s",
 		         argv[1], argv[1]);
 	else
-		snprintf(sentence, sizeof sentence, "'%.100s' is not a command; there are serve, crop, list and flags", argv[1]);
+		snprintf(sentence, sizeof sentence, "'%.100s' is not a command; there are serve, crop, pack, list and flags", argv[1]);
 	return refuse_usage("", sentence);
 }
