@@ -12,6 +12,7 @@ from .dataset import Dataset
 from .errors import BadSample, CropringError, LayoutMismatch, RingCorrupted, SlotsExhausted, SourceError, WorkerDied
 from .exchange import CropFuture
 from .loader import Loader
+from .pack import ImageInfo, Pack
 from .reader import Reader, attach
 
 __version__ = version("cropring")
@@ -23,8 +24,10 @@ __all__ = [
     "Cropper",
     "CropringError",
     "Dataset",
+    "ImageInfo",
     "LayoutMismatch",
     "Loader",
+    "Pack",
     "Reader",
     "RingCorrupted",
     "SlotsExhausted",

@@ -132,7 +132,7 @@ class Dataset:
 class _Text:
     """NUL-terminated strings by offset."""
 
-    def __init__(self, mapping: mmap.mmap, begin: int) -> None:
+    def __init__(self, mapping: mmap.mmap | bytes, begin: int) -> None:
         self._mapping = mapping
         self._begin = begin
 
