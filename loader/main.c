@@ -20,6 +20,7 @@
 #include "loader/run/serve.h"
 #include "loader/shell/crop_command.h"
 #include "loader/shell/pack_command.h"
+#include "loader/shell/unpack_command.h"
 #include "shmring/shmring.h"
 
 static const char overview[] =
@@ -31,6 +32,7 @@ static const char overview[] =
 	"  serve SOURCE     run the loader in the foreground: images of a folder, table or tar to a ring of batches\n"
 	"  crop PATHS...    cut a window out of each image: to a contact sheet (PNG) or a NumPy array\n"
 	"  pack SOURCE OUT  store images without loss so that regions of them are read and decoded alone\n"
+	"  unpack PACK DIR  write the images of a pack as the ordinary files that they are\n"
 	"  list             show the rings that run now\n"
 	"  flags            print the flags of serve as a table for docs (--markdown) or programs (--json)\n"
 	"\n"
@@ -95,6 +97,14 @@ static int run_pack(int argc, char **argv)
 	int rc = pack_flags_parse(&flags, argc, argv, &err);
 
 	return rc == 0 ? pack_command(&flags) : refuse_usage("pack ", err.text);
+}
+
+static int run_unpack(int argc, char **argv)
+{
+	struct unpack_flags flags;
+	struct err err;
+
+	return unpack_flags_parse(&flags, argc, argv, &err) == 0 ? unpack_command(&flags) : refuse_usage("unpack ", err.text);
 }
 
 /* The one flag of `list` and of `flags`, as argp hands it over. */
@@ -258,6 +268,7 @@ int main(int argc, char **argv)
 		{"serve", "cropring serve", run_serve},
 		{"crop", "cropring crop", run_crop},
 		{"pack", "cropring pack", run_pack},
+		{"unpack", "cropring unpack", run_unpack},
 		{"list", "cropring list", run_list},
 		{"flags", "cropring flags", run_flags},
 	};
