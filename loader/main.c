@@ -300,6 +300,6 @@ int main(int argc, char **argv)
 		snprintf(sentence, sizeof sentence, "'%.100s' is a folder, not a command; did you mean: cropring serve %.100s",
 		         argv[1], argv[1]);
 	else
-		snprintf(sentence, sizeof sentence, "'%.100s' is not a command; there are serve, crop, pack, list and flags", argv[1]);
+		snprintf(sentence, sizeof sentence, "'%.100s' is not a command; there are serve, crop, pack, unpack, list and flags", argv[1]);
 	return refuse_usage("", sentence);
 }
