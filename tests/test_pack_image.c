@@ -77,7 +77,7 @@ static void jpegs_are_stored_in_segments(void **state)
 		recipe.width_px = 100 + check_below(400);
 		recipe.height_px = 60 + check_below(300);
 		file = jpeg_encode(&recipe);
-		rules.segment_px = 16 * check_below(8); /* 0: from its size */
+		rules.segment_px = 16 * (1 + check_below(8));
 		rules.keep_metadata = check_below(2) == 0;
 		check_stored(&rules, file, PACK_SEGMENTED);
 		free(file.bytes);

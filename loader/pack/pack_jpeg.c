@@ -40,6 +40,7 @@ struct pack_jpeg {
 	bool scans_begun, has_many_scans;
 	const struct pack_rules *rules;
 	struct packed_image *out;
+	size_t scan_bytes; /* of the source: from the first scan to the end marker */
 	uint32_t interval_mcus;
 	size_t head_bytes, second_head_at; /* as the segment table has them */
 };
@@ -209,7 +210,9 @@ static jvirt_barray_ptr *read_coefficients(struct pack_jpeg *pack)
 	in->mem->max_memory_to_use = most_bytes > LONG_MAX ? LONG_MAX : most_bytes > 0 ? (long)most_bytes : 1;
 	last_of_header = last_marker(pack);
 	pack->scans_begun = true;
+	pack->scan_bytes = pack->source.bytes_in_buffer;
 	coefficients = jpeg_read_coefficients(in);
+	pack->scan_bytes -= pack->source.bytes_in_buffer;
 	if (!is_complete(in))
 		escape(pack, PACK_KIND, "a progressive file without its last scans");
 	if (pack->rules->keep_metadata && last_marker(pack) != last_of_header)
@@ -265,7 +268,7 @@ static void put_orientation(struct pack_jpeg *pack)
 		jpeg_write_marker(&pack->to, MARKER_EXIF, exif, sizeof exif);
 }
 
-static uint32_t choose_interval(const struct pack_jpeg *pack, size_t source_bytes)
+static uint32_t choose_interval(const struct pack_jpeg *pack)
 {
 	const struct jpeg_decompress_struct *in = &pack->in;
 	bool is_gray = in->num_components == 1; /* whose MCU is a block, whatever its factors */
@@ -275,7 +278,7 @@ static uint32_t choose_interval(const struct pack_jpeg *pack, size_t source_byte
 	                         .mcu_height_px = DCTSIZE * (is_gray ? 1 : (uint32_t)in->max_v_samp_factor)};
 
 	jpeg_grid_count(&grid);
-	return jpeg_interval_mcus(pack->rules, &grid, source_bytes);
+	return jpeg_interval_mcus(pack->rules, &grid, pack->scan_bytes);
 }
 
 static void write_file(struct pack_jpeg *pack, jvirt_barray_ptr *coefficients, const uint8_t *source, size_t source_bytes)
@@ -313,7 +316,7 @@ static void transcode(struct pack_jpeg *pack, const uint8_t *source, size_t sour
 	jpeg_limits_begin(&pack->limits, &pack->workspace, source_bytes);
 	create_codecs(pack, source, source_bytes);
 	coefficients = read_coefficients(pack);
-	pack->interval_mcus = choose_interval(pack, source_bytes);
+	pack->interval_mcus = choose_interval(pack);
 	write_file(pack, coefficients, source, source_bytes);
 }
 
