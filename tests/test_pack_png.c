@@ -326,8 +326,13 @@ static void what_is_damaged_or_odd_stays_as_it_is(void **state)
 	file_insert(&file, find(file, "IDAT"), "\0\0\0\10acTL\0\0\0\1\0\0\0\1\0\0\0\0", 20);
 	png_put_chunk(file.bytes + find(file, "acTL"), "acTL", "\0\0\0\1\0\0\0\1", 8);
 	check_refused(file, PACK_KIND, "animated");
-	file = file_copy(good.bytes, good.byte_count); /* transparency after the pixels, and before the palette */
-	file_insert(&file, find(file, "IEND"), good.bytes + find(good, "tRNS"), 15);
+	file = file_copy(good.bytes, find(good, "tRNS")); /* transparency after the pixels, twice, and before the palette */
+	file_append(&file, good.bytes + find(good, "bKGD"), find(good, "IEND") - find(good, "bKGD"));
+	file_append(&file, good.bytes + find(good, "tRNS"), 15);
+	file_append(&file, good.bytes + find(good, "IEND"), 12);
+	check_refused(file, PACK_DAMAGED, "tRNS");
+	file = file_copy(good.bytes, good.byte_count);
+	file_insert(&file, find(file, "bKGD"), good.bytes + find(good, "tRNS"), 15);
 	check_refused(file, PACK_DAMAGED, "tRNS");
 	file = file_copy(good.bytes, good.byte_count);
 	file_insert(&file, find(file, "PLTE"), good.bytes + find(good, "tRNS"), 15);
