@@ -55,6 +55,7 @@ struct file_bytes {
 	uint64_t
 		id; /* the same number whenever the same file comes again, so that a decoder may remember; FILE_BYTES_NO_ID: do not */
 	struct file_part part;
+	const struct file_stamp *stamp; /* how the file was before it was read; NULL: nobody looked */
 
 	/*
 	 * Not NULL: data is these runs of the file, one behind the other, and nothing else of it; they are what decode_runs() asked for

@@ -29,6 +29,7 @@ struct decoder *decoder_open(const struct decode_limits *limits)
 		decoder->workspace.timeout_ms = limits->timeout_ms;
 		decoder->workspace.simd = simd_best();
 		decoder->workspace.jpeg_indexes = limits->jpeg_indexes;
+		decoder->workspace.segment_store = limits->segment_store;
 	}
 	return decoder;
 }

@@ -22,6 +22,7 @@ struct decode_limits {
 	uint64_t max_pixels; /* width * height of the whole image */
 	uint32_t timeout_ms; /* CPU time of the thread for one region, the last resort; not looked at for BMP; 0: none */
 	struct jpeg_index_store *jpeg_indexes; /* shared by all decoders; NULL: regions of JPEGs are not spliced (jpeg_splice.h) */
+	struct segment_store *segment_store;   /* as well: which segments files have (segment_store.h); NULL: nothing is kept of that */
 };
 
 /* What the header tells, before any pixel is decoded. */

@@ -34,7 +34,7 @@ bool jpeg_splice(struct workspace *workspace, const struct file_bytes *file, con
 	    grid->width_px != info->width_px || grid->height_px != info->height_px)
 		return false;
 	cover = jpeg_grid_cover(grid, &want->region, want->scale_eighths);
-	if (!(grid->restart_mcus > 0 ? jpeg_splice_by_restart_markers(workspace, file, &header, &cover, &splice->file)
+	if (!(grid->restart_mcus > 0 ? jpeg_splice_by_restart_markers(workspace, file, info, &header, &cover, &splice->file)
 	                             : jpeg_splice_by_index(workspace, file, &header, &cover, &splice->file)))
 		return false;
 	jpeg_splice_describe(grid, &cover, info, want, splice);

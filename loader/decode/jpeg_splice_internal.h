@@ -48,8 +48,8 @@ enum item_status jpeg_splice_intervals(struct workspace *workspace, const uint8_
                                        struct jpeg_cover *cover, const struct jpeg_intervals *intervals, struct file_bytes *splice);
 
 /* They widen the cover to where they can cut, and leave the spliced file in *splice.  False: as jpeg_splice(). */
-bool jpeg_splice_by_restart_markers(struct workspace *workspace, const struct file_bytes *file, struct jpeg_header *header,
-                                    struct jpeg_cover *cover, struct file_bytes *splice);
+bool jpeg_splice_by_restart_markers(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                    struct jpeg_header *header, struct jpeg_cover *cover, struct file_bytes *splice);
 bool jpeg_splice_by_index(struct workspace *workspace, const struct file_bytes *file, struct jpeg_header *header,
                           struct jpeg_cover *cover, struct file_bytes *splice);
 

@@ -1,12 +1,14 @@
 /*
  * Stage 3 of 5, decode: a JPEG with restart markers in, one of only the MCUs that a region needs out.
  *
- * The markers are found anew each time, at 8 GB/s where one stands every 400 bytes: a list of them that was kept would have to be
- * checked against the file, which takes a third of that.
+ * In a file that was read whole the markers are found anew each time, at 8 GB/s where one stands every 400 bytes: a list of them that
+ * was kept would have to be checked against the file, which takes a third of that.  The list is for the next visit, which reads less.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "loader/decode/jpeg_splice_internal.h"
+#include "loader/decode/segment_store.h"
 
 enum { STEP_BYTES = 64 };
 
@@ -51,8 +53,9 @@ static const uint8_t *find_marker(const uint8_t *at, const uint8_t *end, const u
 
 /* What has been gone through. */
 struct search {
-	const uint8_t *at, *end;
+	const uint8_t *begin, *at, *end;
 	uint32_t next, count; /* intervals */
+	uint64_t *ends;       /* theirs, counted from `begin` on; NULL: nobody wants to know */
 };
 
 /* Looks at every marker up to the interval's. */
@@ -67,8 +70,47 @@ static enum item_status find_interval(void *context, uint32_t number, struct jpe
 			return ITEM_CORRUPT;
 		*interval = (struct jpeg_interval){search->at, (size_t)(interval_end - search->at)};
 		search->at = marker + 1;
+		if (search->ends)
+			search->ends[search->next] = (uint64_t)(search->at - search->begin);
 	}
 	return ITEM_OK;
+}
+
+/* Room for what remember() needs; NULL: there is nothing to remember, or it is known. */
+static uint64_t *note_ends(const struct workspace *workspace, const struct file_bytes *file, uint32_t interval_count)
+{
+	struct segments known;
+
+	if (!workspace->segment_store || !file->stamp || file->id == FILE_BYTES_NO_ID || interval_count > file->byte_count ||
+	    segment_store_find(workspace->segment_store, file->id, file->stamp, &known))
+		return NULL;
+	return malloc(interval_count * sizeof(uint64_t));
+}
+
+/* On the next visit only what is wanted is read, by a table of segments.  A file in which any marker is odd does not get one. */
+static void remember(const struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                     const struct jpeg_header *header, struct search *search)
+{
+	const struct segment_table_header table_header = {.kind = SEGMENT_JPEG,
+	                                                  .head_bytes = (uint32_t)header->scan_at,
+	                                                  .data_at = (uint32_t)header->scan_at,
+	                                                  .unit = header->grid.restart_mcus,
+	                                                  .mcu_width_px = (uint16_t)header->grid.mcu_width_px,
+	                                                  .mcu_height_px = (uint16_t)header->grid.mcu_height_px};
+	const struct segments picture = {.width_px = info->width_px,
+	                                 .height_px = info->height_px,
+	                                 .orientation = info->orientation,
+	                                 .channels = info->channels,
+	                                 .sample_bits = info->sample_bits,
+	                                 .file_bytes = file->byte_count};
+	struct jpeg_interval last;
+	struct bytes table = {0};
+
+	if (file->byte_count <= UINT32_MAX && find_interval(search, search->count - 1, &last) == ITEM_OK &&
+	    segment_table_write(&table_header, search->ends, search->count, &table) == 0)
+		segment_store_keep(workspace->segment_store, file->id, file->stamp, &picture, &table);
+	else
+		bytes_free(&table);
 }
 
 /*
@@ -92,16 +134,23 @@ static bool cutting_pays(const struct workspace *workspace, const struct jpeg_he
 	return jpeg_splice_pays(workspace, header, &walked, file, CUT_LEAST_PART);
 }
 
-bool jpeg_splice_by_restart_markers(struct workspace *workspace, const struct file_bytes *file, struct jpeg_header *header,
-                                    struct jpeg_cover *cover, struct file_bytes *splice)
+bool jpeg_splice_by_restart_markers(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
+                                    struct jpeg_header *header, struct jpeg_cover *cover, struct file_bytes *splice)
 {
-	struct search search = {.at = file->data + header->scan_at,
+	struct search search = {.begin = file->data + header->scan_at,
+	                        .at = file->data + header->scan_at,
 	                        .end = file->data + file->byte_count,
 	                        .count = jpeg_grid_interval_count(&header->grid)};
 	struct jpeg_intervals intervals = {.find = find_interval, .context = &search, .byte_count = file->byte_count};
+	bool is_made;
 
 	if (!(jpeg_grid_widen_to_intervals(&header->grid, cover) ? jpeg_splice_pays(workspace, header, cover, file, 0)
 	                                                         : cutting_pays(workspace, header, cover, file)))
 		return false;
-	return jpeg_splice_intervals(workspace, file->data, header, cover, &intervals, splice) == ITEM_OK;
+	search.ends = note_ends(workspace, file, search.count);
+	is_made = jpeg_splice_intervals(workspace, file->data, header, cover, &intervals, splice) == ITEM_OK;
+	if (is_made && search.ends)
+		remember(workspace, file, info, header, &search);
+	free(search.ends);
+	return is_made;
 }

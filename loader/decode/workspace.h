@@ -32,6 +32,7 @@ struct workspace {
 	uint64_t deadline_ns; /* PNG: the thread's CPU time at which its region is given up; 0: none */
 	enum simd_level simd;
 	struct jpeg_index_store *jpeg_indexes; /* NULL: none */
+	struct segment_store *segment_store;   /* NULL: none */
 	struct scratch band;                   /* the rows that are handed out */
 	struct scratch inflate;                /* PNG: igzip's state */
 	struct scratch rows;                   /* rows as the codec gives them, before the region's columns are taken out */

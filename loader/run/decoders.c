@@ -138,6 +138,21 @@ static void finish_half(struct pipeline *pipeline, struct item *item)
 	finish_row(pipeline, item);
 }
 
+/*
+ * Something went wrong with a file that was visited before: it is no more what it was, or not all of it is sound.  True: it is read anew,
+ * all of it.
+ */
+static bool read_anew(struct pipeline *pipeline, struct item *item, enum item_status status)
+{
+	item->reads_anew = item->is_revisit && status != ITEM_OK && status != ITEM_TIMEOUT;
+	item->is_revisit = false;
+	if (!item->reads_anew)
+		return false;
+	queue_push_front(&pipeline->to_fetch, item);
+	fetch_wake(pipeline->fetch);
+	return true;
+}
+
 static void decode_row(struct pipeline *pipeline, struct renderer *renderer, struct item *item)
 {
 	struct render_row row = row_of(pipeline, item);
@@ -148,7 +163,8 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 
 	if (status != ITEM_OK) {
 		item_drop_bytes(item, pipeline->fetch);
-		fail_row(pipeline, item, status, fetch_reason(pipeline, item, text, sizeof text));
+		if (!read_anew(pipeline, item, status))
+			fail_row(pipeline, item, status, fetch_reason(pipeline, item, text, sizeof text));
 		return;
 	}
 	crash_note_sample(item->sample);
@@ -161,6 +177,8 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 	item_drop_bytes(item, pipeline->fetch);
 	shmring_counter_add(pipeline->producer, STATS_DECODE_NS, times.decode_ns);
 	shmring_counter_add(pipeline->producer, STATS_SHAPE_NS, times.shape_ns);
+	if (read_anew(pipeline, item, status))
+		return;
 	if (status == ITEM_OK)
 		finish_half(pipeline, item);
 	else

@@ -5,19 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loader/decode/segment_store.h"
 #include "loader/run/crash.h"
 #include "loader/run/pipeline_internal.h"
 #include "loader/run/stats.h"
+
+/* What of a file the row needs, by what was kept of an earlier visit. */
+static bool choose_runs_again(const struct pipeline *pipeline, struct item *item, struct file_runs **runs)
+{
+	struct segment_store *store = pipeline->render.segment_store;
+	struct dataset_file file;
+
+	(void)item_file(item, pipeline->dataset, &file);
+	return store && segment_store_find(store, file.id, &item->stamp, &item->segments) &&
+	       render_runs(&pipeline->render, item->half, &item->ask, &item->segments, runs);
+}
 
 bool fetcher_choose_part(void *context, void *tag, const uint8_t *head, size_t head_bytes, const struct file_stamp *stamp,
                          struct file_part *part, struct file_runs **runs)
 {
 	struct pipeline *pipeline = context;
-	const struct item *item = tag;
+	struct item *item = tag;
 
-	(void)stamp;
-	(void)runs;
-	return render_part(&pipeline->render, item->half, &item->ask, head, head_bytes, part);
+	if (stamp) {
+		item->stamp = *stamp;
+		item->has_stamp = true;
+		item->is_revisit = !item->reads_anew && choose_runs_again(pipeline, item, runs);
+	}
+	return item->is_revisit || render_part(&pipeline->render, item->half, &item->ask, head, head_bytes, part);
 }
 
 /* What of a pack's image the row needs, from malloc; NULL: all of it. */
@@ -61,6 +76,7 @@ static void submit_rows(struct pipeline *pipeline)
 		                         .fd = file.fd,
 		                         .runs = runs,
 		                         .tag = item};
+		item->has_stamp = item->is_revisit = false;
 		rc = fetch_submit(pipeline->fetch, &job);
 		free(runs);
 		if (rc < 0) {

@@ -38,6 +38,8 @@ struct file_bytes item_bytes(const struct item *item, const struct dataset *data
 	file = file_bytes_with_part(buffer->data, buffer->byte_count, buffer->head_bytes, &buffer->part);
 	(void)item_file(item, dataset, &where);
 	file.id = where.id;
+	if (item->has_stamp)
+		file.stamp = &item->stamp;
 	return file;
 }
 

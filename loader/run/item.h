@@ -33,6 +33,10 @@ struct item {
 	const char *reason;          /* why it failed, when that was known before any file was read; else NULL */
 	struct fetch_buffer *buffer; /* the file's bytes, between fetch and decode; */
 	struct segments segments;    /* if it holds runs, they are of these */
+	bool has_stamp;
+	struct file_stamp stamp; /* how the file was when it was opened for this */
+	bool is_revisit;         /* what is read of it was chosen by what an earlier visit has found; */
+	bool reads_anew;         /* that did not fit: now all of it is read, and said what is wrong with it, if anything is */
 };
 
 /* One per slot, used again and again. */

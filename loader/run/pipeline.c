@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "loader/decode/jpeg_index.h"
+#include "loader/decode/segment_store.h"
 #include "loader/run/log.h"
 #include "loader/run/pipeline_internal.h"
 #include "loader/run/stats.h"
@@ -209,6 +210,7 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 		pipeline->order.sample_count = pipeline->schedule.sample_count;
 	render_spec_init(&pipeline->render, options);
 	pipeline->render.jpeg_indexes = jpeg_index_store_open(JPEG_INDEX_BUDGET_BYTES, JPEG_LEAST_GAIN_BYTES); /* NULL does too */
+	pipeline->render.segment_store = segment_store_open(SEGMENT_STORE_BUDGET_BYTES);                       /* as well */
 	pthread_mutex_init(&pipeline->state_lock, NULL);
 	request_queue_open(&pipeline->requests);
 	queue_open(&pipeline->to_fetch);
@@ -309,6 +311,7 @@ void pipeline_stop(struct pipeline *pipeline)
 	free(pipeline->threads);
 	crashed_list_close(&pipeline->crashed);
 	jpeg_index_store_close(pipeline->render.jpeg_indexes);
+	segment_store_close(pipeline->render.segment_store);
 	request_queue_destroy(&pipeline->requests);
 	queue_destroy(&pipeline->to_fetch);
 	queue_destroy(&pipeline->to_decode);

@@ -58,8 +58,10 @@ struct renderer *renderer_open(const struct render_spec *spec)
 	if (!renderer)
 		return NULL;
 	renderer->spec = spec;
-	renderer->passage = passage_open(&(struct decode_limits){
-		.max_pixels = spec->max_pixels, .timeout_ms = spec->item_timeout_ms, .jpeg_indexes = spec->jpeg_indexes});
+	renderer->passage = passage_open(&(struct decode_limits){.max_pixels = spec->max_pixels,
+	                                                         .timeout_ms = spec->item_timeout_ms,
+	                                                         .jpeg_indexes = spec->jpeg_indexes,
+	                                                         .segment_store = spec->segment_store});
 	renderer->resampled = malloc((size_t)out->width_px * out->height_px * out->channels);
 	if (renderer->passage && renderer->resampled)
 		return renderer;

@@ -19,7 +19,8 @@ struct render_spec {
 	enum target_dtype target_dtype;
 	size_t image_bytes, target_bytes; /* of one row of `images` and of `targets` */
 	uint64_t max_pixels;
-	struct jpeg_index_store *jpeg_indexes; /* or NULL; of whoever made the spec */
+	struct jpeg_index_store *jpeg_indexes; /* or NULL; of whoever made the spec, as the next one */
+	struct segment_store *segment_store;
 	uint32_t item_timeout_ms;
 };
 
