@@ -481,6 +481,7 @@ static void whoever_chooses_may_answer_with_runs(void **state)
 	struct stat status;
 
 	rig_write("loose", 1, FILE_BYTES);
+	assert_int_equal(utimensat(rig_folder_fd, "loose", (const struct timespec[]){{7, 8}, {1234567890, 987654321}}, 0), 0);
 	assert_int_equal(fstatat(rig_folder_fd, "loose", &status, 0), 0);
 	for (int i = 0; i < 40; i++) {
 		const struct place place = i % 2 ? middle : (struct place){0, FILE_BYTES};

@@ -82,14 +82,17 @@ static uint32_t end_of_group(const struct file_runs *runs, uint32_t first, uint6
 	return next;
 }
 
+/*
+ * The room is enough wherever one is: if it is that of all from the first run to the last, then because what is here takes no more of it
+ * than of the file; else because a piece fits behind all runs.
+ */
 void fetch_runs_plan_read(struct fetch_slot *slot)
 {
 	const struct file_runs *runs = slot->runs;
 	const struct fetch_buffer *buffer = slot->buffer;
 	const uint64_t begin = runs->run[slot->run_index].offset + slot->run_done_bytes;
-	const uint64_t room_bytes = buffer->capacity_bytes - buffer->byte_count;
-	const uint32_t next = end_of_group(runs, slot->run_index, begin, slot->always_waits ? ASKED_GAP_BYTES : COPIED_GAP_BYTES,
-	                                   smaller(room_bytes, PIECE_BYTES));
+	const uint32_t next =
+		end_of_group(runs, slot->run_index, begin, slot->always_waits ? ASKED_GAP_BYTES : COPIED_GAP_BYTES, PIECE_BYTES);
 
 	slot->read = (struct fetch_slot_read){
 		.data = buffer->data + buffer->byte_count,

@@ -18,7 +18,7 @@ struct file_runs *fetch_runs_copy(const struct file_runs *runs);
 /* There are some, in order, all within an image of so many bytes, and total_bytes is their sum. */
 bool fetch_runs_make_sense(const struct file_runs *runs, uint64_t image_bytes);
 
-/* Memory for them and, as long as there is no more than that to be had, for what is read between them. */
+/* Memory for them, and for what is read between them; no more than the image has bytes. */
 uint64_t fetch_runs_room_bytes(const struct file_runs *runs);
 
 /* Makes slot->read the next one. */

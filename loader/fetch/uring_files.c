@@ -26,7 +26,8 @@ void uring_files_register(struct uring_files *files, struct io_uring *ring, cons
 	memset(files->place, -1, (size_t)count * sizeof *files->place);
 	for (uint32_t i = 0; i < fd_count; i++)
 		files->place[fds[i]] = fds[i];
-	if (io_uring_register_files(ring, files->place, (unsigned)count) == 0)
+	/* Not io_uring_register_files(), which raises RLIMIT_NOFILE where that is in its way. */
+	if (io_uring_register((unsigned)ring->ring_fd, IORING_REGISTER_FILES, files->place, (unsigned)count) == 0)
 		files->count = count;
 }
 
