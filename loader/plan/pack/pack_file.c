@@ -17,8 +17,8 @@
 #define PACK_ENDING  ".pack"
 #define SHARD_ENDING ".shard"
 
-/* More would not be opened at once by any process. */
-enum { MOST_SHARDS = 1 << 20 };
+/* Five digits number them. */
+enum { MOST_SHARDS = 100000 };
 
 static int refuse(const char *path, const char *fault, struct err *err)
 {
