@@ -32,18 +32,21 @@ static size_t head_bytes(const struct segments *segments)
 
 /* ---------------------------------------------------------------- runs */
 
-/* One that begins where the last one ends makes it longer. */
-static void add_run(struct file_runs *runs, uint64_t offset, uint64_t byte_count)
+/* One that begins where the last one ends makes it longer.  False: it begins before, as no table's segments do. */
+static bool add_run(struct file_runs *runs, uint64_t offset, uint64_t byte_count)
 {
 	struct file_run *last = runs->count > 0 ? &runs->run[runs->count - 1] : NULL;
 
 	if (byte_count == 0)
-		return;
+		return true;
+	if (last && offset < last->offset + last->byte_count)
+		return false;
 	runs->total_bytes += byte_count;
 	if (last && last->offset + last->byte_count == offset)
 		last->byte_count += byte_count;
 	else
 		runs->run[runs->count++] = (struct file_run){.offset = offset, .byte_count = byte_count};
+	return true;
 }
 
 /* The segments of the cover's rows; those of one row may reach into the next. */
@@ -61,9 +64,8 @@ static bool add_segments(struct file_runs *runs, const struct segments *segments
 			begin = next;
 		if (begin == end)
 			continue;
-		if (!segment_table_run(segments, begin, end, &run))
+		if (!segment_table_run(segments, begin, end, &run) || !add_run(runs, run.offset, run.byte_count))
 			return false;
-		add_run(runs, run.offset, run.byte_count);
 		next = end;
 	}
 	return true;
@@ -83,9 +85,8 @@ bool jpeg_segments_runs(const struct segments *segments, const struct decode_wan
 	if (!runs)
 		return false;
 	*runs = (struct file_runs){0};
-	add_run(runs, 0, header->head_bytes);
-	add_run(runs, header->second_head_at, header->second_head_bytes);
-	if (!add_segments(runs, segments, &grid, &cover) ||
+	if (!add_run(runs, 0, header->head_bytes) || !add_run(runs, header->second_head_at, header->second_head_bytes) ||
+	    !add_segments(runs, segments, &grid, &cover) ||
 	    (double)runs->total_bytes > (double)segments->file_bytes * (1 - LEAST_SPARED_PART)) {
 		free(runs);
 		return false;

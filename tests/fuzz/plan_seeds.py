@@ -129,9 +129,13 @@ def packs() -> dict[str, bytes]:
     jpeg = segment_table(1, 2, (8, 8), [30] * 30)
     long = segment_table(1, 1, (16, 16), [9] * 100, "I")
     png = segment_table(2, 8, (0, 0), [100] * 9)
+    backwards = segment_table(1, 1, (16, 16), [9] * 64)
+    group = len(backwards) // 2 + 20  # the second of two
+    backwards = backwards[:group] + bytes(4) + backwards[group + 4 :]
     targets = {6: column("Q", 12, 4), 7: column("Q", 4096, 4096), 8: column("Q", 1000, 1000)}
     return {
         "jpeg": pack((jpeg, long), picture(80, 48, 1, jpeg, 1) + picture(160, 160, 1, long)),
+        "backwards": pack((backwards, b""), picture(128, 128, 1, backwards) + picture(9, 9, 3, b"")),
         "png": pack((png, b""), picture(30, 70, 2, png, 4, 16) + picture(9, 9, 3, b"")),
         "targets": pack((png, jpeg), picture(30, 70, 2, png) + picture(80, 48, 1, jpeg), targets | {11: picture(30, 70, 2, png) * 2}),
         "shards": pack((jpeg, b""), picture(80, 48, 1, jpeg) * 2, {12: column("Q", 0, 1)}, 2),
