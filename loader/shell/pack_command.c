@@ -178,6 +178,7 @@ static int set_up(struct packing *packing, uint32_t threads, struct err *err)
 	if (rc < 0)
 		return rc;
 	make_rules(packing);
+	catch_signals(); /* until here one simply ends us */
 	return open_writer(packing, err);
 }
 
@@ -261,10 +262,8 @@ int pack_command(const struct pack_flags *flags)
 		(void)setpriority(PRIO_PROCESS, 0, flags->like.nice); /* raising it is always allowed */
 	rc = set_up(&packing, threads, &err);
 	is_set_up = rc == 0;
-	if (is_set_up) {
-		catch_signals();
+	if (is_set_up)
 		rc = work(&packing, threads, &err);
-	}
 	if (rc < 0)
 		log_write(LOG_ERROR, "%s", err.text);
 	pack_run_close(packing.run);
