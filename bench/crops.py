@@ -29,6 +29,7 @@ SIZE_PX = 32
 MOST_SCALE = 0.25
 STEADY_BATCHES = 3
 OURS = "cropring"
+PACK = "pack"
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Ours:
             raise RuntimeError("crops failed; its message is above")
 
 
-def measure_ours(path: Path, picture: Picture, repetition: int, boxes_text: Path, batches: int) -> tuple[list[Batch], np.ndarray]:
+def measure_ours(path: Path, picture: Picture, repetition: int, boxes_text: Path, batches: int, name: str = OURS) -> tuple[list[Batch], np.ndarray]:
     """A fresh process each: its first batch, the steady state after it, and the pixels of batch number `repetition`."""
     rows, pixels = [], {}
     for fidelity in picture.fidelities:
@@ -118,12 +119,13 @@ def measure_ours(path: Path, picture: Picture, repetition: int, boxes_text: Path
         steady = statistics.median(program.cpu_ms((repetition + 1 + i) % batches) for i in range(STEADY_BATCHES))
         pixels[fidelity] = program.pixels(repetition)
         program.close()
-        rows.append(Batch(picture.file, f"{OURS} {fidelity}, first batch", repetition, round(first, 3)))
-        rows.append(Batch(picture.file, f"{OURS} {fidelity}", repetition, round(steady, 3)))
+        rows.append(Batch(picture.file, f"{name} {fidelity}, first batch", repetition, round(first, 3)))
+        rows.append(Batch(picture.file, f"{name} {fidelity}", repetition, round(steady, 3)))
     return rows, pixels["exact"]
 
 
-def measure(folder: Path, picture: Picture, repetitions: int, seed: int) -> list[Batch]:
+def measure(folder: Path, picture: Picture, repetitions: int, seed: int, pack: Path | None = None) -> list[Batch]:
+    """pack: of this picture, another side of ours."""
     path = folder / picture.file
     side_px = make_crops.PART_PX if picture.channels == 3 else make_crops.MOSAIC_PX
     boxes = draw_boxes(max(repetitions, 1 + STEADY_BATCHES), side_px, side_px, seed)
@@ -140,6 +142,11 @@ def measure(folder: Path, picture: Picture, repetitions: int, seed: int) -> list
         for repetition in range(repetitions):
             our_rows, our_pixels = measure_ours(path, picture, repetition, boxes_text, len(boxes))
             rows += our_rows
+            if pack:
+                pack_rows, pack_pixels = measure_ours(pack, picture, repetition, boxes_text, len(boxes), PACK)
+                rows += pack_rows
+                if not np.array_equal(pack_pixels, our_pixels):
+                    raise RuntimeError(f"{picture.file}: the pack's pixels differ from the file's")
             names = list(peers) if repetition % 2 == 0 else list(reversed(peers))
             for name in names:
                 begin_s = time.process_time()
