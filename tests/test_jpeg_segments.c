@@ -209,6 +209,8 @@ static void what_does_not_fit_the_table_is_corrupt(void **state)
 		*segments = right;
 		segments->header.head_bytes--;
 		check_damage(&made, &want, bytes, runs, "header");
+		segments->header.head_bytes += 2;
+		check_damage(&made, &want, bytes, runs, "header of");
 		*segments = right;
 		for (size_t at = sizeof right.header; at < made.table.used_bytes; at++)
 			made.table.data[at] ^= 1;
@@ -237,6 +239,33 @@ static void what_does_not_fit_the_table_is_corrupt(void **state)
 		memset(bytes + head_bytes, 0xff, (size_t)runs->total_bytes - head_bytes);
 		check_damage(&made, &want, bytes, runs, "marker");
 
+		free(bytes);
+		free(runs);
+		segmented_free(&made);
+	}
+}
+
+/* As libjpeg has it, whether a segment is copied or cut. */
+static void bytes_that_no_code_takes_are_corrupt(void **state)
+{
+	static const int cuts_and_copies[] = {10, 7};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct segmented made = make(&kinds[0], 400, 300, 0, cuts_and_copies[i], false);
+		const struct decode_want want = {{0, 100, 300, 60}, 3, 8, false};
+		uint32_t segment = 15 * 50 / (uint32_t)cuts_and_copies[i] + 1;
+		struct file file = file_copy(made.file.bytes, made.file.byte_count);
+		struct file_runs *runs;
+		struct file_run run;
+		uint8_t *bytes;
+
+		assert_true(segment_table_run(&made.segments, segment, segment + 1, &run));
+		segmented_free(&made);
+		file_insert(&file, (size_t)(run.offset + run.byte_count) - 2, "\x12\x34", 2);
+		made = segmented_jpeg(file, 0, 0);
+		assert_true(read_region(&made, &want, &runs, &bytes));
+		check_damage(&made, &want, bytes, runs, i == 0 ? "extraneous" : "more bytes than its codes take");
 		free(bytes);
 		free(runs);
 		segmented_free(&made);
@@ -286,6 +315,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(runs_are_only_those_of_the_head_and_of_the_rows),
 		cmocka_unit_test(a_picture_over_the_limit_is_refused_by_its_numbers_alone),
 		cmocka_unit_test(what_does_not_fit_the_table_is_corrupt),
+		cmocka_unit_test(bytes_that_no_code_takes_are_corrupt),
 		cmocka_unit_test(damaged_bytes_do_no_harm),
 	};
 

@@ -160,14 +160,12 @@ static enum item_status check_header(struct workspace *workspace, const struct s
 	if (header->scan_at != head_bytes(segments))
 		return workspace_fail(workspace, ITEM_CORRUPT, "a header of %zu bytes, but %zu in the segment table",
 		                      header->scan_at, head_bytes(segments));
-	if (memcmp(&header->grid, grid, sizeof *grid) != 0 || header->component_count != segments->channels)
-		return workspace_fail(
-			workspace, ITEM_CORRUPT,
-			"%ux%u pixels of %u channels, MCUs of %ux%u and %u in a segment, but %ux%u, %u, %ux%u and %u in the "
-			"segment table",
-			header->grid.width_px, header->grid.height_px, header->component_count, header->grid.mcu_width_px,
-			header->grid.mcu_height_px, header->grid.restart_mcus, grid->width_px, grid->height_px, segments->channels,
-			grid->mcu_width_px, grid->mcu_height_px, grid->restart_mcus);
+	if (memcmp(&header->grid, grid, sizeof *grid) != 0)
+		return workspace_fail(workspace, ITEM_CORRUPT,
+		                      "%ux%u pixels, MCUs of %ux%u, %u in a segment, but %ux%u, %ux%u and %u in the segment table",
+		                      header->grid.width_px, header->grid.height_px, header->grid.mcu_width_px,
+		                      header->grid.mcu_height_px, header->grid.restart_mcus, grid->width_px, grid->height_px,
+		                      grid->mcu_width_px, grid->mcu_height_px, grid->restart_mcus);
 	return ITEM_OK;
 }
 
