@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What reading files costs: our fetch beside plain loops, over 1,000 files of the set, warm and cold, and parts of large files.
+"""What reading files costs: our fetch beside plain loops, over 1,000 files of the set, warm and cold, parts of large files, and runs of
+images in a pack.
 
 The loops are in C (fetch_loop.c): all sides in one process, in turn, over the same files. Cold drops the page cache of the whole
 machine before each round, which takes root and disturbs whoever else works there; it is skipped otherwise.
@@ -24,11 +25,13 @@ FILES, FOLDERS, BMPS, BMP_BYTES = 1000, 50, 12, 16_001_078  # a gray BMP of 4000
 WARM = ("plain", "uring", "pread")
 COLD = ("plain", "ahead64", "threads16", "uring", "pread")
 PARTS = ("plain", "uring", "pread", "uring-part", "pread-part")
+PACK_BYTES = 600_000_000
+RUNS = ("15,1000,6700", "30,300,2800", "125,3000,5000", "30,1000,50000", "1,110000,0")  # how many, of how many bytes, how far apart
 
 
 @dataclass(frozen=True)
 class Round:
-    part: str  # warm, cold, bmp warm, bmp cold
+    part: str  # warm, cold, bmp warm, bmp cold, runs 15,1000,6700 warm, ...
     side: str
     round: int
     files: int
@@ -61,10 +64,20 @@ def make_bmps() -> list[str]:
     return [str(path.relative_to(DATA)) for path in paths]
 
 
+def make_pack() -> str:
+    path = DATA / "fetch_pack"
+    if not path.exists() or path.stat().st_size != PACK_BYTES:
+        with path.open("wb") as file:
+            for number in range(PACK_BYTES // 1_000_000):
+                file.write(random.Random(number).randbytes(1_000_000))
+    return path.name
+
+
 def run(part: str, sides: Sequence[str], paths: Iterable[str], rounds: int) -> list[Round]:
     kind = "cold" if part.endswith("cold") else "warm"
+    runs = ("--runs", part.split()[1]) if part.startswith("runs") else ()
     output = subprocess.run(
-        [LOOP, kind, str(rounds), *sides],
+        [LOOP, kind, str(rounds), *runs, *sides],
         input="".join(f"{path}\n" for path in paths),
         cwd=DATA,  # our fetch takes paths that are relative to a folder
         check=True,
@@ -98,13 +111,15 @@ def main() -> None:
     options = parser.parse_args()
 
     common.build(LOOP)
-    files, bmps = make_files(), make_bmps()
+    files, bmps, pack = make_files(), make_bmps(), make_pack()
     facts = common.machine_facts(())
     measured = [run("warm", WARM, files, options.rounds), run("bmp warm", PARTS, bmps, options.rounds)]
+    measured += [run(f"runs {runs} warm", WARM, [pack], options.rounds) for runs in RUNS]
     if os.geteuid() != 0:
         print("cold: skipped, because only root may drop the page cache", file=sys.stderr)
     elif options.cold_rounds > 0:
         measured += [run("cold", COLD, files, options.cold_rounds), run("bmp cold", PARTS, bmps, options.cold_rounds)]
+        measured += [run(f"runs {runs} cold", WARM, [pack], options.cold_rounds) for runs in RUNS]
     for rows in measured:
         print_rounds(rows)
     common.write_csv("fetch", [row for rows in measured for row in rows], facts)

@@ -1,7 +1,8 @@
 /*
  * fetch_loop.c - what bench/fetch.py measures with: our fetch, and the loops that it is measured by, over the same files in turn.
  *
- * fetch_loop warm|cold ROUNDS SIDE... < PATHS    (relative to the working directory, one per line)
+ * fetch_loop warm|cold ROUNDS [--runs COUNT,BYTES,GAP] SIDE... < PATHS    (relative to the working directory, one per line)
+ * With --runs the first of the paths is a pack of IMAGES images, of each of which so many runs are read, from the file that is open.
  * Prints "side,round,files,bytes,wall_s,cpu_s" for each round of each side; the CPU time is that of the whole process, with the
  * kernel's worker threads.  cold: the page cache of the machine is dropped before each round, for which it takes root.
  */
@@ -18,11 +19,16 @@
 
 #include "loader/fetch/fetch.h"
 
-enum { PATHS_MAX = 100000, DEPTH = 64, AHEAD = 64, THREADS = 16, BUFFER_BYTES = 64 << 20 };
+enum { PATHS_MAX = 100000, DEPTH = 64, AHEAD = 64, THREADS = 16, BUFFER_BYTES = 64 << 20, IMAGES = 500, RUNS_MAX = 1000 };
 
 static char *paths[PATHS_MAX];
 static size_t path_count;
 static bool cold;
+
+static struct file_runs *pack_runs; /* NULL: whole files */
+static uint64_t image_bytes;        /* from the first to the last of them */
+static int pack_fd;
+static uint64_t pack_bytes;
 
 static void fail(const char *what)
 {
@@ -75,6 +81,39 @@ static size_t read_all(int fd, uint8_t *buffer)
 	return byte_count;
 }
 
+/* --runs COUNT,BYTES,GAP */
+static void set_runs(const char *text)
+{
+	unsigned count, run_bytes, gap_bytes;
+
+	if (sscanf(text, "%u,%u,%u", &count, &run_bytes, &gap_bytes) != 3 || count < 1 || count > RUNS_MAX) {
+		fprintf(stderr, "fetch_loop: %s are no runs\n", text);
+		exit(2);
+	}
+	pack_runs = malloc(sizeof *pack_runs + count * sizeof *pack_runs->run);
+	if (!pack_runs)
+		fail("malloc");
+	*pack_runs = (struct file_runs){.count = count, .total_bytes = (uint64_t)count * run_bytes};
+	for (uint32_t i = 0; i < count; i++)
+		pack_runs->run[i] = (struct file_run){.offset = (uint64_t)i * (run_bytes + gap_bytes), .byte_count = run_bytes};
+	image_bytes = pack_runs->run[count - 1].offset + run_bytes;
+}
+
+static void open_pack(void)
+{
+	pack_fd = open(paths[0], O_RDONLY | O_CLOEXEC);
+	if (pack_fd < 0)
+		fail(paths[0]);
+	pack_bytes = (uint64_t)lseek(pack_fd, 0, SEEK_END);
+	path_count = IMAGES;
+}
+
+/* Where an image begins; neighbours in order are none on the disk. */
+static uint64_t image_offset(size_t index)
+{
+	return (pack_bytes - image_bytes) / IMAGES * (index * 211 % IMAGES);
+}
+
 static uint8_t *new_buffer(void)
 {
 	uint8_t *buffer = malloc(BUFFER_BYTES);
@@ -82,6 +121,19 @@ static uint8_t *new_buffer(void)
 	if (!buffer)
 		fail("malloc");
 	return buffer;
+}
+
+static size_t run_plain_runs(uint8_t *buffer)
+{
+	for (size_t i = 0; i < path_count; i++) {
+		uint8_t *at = buffer;
+
+		for (uint32_t k = 0; k < pack_runs->count; at += pack_runs->run[k++].byte_count)
+			if (pread(pack_fd, at, pack_runs->run[k].byte_count, (off_t)(image_offset(i) + pack_runs->run[k].offset)) <
+			    0)
+				fail("pread");
+	}
+	return path_count * pack_runs->total_bytes;
 }
 
 static size_t run_plain(uint8_t *buffer)
@@ -163,6 +215,8 @@ static struct fetch *open_fetch(enum fetch_backend backend, bool in_parts)
 	                              .depth = DEPTH,
 	                              .max_file_bytes = BUFFER_BYTES,
 	                              .timeout_ms = 60000,
+	                              .open_fds = &pack_fd,
+	                              .open_fd_count = pack_runs ? 1 : 0,
 	                              .choose_part = in_parts ? choose_rows : NULL};
 	struct fetch *fetch;
 	struct err err;
@@ -184,6 +238,13 @@ static size_t run_fetch(struct fetch *fetch)
 		while (submitted < path_count && fetch_in_flight(fetch) < DEPTH) {
 			struct fetch_job job = {.directory_fd = AT_FDCWD, .path = paths[submitted], .tag = (void *)submitted};
 
+			if (pack_runs)
+				job = (struct fetch_job){.path = "image",
+				                         .is_open = true,
+				                         .fd = pack_fd,
+				                         .offset = image_offset(submitted),
+				                         .length = image_bytes,
+				                         .runs = pack_runs};
 			if (fetch_submit(fetch, &job) != 0)
 				fail("fetch_submit");
 			submitted++;
@@ -223,7 +284,7 @@ static void measure(enum side side, int round, struct fetch *fetch, uint8_t *buf
 	cpu_s = seconds(CLOCK_PROCESS_CPUTIME_ID);
 	switch (side) {
 	case PLAIN:
-		byte_count = run_plain(buffer);
+		byte_count = pack_runs ? run_plain_runs(buffer) : run_plain(buffer);
 		break;
 	case AHEAD_64:
 		byte_count = run_ahead(buffer);
@@ -254,22 +315,27 @@ int main(int argc, char **argv)
 {
 	struct fetch *fetches[SIDE_COUNT] = {NULL};
 	uint8_t *buffer = new_buffer();
-	int round_count;
+	int round_count, first_side = 3;
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: fetch_loop warm|cold ROUNDS SIDE... < PATHS\n");
+		fprintf(stderr, "usage: fetch_loop warm|cold ROUNDS [--runs COUNT,BYTES,GAP] SIDE... < PATHS\n");
 		return 2;
 	}
 	cold = strcmp(argv[1], "cold") == 0;
 	round_count = atoi(argv[2]);
 	read_paths();
+	if (argc > 5 && strcmp(argv[3], "--runs") == 0) {
+		set_runs(argv[4]);
+		open_pack();
+		first_side = 5;
+	}
 	fetches[URING] = open_fetch(FETCH_URING, false);
 	fetches[PREAD] = open_fetch(FETCH_PREAD, false);
 	fetches[URING_PART] = open_fetch(FETCH_URING, true);
 	fetches[PREAD_PART] = open_fetch(FETCH_PREAD, true);
 	for (int round = cold ? 0 : -1; round < round_count; round++)
-		for (int i = 3; i < argc; i++) { /* every second round runs backwards */
-			enum side side = side_called(argv[round % 2 ? argc + 2 - i : i]);
+		for (int i = first_side; i < argc; i++) { /* every second round runs backwards */
+			enum side side = side_called(argv[round % 2 ? argc - 1 + first_side - i : i]);
 
 			measure(side, round, fetches[side], buffer);
 		}
