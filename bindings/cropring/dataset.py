@@ -70,13 +70,14 @@ class Dataset:
     Attributes
     ----------
     root : str
-        The folder.
+        The folder, or the pack.
     classes : list of str
         Class names in order of their numbers; empty for a folder without sub-folders.
     class_to_idx : dict of str to int
         Class numbers by name.
     paths : sequence of str
-        Path of each sample, with the folder in front; decoded when asked for.
+        Path of each sample, with the folder in front; decoded when asked for. Of a pack it is the name in its source, with the pack in
+        front: train.pack/cat/1.jpg, which is no file.
     samples : sequence of (str, int)
         Path and label of each sample.
     targets : ndarray of int64, read-only

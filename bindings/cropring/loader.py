@@ -48,7 +48,7 @@ class Loader:
     ----------
     source : str or path-like
         A folder with one sub-folder per class (as torchvision's ImageFolder reads it), a flat folder of images, a manifest (.csv,
-        .tsv or .jsonl), or a folder with a metadata.csv or .jsonl as Hugging Face has them; see docs/sources.md.
+        .tsv or .jsonl), a folder with a metadata.csv or .jsonl as Hugging Face has them, tar shards, or a pack (.pack); see docs/sources.md.
     index : str or path-like, optional
         A file that keeps the list of samples: written by the first start, and later starts do not look through `source` unless one
         of its folders has changed.

@@ -37,7 +37,7 @@ int source_folder_name(struct source *source, struct err *err)
 	if (source->root_fd < 0 && errno == ENOTDIR)
 		return err_fail(
 			err, -ENOTDIR,
-			"%s: a folder is expected, or a file that ends in .csv, .tsv or .jsonl (a manifest), .tar or .cropidx%s",
+			"%s: a folder is expected, or a file that ends in .csv, .tsv or .jsonl (a manifest), .tar, .pack or .cropidx%s",
 			folder,
 			listing_ends_with(folder, ".json") || listing_ends_with(folder, ".parquet")
 				? "; python -m cropring.manifest makes a manifest of COCO and Parquet"

@@ -30,8 +30,10 @@ static const char *check_header(const struct pack_header *header, uint64_t file_
 {
 	bool is_shard = header->shard_number != PACK_NO_SHARD;
 
-	if (memcmp(header->magic, PACK_MAGIC, sizeof header->magic) != 0)
+	if (memcmp(header->magic, PACK_MAGIC, sizeof header->magic - 1) != 0)
 		return "it does not begin like one";
+	if (header->magic[sizeof header->magic - 1] != PACK_MAGIC[sizeof header->magic - 1])
+		return "it is of another version of the format than 1; update cropring";
 	if (XXH3_64bits(header, offsetof(struct pack_header, check)) != header->check)
 		return "its header is damaged";
 	if (header->file_bytes != file_bytes)
