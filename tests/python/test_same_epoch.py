@@ -1,10 +1,11 @@
-"""One epoch, however its samples are told: folder, tables, shards, a kept index, a sampler."""
+"""One epoch, however its samples are told: folder, tables, shards, a kept index, packs, a sampler."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from test_determinism import digest
 
 import cropring
+from cropring._cli import executable
 
 FLAGS = {"batch_size": 7, "size": 40, "tail": "partial", "epochs": 1, "seed": 11}
 Source = tuple[Path, dict[str, object]]
@@ -32,6 +34,11 @@ def shards(photos: Path, files: list[Path], folder: Path) -> Path:
                     member.size = len(content)
                     tar.addfile(member, io.BytesIO(content))
     return folder
+
+
+def pack(source: Path, made: Path, *flags: str) -> Path:
+    subprocess.run([executable(), "pack", source, made, "--quiet", *flags], check=True)
+    return made
 
 
 def sources(photos: Path, folder: Path) -> dict[str, Source]:
@@ -55,6 +62,9 @@ def sources(photos: Path, folder: Path) -> dict[str, Source]:
         "kept": (photos, {"index": folder / "kept.cropidx"}),
         "kept, again": (photos, {"index": folder / "kept.cropidx"}),
         "index": (folder / "kept.cropidx", {}),
+        "pack": (pack(photos, folder / "folder.pack"), {}),
+        "pack of a table": (pack(folder / "all.jsonl", folder / "table.pack", f"--root={photos}"), {}),
+        "pack of shards": (pack(packed, folder / "tar.pack", "--shard-bytes=600K"), {}),
     }
 
 
