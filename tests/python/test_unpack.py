@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import random
 import signal
+import struct
 import subprocess
+import tarfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+import cropring
 from conftest import PHOTOS, WATCHDOG_S, eventually
 from cropring._cli import executable
 from pack_writer import BMP, JPEG, PNG, Stored, write_pack
@@ -307,3 +312,80 @@ def test_standard_output_that_is_full_is_told(pack: Path, tmp_path: Path) -> Non
     with open("/dev/full", "wb") as full:
         done = subprocess.run([executable(), "unpack", pack, "-", "-i0"], stdout=full, stderr=subprocess.PIPE, timeout=WATCHDOG_S)
     assert done.returncode == 1 and b"No space left" in done.stderr
+
+
+# ---------------------------------------------------------------- what `cropring pack` wrote
+
+
+def check_jpeg(file: bytes) -> None:
+    """From SOI to EOI, and restart markers that count on; what libjpeg would forgive is not forgiven."""
+    assert file[:2] == b"\xff\xd8" and file[-2:] == b"\xff\xd9"
+    at, next_restart, scans = 2, 0, 0
+    while file[at : at + 2] != b"\xff\xd9":
+        assert file[at] == 0xFF and 0xC0 <= file[at + 1] <= 0xFE, at
+        is_scan = file[at + 1] == 0xDA
+        at += 2 + int.from_bytes(file[at + 2 : at + 4], "big")
+        while is_scan:  # its entropy-coded data
+            at = file.index(b"\xff", at)
+            if 0xD0 <= file[at + 1] <= 0xD7:
+                assert file[at + 1] == 0xD0 + next_restart
+                next_restart = (next_restart + 1) % 8
+            elif file[at + 1] != 0:
+                scans += 1
+                break
+            at += 2
+    assert scans == 1 and at == len(file) - 2
+
+
+def check_png(file: bytes) -> None:
+    """Chunks with right CRCs up to the end, and pixels that inflate to as many bytes as the picture has, with the right Adler-32."""
+    assert file[:8] == b"\x89PNG\r\n\x1a\n"
+    at, names, pixels = 8, [], b""
+    while at < len(file):
+        length = int.from_bytes(file[at : at + 4], "big")
+        name, data = file[at + 4 : at + 8], file[at + 8 : at + 8 + length]
+        assert zlib.crc32(name + data) == int.from_bytes(file[at + 8 + length : at + 12 + length], "big")
+        names.append(name)
+        pixels += data if name == b"IDAT" else b""
+        at += 12 + length
+    assert at == len(file) and names[0] == b"IHDR" and names[-1] == b"IEND" and names.count(b"IEND") == 1
+    first = names.index(b"IDAT")
+    assert set(names[first : first + names.count(b"IDAT")]) == {b"IDAT"}
+    width, height, bits, color = struct.unpack(">IIBB", file[16:26])
+    row_bytes = 1 + (width * bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color] + 7) // 8
+    inflater = zlib.decompressobj()
+    assert len(inflater.decompress(pixels)) == height * row_bytes and inflater.eof and not inflater.unused_data
+
+
+@pytest.mark.parametrize("flags", [(), ("--segment-px=64", "--png-rows=8", "--bmp-to-png", "--keep-metadata", "--shard-bytes=300K")])
+def test_what_was_packed_is_the_same_picture_again(unpack: Unpack, tmp_path: Path, flags: tuple[str, ...]) -> None:
+    subprocess.run([executable(), "pack", PHOTOS, tmp_path / "a.pack", "-q", *flags], check=True, timeout=WATCHDOG_S)
+    assert unpack("a.pack", "out").returncode == 0
+    found = files_below(tmp_path / "out")
+    as_png = {name: name.replace(".bmp", ".png") if "--bmp-to-png" in flags else name for name in FILES}
+    assert set(found) == set(as_png.values())
+    for name, file in found.items():
+        {".jpg": check_jpeg, ".png": check_png, ".bmp": lambda file: None}[name[-4:]](file)
+    for before, after in as_png.items():
+        with Image.open(PHOTOS / before) as theirs, Image.open(tmp_path / "out" / after) as ours:
+            assert ours.format == {".jpg": "JPEG", ".png": "PNG", ".bmp": "BMP"}[after[-4:]]
+            assert (ours.size, ours.mode, ours.tobytes()) == (theirs.size, theirs.mode, theirs.tobytes()), before
+    with cropring.Pack(tmp_path / "a.pack") as pack:
+        assert [*pack] == [found[as_png[name]] for name in pack.names]
+
+
+def test_members_of_a_tar_keep_their_names(unpack: Unpack, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "shard.tar", "w") as archive:
+        for name in ("animals/cat.jpg", "space/galaxies.png"):
+            archive.add(PHOTOS / name, name.replace("/", "-"))
+    subprocess.run([executable(), "pack", tmp_path / "shard.tar", tmp_path / "a.pack", "-q"], check=True, timeout=WATCHDOG_S)
+    assert unpack("a.pack", "out").returncode == 0
+    assert set(files_below(tmp_path / "out")) == {"shard.tar/animals-cat.jpg", "shard.tar/space-galaxies.png"}
+
+
+def test_samples_of_one_file_are_one_file_again(unpack: Unpack, tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("path,x,y,width,height\n" + "".join(f"animals/cat.jpg,{x},0,10,10\n" for x in range(20)))
+    subprocess.run([executable(), "pack", tmp_path / "boxes.csv", tmp_path / "a.pack", "-q", f"--root={PHOTOS}"], check=True, timeout=WATCHDOG_S)
+    assert len(cropring.Pack(tmp_path / "a.pack")) == 20
+    assert unpack("a.pack", "out").returncode == 0
+    assert set(files_below(tmp_path / "out")) == {"animals/cat.jpg"}
