@@ -19,6 +19,7 @@
 #include "loader/run/printable.h"
 #include "loader/run/serve.h"
 #include "loader/shell/crop_command.h"
+#include "loader/shell/info_command.h"
 #include "loader/shell/pack_command.h"
 #include "loader/shell/unpack_command.h"
 #include "shmring/shmring.h"
@@ -33,6 +34,7 @@ static const char overview[] =
 	"  crop PATHS...    cut a window out of each image: to a contact sheet (PNG) or a NumPy array\n"
 	"  pack SOURCE OUT  store images without loss so that regions of them are read and decoded alone\n"
 	"  unpack PACK DIR  write the images of a pack as the ordinary files that they are\n"
+	"  info FILE        what is in an image, a pack or another source, and what a crop of it costs\n"
 	"  list             show the rings that run now\n"
 	"  flags            print the flags of serve as a table for docs (--markdown) or programs (--json)\n"
 	"\n"
@@ -97,6 +99,18 @@ static int run_pack(int argc, char **argv)
 	int rc = pack_flags_parse(&flags, argc, argv, &err);
 
 	return rc == 0 ? pack_command(&flags) : refuse_usage("pack ", err.text);
+}
+
+static int run_info(int argc, char **argv)
+{
+	struct info_flags flags;
+	struct err err;
+	int rc;
+
+	if (info_flags_parse(&flags, argc, argv, &err) < 0)
+		return refuse_usage("info ", err.text);
+	rc = info_command(&flags);
+	return finish_output() == EXIT_DONE ? rc : EXIT_FAILED;
 }
 
 static int run_unpack(int argc, char **argv)
@@ -269,6 +283,7 @@ int main(int argc, char **argv)
 		{"crop", "cropring crop", run_crop},
 		{"pack", "cropring pack", run_pack},
 		{"unpack", "cropring unpack", run_unpack},
+		{"info", "cropring info", run_info},
 		{"list", "cropring list", run_list},
 		{"flags", "cropring flags", run_flags},
 	};
@@ -300,6 +315,6 @@ int main(int argc, char **argv)
 		snprintf(sentence, sizeof sentence, "'%.100s' is a folder, not a command; did you mean: cropring serve %.100s",
 		         argv[1], argv[1]);
 	else
-		snprintf(sentence, sizeof sentence, "'%.100s' is not a command; there are serve, crop, pack, unpack, list and flags", argv[1]);
+		snprintf(sentence, sizeof sentence, "'%.100s' is not a command; there are serve, crop, pack, unpack, info, list and flags", argv[1]);
 	return refuse_usage("", sentence);
 }
