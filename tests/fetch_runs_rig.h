@@ -20,6 +20,21 @@ struct place {
 	uint64_t offset, length;
 };
 
+static uint8_t file_content[FILE_BYTES]; /* as rig_write() has it with seed 1; filled by write_file() */
+
+/* A file of FILE_BYTES. */
+static inline void write_file(const char *name)
+{
+	int fd = openat(rig_folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (file_content[1] != rig_byte(1, 1))
+		for (size_t i = 0; i < FILE_BYTES; i++)
+			file_content[i] = rig_byte(1, i);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, file_content, FILE_BYTES), FILE_BYTES);
+	close(fd);
+}
+
 static const struct place whole_file = {0, 0}, middle = {700001, 1500000};
 
 static inline void add_run(struct some_runs *some, uint64_t offset, uint64_t byte_count)
@@ -82,10 +97,8 @@ static inline void expect_runs(struct fetch *fetch, struct fetch_result result, 
 	assert_int_equal(buffer->runs->count, some->runs.count);
 	assert_int_equal(buffer->runs->total_bytes, some->runs.total_bytes);
 	assert_memory_equal(buffer->runs->run, some->run, some->runs.count * sizeof *some->run);
-	for (uint32_t i = 0; i < some->runs.count; i++)
-		for (uint64_t k = 0; k < some->run[i].byte_count; k++)
-			if (buffer->data[at++] != rig_byte(1, place.offset + some->run[i].offset + k))
-				fail_msg("run %u, byte %llu", i, (unsigned long long)k);
+	for (uint32_t i = 0; i < some->runs.count; at += some->run[i++].byte_count)
+		assert_memory_equal(buffer->data + at, file_content + place.offset + some->run[i].offset, some->run[i].byte_count);
 	fetch_return(fetch, result.buffer);
 }
 
@@ -94,8 +107,7 @@ static inline void expect_image(struct fetch *fetch, struct fetch_result result,
 	assert_string_equal(item_status_name(result.status), "ok");
 	assert_null(result.buffer->runs);
 	assert_int_equal(result.buffer->byte_count, place.length);
-	for (size_t i = 0; i < result.buffer->byte_count; i++)
-		assert_int_equal(result.buffer->data[i], rig_byte(1, place.offset + i));
+	assert_memory_equal(result.buffer->data, file_content + place.offset, place.length);
 	fetch_return(fetch, result.buffer);
 }
 

@@ -14,7 +14,7 @@ static void open_files_are_read_whole_and_in_parts_as_others_are(void **state)
 	struct file_bytes file;
 	int fd;
 
-	rig_write("pack", 1, FILE_BYTES);
+	write_file("pack");
 	fd = open_file("pack");
 	wish = (struct wish){.wants_part = false};
 	for (size_t i = 0; i < sizeof places / sizeof *places; i++)
@@ -56,7 +56,7 @@ static void no_failure_closes_a_file_that_was_open(void **state)
 	uint32_t before_count;
 	int fd;
 
-	rig_write("pack", 1, FILE_BYTES);
+	write_file("pack");
 	fd = open_file("pack");
 	expect_runs(fetch, read_runs(fetch, "a name", fd, middle, &one), middle, &one);
 	before_count = rig_count("/proc/self/fd");
@@ -82,7 +82,7 @@ static void files_that_the_ring_refuses_are_read_all_the_same(void **state)
 	struct fetch *fetch;
 	int fds[2];
 
-	rig_write("pack", 1, FILE_BYTES);
+	write_file("pack");
 	fds[0] = open_file("pack");
 	fds[1] = fcntl(fds[0], F_DUPFD_CLOEXEC, HIGH_FD);
 	assert_true(fds[1] >= HIGH_FD);

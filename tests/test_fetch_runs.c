@@ -35,7 +35,7 @@ static void runs_arrive_one_behind_the_other(void **state)
 	struct fetch *fetch = rig_open(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
 	int fd;
 
-	rig_write("pack", 1, FILE_BYTES);
+	write_file("pack");
 	fd = open_file("pack");
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
 		struct some_runs some = make_even_runs(shapes[i].count, shapes[i].begin, shapes[i].byte_count, shapes[i].end);
@@ -65,7 +65,7 @@ static void random_runs_of_many_images_arrive_at_once(void **state)
 	struct fetch *fetch;
 	int fds[3]; /* the last one is a stranger to the fetch */
 
-	rig_write("pack", 1, FILE_BYTES);
+	write_file("pack");
 	for (size_t i = 0; i < 3; i++)
 		fds[i] = open_file("pack");
 	config.open_fds = fds;
@@ -104,7 +104,7 @@ static void runs_that_cannot_be_are_truncated_and_take_no_memory(void **state)
 	struct some_runs bad[9] = {{.runs = {.count = 0}}};
 	int fd;
 
-	rig_write("pack", 1, FILE_BYTES);
+	write_file("pack");
 	fd = open_file("pack");
 	add_run(&bad[0], 0, 1500001); /* one byte too many */
 	add_run(&bad[1], 1500000, 1);
@@ -133,7 +133,7 @@ static void an_image_over_the_limit_is_too_large_whatever_is_wanted_of_it(void *
 	struct some_runs few = make_even_runs(3, 0, 100, 10000);
 	int fd;
 
-	rig_write("pack", 1, FILE_BYTES);
+	write_file("pack");
 	fd = open_file("pack");
 	rig_expect_failure(read_runs(fetch, "a name", fd, (struct place){0, 1000001}, &few), ITEM_TOO_LARGE, 0);
 	rig_expect_failure(read_runs(fetch, "a name", fd, whole_file, &few), ITEM_TOO_LARGE, 0);
@@ -155,7 +155,7 @@ static void runs_take_memory_for_themselves_not_for_the_image(void **state)
 
 	config.budget_bytes = 2900000; /* for one of the images */
 	fetch = rig_open_with(config);
-	rig_write("pack", 1, FILE_BYTES);
+	write_file("pack");
 	fd = open_file("pack");
 	for (uint32_t i = 0; i < IMAGE_COUNT; i++)
 		held[i] = read_runs(fetch, "a name", fd, large, &few);
@@ -183,7 +183,7 @@ static void runs_that_are_nearly_all_of_the_largest_image_arrive(void **state)
 	static const struct place place = {3, LARGEST_BYTES};
 	int fd;
 
-	rig_write("pack", 1, FILE_BYTES);
+	write_file("pack");
 	fd = open_file("pack");
 	for (size_t i = 0; i < sizeof run_bytes / sizeof *run_bytes; i++) {
 		struct some_runs some = make_even_runs(RUNS_MAX - 1, 0, run_bytes[i], LARGEST_BYTES);
@@ -204,7 +204,7 @@ static void a_file_that_became_shorter_truncates_what_lay_behind(void **state)
 	static const struct place place = {200000, 1000000};
 	int fd;
 
-	rig_write("shrinking", 1, FILE_BYTES);
+	write_file("shrinking");
 	fd = open_file("shrinking");
 	expect_runs(fetch, read_runs(fetch, "a name", fd, place, &across), place, &across);
 	rig_cut("shrinking", 500000);
@@ -227,7 +227,7 @@ static void whoever_chooses_may_answer_with_runs(void **state)
 	uint64_t seed = seed_of_test("whoever_chooses_may_answer_with_runs");
 	struct stat status;
 
-	rig_write("loose", 1, FILE_BYTES);
+	write_file("loose");
 	assert_int_equal(utimensat(rig_folder_fd, "loose", (const struct timespec[]){{7, 8}, {1234567890, 987654321}}, 0), 0);
 	assert_int_equal(fstatat(rig_folder_fd, "loose", &status, 0), 0);
 	for (int i = 0; i < 40; i++) {
@@ -255,7 +255,7 @@ static void chosen_runs_that_cannot_be_are_not_read_but_all_is(void **state)
 	struct some_runs beyond = make_even_runs(1, FILE_BYTES, 1, FILE_BYTES + 1), none = {.runs = {.count = 0}},
 			 fine = make_even_runs(2, 0, 10, 1000);
 
-	rig_write("loose", 1, FILE_BYTES);
+	write_file("loose");
 	wish = (struct wish){.wants_part = true, .runs = &beyond.runs, .part = {.offset = 20000, .row_bytes = 10, .row_count = 1}};
 	rig_expect_content(fetch, read_runs(fetch, "loose", -1, whole_file, NULL), 1, FILE_BYTES);
 	wish.runs = &none.runs;
@@ -275,10 +275,10 @@ static void chosen_runs_of_a_file_that_became_shorter_are_truncated(void **state
 	config.context = &wish;
 	fetch = rig_open_with(config);
 	wish = (struct wish){.wants_part = true, .runs = &across.runs};
-	rig_write("shrinking", 1, FILE_BYTES);
+	write_file("shrinking");
 	rig_expect_failure(read_runs(fetch, "shrinking", -1, whole_file, NULL), ITEM_TRUNCATED, 0);
 	wish = (struct wish){.wants_part = true, .runs = &before.runs};
-	rig_write("shrinking", 1, FILE_BYTES);
+	write_file("shrinking");
 	expect_runs(fetch, read_runs(fetch, "shrinking", -1, whole_file, NULL), (struct place){0, 500000}, &before);
 	fetch_close(fetch);
 }
@@ -288,7 +288,7 @@ static void nobody_is_asked_who_named_runs(void **state)
 	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
 	struct some_runs some = make_even_runs(9, 0, 40000, 1500000);
 
-	rig_write("pack", 1, FILE_BYTES);
+	write_file("pack");
 	wish = (struct wish){.wants_part = true, .part = {.offset = 20000, .row_bytes = 10, .row_count = 1}};
 	expect_runs(fetch, read_runs(fetch, "pack", -1, middle, &some), middle, &some);
 	assert_int_equal(wish.question_count, 0);
