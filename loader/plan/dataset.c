@@ -300,6 +300,12 @@ static void find_file(const struct dataset *dataset, uint64_t sample, const stru
 	}
 }
 
+const int *dataset_open_fds(const struct dataset *dataset, uint32_t *count)
+{
+	*count = 0;
+	return dataset->pack ? pack_set_fds(dataset->pack, count) : NULL;
+}
+
 void dataset_image(const struct dataset *dataset, uint64_t sample, struct dataset_file *file)
 {
 	find_file(dataset, sample, &image_columns, file);

@@ -51,6 +51,9 @@ struct dataset_file {
 	uint64_t shard; /* in which of the pack's; 0: it has none */
 };
 
+/* All that dataset_file.fd may be. */
+const int *dataset_open_fds(const struct dataset *dataset, uint32_t *count);
+
 void dataset_image(const struct dataset *dataset, uint64_t sample, struct dataset_file *file);
 
 /* Only if dataset_has(INDEX_TARGET). */

@@ -228,6 +228,7 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 		goto fail;
 	}
 	fetch.context = pipeline;
+	fetch.open_fds = dataset_open_fds(dataset, &fetch.open_fd_count);
 	rc = fetch_open(&pipeline->fetch, &fetch, err);
 	if (rc < 0)
 		goto fail;

@@ -24,6 +24,7 @@ struct pack_set {
 	struct pack_file head;
 	struct pack_file *shards; /* NULL: the images are in the head */
 	uint32_t shard_count;     /* of those that are open */
+	int *fds;                 /* of the files with images */
 	bool is_large;            /* page tables of all of it would take more than LOOKS_OF_A_MAPPING of them */
 	_Atomic uint64_t look_count;
 	struct err obstacle;
@@ -89,6 +90,17 @@ static struct pack_file *files_of(struct pack_set *set, uint32_t *count)
 	return set->shards ? set->shards : &set->head;
 }
 
+static int list_fds(struct pack_set *set)
+{
+	uint32_t count;
+	const struct pack_file *files = files_of(set, &count);
+
+	set->fds = malloc(count * sizeof *set->fds);
+	for (uint32_t i = 0; set->fds && i < count; i++)
+		set->fds[i] = files[i].fd;
+	return set->fds ? 0 : -ENOMEM;
+}
+
 static int map_all(struct pack_set *set)
 {
 	uint32_t count;
@@ -131,6 +143,8 @@ int pack_set_open(struct pack_set **out, const char *path, struct err *err)
 	if (rc == 0 && set->head.header.shard_number != PACK_NO_SHARD)
 		rc = refuse_shard(path, err);
 	rc = rc ? rc : open_shards(set, path, err);
+	if (rc == 0 && list_fds(set) < 0)
+		rc = err_fail(err, -ENOMEM, "%s: out of memory", path);
 	if (rc < 0) {
 		pack_set_close(set);
 		return rc;
@@ -148,6 +162,7 @@ void pack_set_close(struct pack_set *set)
 	for (uint32_t i = 0; i < set->shard_count; i++)
 		pack_file_close(&set->shards[i]);
 	free(set->shards);
+	free(set->fds);
 	free(set);
 }
 
@@ -167,6 +182,12 @@ static const struct pack_file *file_of(const struct pack_set *set, uint64_t shar
 int pack_set_fd(const struct pack_set *set, uint64_t shard)
 {
 	return file_of(set, shard)->fd;
+}
+
+const int *pack_set_fds(const struct pack_set *set, uint32_t *count)
+{
+	*count = set->shards ? set->shard_count : 1;
+	return set->fds;
 }
 
 const char *pack_set_obstacle(const struct pack_set *set)

@@ -22,6 +22,9 @@ const struct pack_file *pack_set_head(const struct pack_set *set);
 /* The open file that images of a shard lie in; `shard` is less than head's shard_count, or 0 when that is 0. */
 int pack_set_fd(const struct pack_set *set, uint64_t shard);
 
+/* Of all shards, in order. */
+const int *pack_set_fds(const struct pack_set *set, uint32_t *count);
+
 /*
  * The picture of the image that lies there, and its table; kind is SEGMENT_NONE if it has none, if anything about it cannot be, or if
  * the file is not mapped.
