@@ -192,7 +192,7 @@ static void intervals_that_no_row_begins_with_are_cut(void **state)
 	struct rig rig = open_rig();
 
 	(void)state;
-	for (uint32_t restart_mcus = 1; restart_mcus < 90; restart_mcus += 1 + check_below(4)) {
+	for (uint32_t restart_mcus = 1; restart_mcus < 90; restart_mcus += 2 + check_below(6)) {
 		struct file file = jpeg_encode(&(struct jpeg_recipe){.width_px = 300,
 		                                                     .height_px = 600,
 		                                                     .stored = JCS_YCbCr,

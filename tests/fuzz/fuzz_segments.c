@@ -2,13 +2,16 @@
  * fuzz_segments.c - hostile images in segments: a table and a file of any bytes.  What decode_runs() asks for lies in the file, and what
  * comes of it is pixels or a reason.
  *
- * The input: 12 choices, struct segment_table_header without what segment_table_write() finds itself, a count of segments and their
- * lengths (uint16), the file.  So the table has the right checks, unless the choices damage it, before or after it was asked.
+ * The input: struct choices, struct segment_table_header without what segment_table_write() finds itself, a count of segments and their
+ * lengths (uint16), the file.  The choices may damage the table, before or after it was asked, and give it the right checks again.
  */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "loader/decode/decode.h"
 
@@ -20,11 +23,12 @@ struct choices {
 	uint8_t x, y, width, height; /* of the region, in 256ths */
 	uint8_t bits;                /* 1: one channel, 2: reduced, to the next three bits + 1; 32: as stored */
 	uint8_t channels, sample_bits;
-	uint8_t damage; /* 0: none; 1 to 127: a byte of the table; from 128 on once decode_runs() has seen it */
+	uint8_t damage; /* 0: none; bit 7: once decode_runs() has seen the table; bit 6: its checks are right again */
+	uint8_t damaged_at, damaged_by;
 	uint16_t width_px, height_px;
 };
 
-_Static_assert(sizeof(struct choices) == 12, "no padding");
+_Static_assert(sizeof(struct choices) == 14, "no padding");
 
 static volatile uint64_t sum; /* so that every byte is looked at */
 
@@ -90,12 +94,26 @@ static struct decode_want choose_want(const struct choices *choices, const struc
 	return want;
 }
 
-static void damage(struct bytes *table, uint8_t where)
+/* As segment_table_write() has it: the low 16 bits of XXH3-64 of the group's bytes before, seeded with its number. */
+static void repair_checks(const struct segment_table_header *header, struct bytes *table)
 {
-	size_t at = sizeof(struct segment_table_header) + where;
+	size_t data_bytes = 4 + (size_t)header->length_bytes * SEGMENTS_OF_GROUP, at = sizeof *header;
+
+	for (uint32_t number = 0; at < table->used_bytes; number++, at += data_bytes + 2) {
+		uint16_t check = (uint16_t)XXH3_64bits_withSeed(table->data + at, data_bytes, number);
+
+		memcpy(table->data + at + data_bytes, &check, sizeof check);
+	}
+}
+
+static void damage(const struct choices *choices, const struct segments *segments, struct bytes *table)
+{
+	size_t at = sizeof segments->header + choices->damaged_at;
 
 	if (at < table->used_bytes)
-		table->data[at] ^= (char)(1 << where % 8);
+		table->data[at] ^= (char)choices->damaged_by;
+	if (choices->damage & 64)
+		repair_checks(&segments->header, table);
 }
 
 /* As fetch does it. */
@@ -155,16 +173,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t byte_count)
 		                            .file_bytes = byte_count};
 		struct decode_want want;
 
-		if (choices.damage > 0 && choices.damage < 128)
-			damage(&table, choices.damage);
 		if (segment_table_open(&segments, (const uint8_t *)table.data, table.used_bytes)) {
+			if (choices.damage > 0 && choices.damage < 128)
+				damage(&choices, &segments, &table);
 			want = choose_want(&choices, &segments);
 			if (decode_runs(&segments, &want, &runs)) {
 				uint8_t *bytes = read_runs(data, byte_count, runs);
 				struct file_bytes file = file_bytes_in_runs(bytes, runs, &segments);
 
 				if (choices.damage >= 128)
-					damage(&table, choices.damage - 128);
+					damage(&choices, &segments, &table);
 				decode(&file, &want);
 				free(bytes);
 			}

@@ -25,16 +25,25 @@ def seed(  # one image, in the order of fuzz_segments.c
     size: tuple[int, int],
     channels: int,
     bits: int = 0,
+    damage: tuple[int, int, int] = (0, 0, 0),
 ) -> bytes:
     data_at = len(image) - sum(lengths)
     if kind == PNG:
         data_at -= 12  # IEND
-    choices = struct.pack("<8B2H", 100, 120, 30, 20, bits, channels, 8, 0, size[0] - 1, size[1] - 1)
+    choices = struct.pack("<10B2H", 100, 120, 30, 20, bits, channels, 8, *damage, size[0] - 1, size[1] - 1)
     header = b"segt" + struct.pack("<4B5I2H2I", 1, kind, 2, 0, *heads, data_at, unit, *mcu_px, len(lengths), 0)
     return choices + header + struct.pack(f"<B{len(lengths)}H", len(lengths) - 1, *lengths) + image
 
 
-def jpeg(mode: str, size: tuple[int, int], subsampling: int, unit: int, comment: bytes = b"", bits: int = 0) -> bytes:
+def jpeg(  # one of the photograph
+    mode: str,
+    size: tuple[int, int],
+    subsampling: int,
+    unit: int,
+    comment: bytes = b"",
+    bits: int = 0,
+    damage: tuple[int, int, int] = (0, 0, 0),
+) -> bytes:
     photo = Image.open(PHOTO).resize(size).convert(mode)
     out = io.BytesIO()
     photo.save(out, "JPEG", quality=50, subsampling=subsampling, restart_marker_blocks=unit, optimize=True, comment=comment)
@@ -50,7 +59,7 @@ def jpeg(mode: str, size: tuple[int, int], subsampling: int, unit: int, comment:
         heads = (at, second, data_at - second)
     channels = len(photo.getbands())
     mcu_px = MCU_PX[subsampling] if channels == 3 else (8, 8)
-    return seed(image, lengths, JPEG, unit, mcu_px, heads, size, channels, bits)
+    return seed(image, lengths, JPEG, unit, mcu_px, heads, size, channels, bits, damage)
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -84,6 +93,8 @@ def all_seeds() -> dict[str, bytes]:
         "segments/jpeg_420_cut": jpeg("RGB", (160, 96), 2, 7),
         "segments/jpeg_420_copied": jpeg("RGB", (160, 96), 2, 5, bits=1),
         "segments/jpeg_422_reduced": jpeg("RGB", (120, 64), 1, 3, comment=b"between two heads", bits=2 | 3 << 2),
+        "segments/jpeg_another_table": jpeg("RGB", (96, 96), 2, 2, damage=(192, 4, 1)),
+        "segments/jpeg_that_goes_back": jpeg("L", (96, 64), 0, 1, damage=(64, 70, 3)),
         "segments/jpeg_444_rows": jpeg("RGB", (64, 120), 0, 16),
         "segments/jpeg_gray": jpeg("L", (120, 80), 0, 4),
         "segments/jpeg_cmyk": jpeg("CMYK", (72, 64), 0, 10),
