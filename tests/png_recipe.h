@@ -275,7 +275,7 @@ static inline struct file png_random_stream(uint32_t width_px, uint32_t height_p
 {
 	static const uint8_t passes[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
 	                                     {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}}; /* x, y, step x, step y */
-	struct png_recipe recipe = {.level = (int)check_below(10), .window_bits = 9 + (int)check_below(7)};
+	struct png_recipe recipe = {.level = (int)check_below(check_below(8) ? 4 : 10), .window_bits = 9 + (int)check_below(7)};
 	struct file rows = {NULL, 0}, stream;
 
 	for (int pass = 0; interlaced && pass < 7; pass++) {

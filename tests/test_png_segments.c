@@ -27,7 +27,7 @@ static struct segments segments_of(const struct packed_image *image)
 static void make(struct packed *packed, uint32_t width_px, uint32_t height_px, struct png_kind kind, uint32_t unit)
 {
 	const struct pack_rules rules = {.png_rows = unit,
-	                                 .png_level = 6,
+	                                 .png_level = 1 + check_below(3),
 	                                 .keep_metadata = check_below(2),
 	                                 .max_pixels = TEST_MAX_PIXELS,
 	                                 .most_memory_bytes = (uint64_t)1 << 28};
