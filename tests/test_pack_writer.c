@@ -471,6 +471,19 @@ static void a_full_file_is_an_error_that_says_what_to_do(void **state)
 	pack_writer_close(&writer);
 }
 
+static void there_are_no_more_shards_than_five_digits_number(void **state)
+{
+	struct pack_writer writer = opened(SHARD_BYTES);
+	struct err err;
+
+	(void)state;
+	writer.shard = PACK_MOST_SHARDS - 1;
+	writer.end_bytes = SHARD_BYTES;
+	assert_int_equal(add(&writer, &err), -EFBIG);
+	assert_string_equal(err.text, "tree: more than 100000 shards; remove it, and begin anew with larger --shard-bytes");
+	pack_writer_close(&writer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -482,6 +495,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_cannot_pack_at_once, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(shards_that_do_not_count_go, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(what_is_whole_says_so, open_tree, close_tree),
+		cmocka_unit_test_setup_teardown(there_are_no_more_shards_than_five_digits_number, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(a_full_file_is_an_error_that_says_what_to_do, open_tree, close_tree),
 	};
 

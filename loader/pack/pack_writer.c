@@ -148,6 +148,9 @@ int pack_writer_add(struct pack_writer *writer, const struct pack_picture *pictu
 	int rc = 0;
 
 	written.image.segments_bytes = (uint32_t)packed->table.used_bytes;
+	if (spot.shard >= PACK_MOST_SHARDS)
+		return err_fail(err, -EFBIG, "%.300s: more than %d shards; remove it, and begin anew with larger --shard-bytes",
+		                writer->folder, PACK_MOST_SHARDS);
 	if (spot.shard != writer->shard) {
 		rc = pack_writer_sync(writer, err);
 		if (rc < 0)

@@ -17,9 +17,6 @@
 #define PACK_ENDING  ".pack"
 #define SHARD_ENDING ".shard"
 
-/* Five digits number them. */
-enum { MOST_SHARDS = 100000 };
-
 static int refuse(const char *path, const char *fault, struct err *err)
 {
 	return err_fail(err, -EINVAL, "%s: not a pack that can be used: %s", path, fault);
@@ -39,7 +36,7 @@ static const char *check_header(const struct pack_header *header, uint64_t file_
 	if (header->file_bytes != file_bytes)
 		return header->file_bytes > file_bytes ? "it is shorter than it was when it was made; copy it again"
 		                                       : "it is longer than it was when it was made; copy it again";
-	if (header->shard_count > MOST_SHARDS || (is_shard && header->shard_number >= header->shard_count))
+	if (header->shard_count > PACK_MOST_SHARDS || (is_shard && header->shard_number >= header->shard_count))
 		return "its shards are more than any pack has";
 	if (is_shard ? header->index_at != 0 || header->index_bytes != 0
 	             : header->index_at < PACK_HEADER_BYTES || header->index_at > file_bytes ||
