@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loader/pack/pack_crash.h"
 #include "loader/pack/pack_member.h"
 
 #define XXH_INLINE_ALL
@@ -131,7 +132,9 @@ static int pack(const struct pack_work *work, const struct pack_job *job, struct
 			strcpy(packed->reason, "empty file");
 		return 0;
 	}
+	pack_crash_note(work->reading.path);
 	rc = pack_image(work->worker, result->source, result->picture.source_bytes, is_verified(job, work->picture), packed);
+	pack_crash_note(NULL);
 	if (rc == 0 && !packed->is_source) {
 		free(result->source);
 		result->source = NULL;

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "loader/pack/pack_crash.h"
 #include "loader/pack/pack_finish.h"
 #include "loader/pack/pack_place.h"
 #include "loader/pack/pack_run.h"
@@ -56,6 +57,7 @@ static void catch_signals(void)
 		if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
 			(void)sigaction(numbers[i], &action, NULL);
 	}
+	pack_crash_catch_signals();
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow any more is an error with a name */
 }
 
@@ -257,7 +259,7 @@ int pack_command(const struct pack_flags *flags)
 	int rc;
 
 	log_open(flags->like.verbosity, flags->like.log_format == LOG_JSON);
-	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* nothing here starts programs; without it no less is done */
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* a file that takes over the process gains no rights beyond the user's */
 	if (flags->like.nice != 0)
 		(void)setpriority(PRIO_PROCESS, 0, flags->like.nice); /* raising it is always allowed */
 	rc = set_up(&packing, threads, &err);

@@ -510,6 +510,20 @@ def test_files_that_are_too_long_cannot_be_read(pack: Pack, tmp_path: Path) -> N
         assert (content == b"") == (path.stat().st_size > 50000)
 
 
+@pytest.mark.parametrize("how", ["segv", "abort", "fpe"])
+def test_a_file_that_crashes_the_codec_is_named(crash: Callable[..., None], pack: Pack, tmp_path: Path, how: str) -> None:
+    (tmp_path / "set").mkdir()
+    for number, height in enumerate((50, 67, 60)):
+        Image.new("RGB", (61, height)).save(tmp_path / f"set/{number}.jpg")
+    crash(how)
+    done = pack("set", "set.pack", "-j1")
+    assert done.returncode == -{"segv": signal.SIGSEGV, "abort": signal.SIGABRT, "fpe": signal.SIGFPE}[how]
+    assert "cropring: error: 1.jpg: the codec crashed on this file; put an empty one in its place, and go on with --resume\n" in done.stderr
+    (tmp_path / "set/1.jpg").write_bytes(b"")
+    good(pack("set", "set.pack", "--resume"))
+    assert [len(content) > 0 for content in read(tmp_path / "set.pack").images] == [True, False, True]
+
+
 def test_images_over_max_pixels_stay_as_they_are(pack: Pack, tmp_path: Path) -> None:
     assert "too large " in good(pack(PHOTOS, "photos.pack", "--max-pixels=10000"))
     assert read(tmp_path / "photos.pack").images == [path.read_bytes() for path in FILES]
