@@ -15,8 +15,8 @@ class _Hash128(ctypes.Structure):
     _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
 
 
-_XXH.XXH3_64bits.restype = ctypes.c_uint64
-_XXH.XXH3_64bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+_XXH.XXH3_64bits_withSeed.restype = ctypes.c_uint64
+_XXH.XXH3_64bits_withSeed.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64]
 _XXH.XXH3_128bits_withSeed.restype = _Hash128
 _XXH.XXH3_128bits_withSeed.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64]
 
@@ -25,8 +25,8 @@ JPEG, PNG, BMP = 1, 2, 3
 ID = bytes(range(16))
 
 
-def xxh3(data: bytes) -> int:
-    return int(_XXH.XXH3_64bits(data, len(data)))
+def xxh3(data: bytes, seed: int = 0) -> int:
+    return int(_XXH.XXH3_64bits_withSeed(data, len(data), seed))
 
 
 @dataclass
@@ -42,6 +42,7 @@ class Stored:
     target: Stored | None = None
     checksum: int | None = None  # None: the right one
     shard: int = 0
+    lies_with: Stored | None = None  # at the same place as an image before
     at: int = field(default=0, init=False)  # where it lies: write_pack() sets it
 
     def record(self) -> bytes:
@@ -58,6 +59,9 @@ def _place(images: Sequence[Stored]) -> bytes:
     """The images one behind the other, as they follow the header; each is told where it lies."""
     body = bytearray()
     for image in images:
+        if image.lies_with:
+            image.at = image.lies_with.at
+            continue
         body += bytes(-len(body) % IMAGE_ALIGNMENT)
         image.at = HEADER_BYTES + len(body)
         body += image.file

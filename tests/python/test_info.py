@@ -17,7 +17,7 @@ from PIL import Image
 import cropring
 from conftest import PHOTOS, WATCHDOG_S, eventually
 from cropring._cli import executable
-from pack_writer import BMP, JPEG, PNG, Stored, write_pack
+from pack_writer import BMP, JPEG, PNG, Stored, write_pack, xxh3
 
 FILES = sorted(path for path in PHOTOS.rglob("*") if path.is_file())
 SIZES = [Image.open(path).size for path in FILES]
@@ -41,8 +41,8 @@ def info(*words: object) -> dict[str, Any]:
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of images that are worth packing: a JPEG, a progressive one with restart markers, a PNG and a BMP."""
     folder = tmp_path_factory.mktemp("large")
-    grain = np.random.default_rng(1).integers(0, 60, (1000, 1600, 3), np.uint8)
-    image = Image.fromarray((np.asarray(Image.open(PHOTOS / "animals/cat.jpg").resize((1600, 1000))) // 2 + grain).astype(np.uint8))
+    grain = np.random.default_rng(1).integers(0, 60, (1001, 1603, 3), np.uint8)
+    image = Image.fromarray((np.asarray(Image.open(PHOTOS / "animals/cat.jpg").resize((1603, 1001))) // 2 + grain).astype(np.uint8))
     image.save(folder / "a.jpg", quality=85)
     image.save(folder / "b.jpg", progressive=True, restart_marker_rows=1)
     image.convert("L").save(folder / "c.png")
@@ -86,7 +86,7 @@ def test_shards_and_the_rules_of_packing_are_told(packs: dict[str, Path]) -> Non
     assert found["shards"] == len(shards) > 1
     assert found["bytes"] == packs["shards"].stat().st_size + sum(path.stat().st_size for path in shards)
     assert (found["segment_px"], found["png_rows"]) == (96, 16)
-    assert found["segments"]["PNG"]["rows"] == 16 and 48 <= found["segments"]["JPEG"]["width_px"] <= 96
+    assert found["segments"]["PNG"]["rows"] == 16 and 64 <= found["segments"]["JPEG"]["width_px"] <= 128
     text = run("info", packs["shards"]).stdout
     assert "--segment-px 96 --png-rows 16" in text and f"in 1 + {len(shards)} files" in text
 
@@ -116,6 +116,31 @@ def test_what_packing_would_cost_and_save_is_what_it_costs_and_saves(packs: dict
         assert sum(one["images"] for one in loose["would_be"] if one["outcome"] == "segmented") == packed["with_segments"]
 
 
+def test_the_share_that_is_decoded_is_that_of_the_segments_around_the_boxes(packs: dict[str, Path], large: Path, tmp_path: Path) -> None:
+    """Rows of a PNG, MCUs of 16 x 16 pixels of a JPEG with one more on each side; the last segment is shorter than the others."""
+    for name, kind, size in (("c.png", "PNG", (800, 300)), ("a.jpg", "JPEG", (900, 600))):
+        folder = tmp_path / kind
+        folder.mkdir()
+        for number in range(5):
+            os.link(large / name, folder / f"{number}{name[1:]}")
+        assert run("pack", folder, tmp_path / f"{kind}.pack").returncode == 0
+        found = info(tmp_path / f"{kind}.pack", f"--size={size[0]}x{size[1]}", "--seed=9")
+        shares = []
+        with cropring.Loader(tmp_path / f"{kind}.pack", batch_size=1, size=size, crop="random", seed=9, epochs=4, threads=1) as loader:
+            boxes = [batch["box"][0].tolist() for _ in range(4) for batch in loader]
+        for x, y, width, height in boxes:
+            if kind == "PNG":
+                unit, all_units = round(found["segments"][kind]["rows"]), 1001
+                wanted = set(range(y // unit, (y + height - 1) // unit + 1))
+            else:
+                unit, all_units = round(found["segments"][kind]["width_px"] / 16), 101 * 63
+                columns = max(x // 16 - 1, 0), min((x + width + 15) // 16 + 1, 101)
+                rows = range(max(y // 16 - 1, 0), min((y + height + 15) // 16 + 1, 63))
+                wanted = {mcu // unit for row in rows for mcu in range(row * 101 + columns[0], row * 101 + columns[1])}
+            shares.append(sum(min(unit, all_units - number * unit) for number in wanted) / all_units)
+        assert found["crops"]["packed"]["random"]["decoded_share"] == pytest.approx(sum(shares) / 20)
+
+
 def test_a_pack_is_worth_it_for_small_crops_of_large_images(packs: dict[str, Path]) -> None:
     crops = info(packs["large"], "--size=100")["crops"]
     assert crops["packed"]["random"]["read_bytes"] < crops["whole"]["bytes"] / 5
@@ -126,7 +151,7 @@ def test_a_pack_is_worth_it_for_small_crops_of_large_images(packs: dict[str, Pat
 def test_a_whole_image_decodes_all_of_its_segments(large: Path) -> None:
     """MCUs and rows are counted up to the last, partial ones included."""
     for name in ("a.jpg", "c.png"):
-        crops = info(large / name, "--size=1000x1600")["crops"]
+        crops = info(large / name, "--size=1001x1603")["crops"]
         assert crops["packed"]["random"]["decoded_share"] == 1
 
 
@@ -179,6 +204,36 @@ def test_damage_is_found_and_named(packs: dict[str, Path], tmp_path: Path) -> No
     for number in tables[:3]:
         assert f"{pack.names[number]}: its table of segments is damaged" in done.stderr
     assert "2 images are damaged, and the tables of 3" in run("info", copy, "--verify").stdout
+
+
+def ended_by_signal(*words: object) -> bytes:
+    """What `cropring info` says when a signal comes after 0.2 s of work."""
+    process = subprocess.Popen([executable(), "info", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    eventually(lambda: sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().split()[13:15])) > 20, "0.2 s of work")
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=WATCHDOG_S)
+    assert process.returncode == -signal.SIGINT and not out
+    return said
+
+
+def test_a_signal_ends_the_verifying(tmp_path: Path) -> None:
+    first = Stored("0.jpg", bytes(20_000_000), format=0)
+    samples = [first] + [Stored(f"{i}.jpg", first.file, format=0, checksum=i, lies_with=first) for i in range(1, 1000)]
+    assert b"not all of the pack was looked at" in ended_by_signal(write_pack(tmp_path / "a.pack", samples), "--verify")
+
+
+def test_a_table_that_contradicts_itself_is_damaged(packs: dict[str, Path], tmp_path: Path) -> None:
+    """The second group begins a byte later than the first one ends, and has the right check."""
+    pack = cropring.Pack(packs["large"])
+    image = pack.image_info(0)
+    data = bytearray(packs["large"].read_bytes())
+    table = -(-(int(pack._columns["offset"][0]) + image.byte_count) // 8) * 8
+    group_bytes = 4 + 32 * data[table + 6] + 2
+    group = table + 40 + group_bytes
+    data[group : group + 4] = (int.from_bytes(data[group : group + 4], "little") + 1).to_bytes(4, "little")
+    data[group + group_bytes - 2 : group + group_bytes] = (xxh3(bytes(data[group : group + group_bytes - 2]), seed=1) & 0xFFFF).to_bytes(2, "little")
+    (tmp_path / "a.pack").write_bytes(data)
+    assert json.loads(run("info", tmp_path / "a.pack", "--verify", "--json").stdout)["damaged_tables"] == 1
 
 
 def test_only_a_pack_can_be_verified() -> None:
@@ -281,11 +336,7 @@ def test_a_signal_ends_the_looking(tmp_path: Path) -> None:
     Image.effect_noise((3000, 3000), 80).save(tmp_path / "0.png")
     for number in range(1, 100):
         os.link(tmp_path / "0.png", tmp_path / f"{number}.png")
-    process = subprocess.Popen([executable(), "info", tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    eventually(lambda: int(Path(f"/proc/{process.pid}/stat").read_text().split()[13]) > 20, "0.2 s of work on images")
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=WATCHDOG_S)
-    assert process.returncode == -signal.SIGINT and not out and b"not all of the sample" in err
+    assert b"not all of the sample was looked at" in ended_by_signal(tmp_path)
 
 
 def test_output_that_is_full_is_told(packs: dict[str, Path]) -> None:
