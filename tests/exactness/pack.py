@@ -60,7 +60,7 @@ VARIANTS = (
     Variant("8", "1"),
     Variant("40", "7", ("--keep-metadata",)),
     Variant("160", "32"),
-    Variant("100000", "100000"),
+    Variant("65535", "65535"),
     Variant("56", "auto", ("--bmp-to-png",)),
     Variant("104", "13", ("--bmp-to-png", "--keep-metadata")),
     Variant("272", "2", ("--shard-bytes", "1000000")),
