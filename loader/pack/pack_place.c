@@ -112,13 +112,16 @@ int pack_place_open(struct pack_place *place, const char *out, bool resume, stru
 		return err_fail(err, -ENOMEM, "out of memory");
 	}
 	if (!exists(place->folder_fd, place->partial + (place->name - out))) {
-		rc = pack_place_check_free(place, err);
-		if (rc == 0 && mkdir(place->partial, 0777) < 0 && errno != EEXIST)
+		if (mkdir(place->partial, 0777) < 0 && errno != EEXIST)
 			rc = err_fail(err, -errno, "%.300s cannot be made: %s", place->partial, strerror(errno));
 	} else if (!resume) {
 		rc = err_fail(err, -EEXIST, "%.200s was interrupted: go on with --resume, or remove %.200s", out, place->partial);
 	}
-	return rc ? rc : open_partial(place, err);
+	rc = rc ? rc : open_partial(place, err);
+	if (rc == 0 && !exists(place->partial_fd,
+	                       PACK_JOURNAL_NAME)) /* it may have been left beside a whole pack, by an end at the very last */
+		rc = pack_place_check_free(place, err);
+	return rc;
 }
 
 int pack_place_check_free(const struct pack_place *place, struct err *err)

@@ -137,15 +137,17 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture
-def many(tmp_path: Path) -> Path:
-    """A folder of 300 images of all three formats, small ones among larger ones, of which some are no images at all."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 images of all three formats, small ones among larger ones, of which some are no images at all; and their packs in shards, undisturbed."""
+    print(f"CROPRING_TEST_SEED={SEED}")
     rng = random.Random(SEED)
-    source = tmp_path / "many"
-    source.mkdir()
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "many").mkdir()
+    (folder / "undisturbed").mkdir()
     for number in range(300):
         original = rng.choice(FILES)
-        target = source / f"{number:03}{original.suffix}"
+        target = folder / f"many/{number:03}{original.suffix}"
         if number % 50 == 7:
             target.write_bytes(rng.randbytes(rng.randrange(3000)) if number % 100 == 7 else b"")
         elif number % 10 == 0:
@@ -153,7 +155,20 @@ def many(tmp_path: Path) -> Path:
         else:
             with Image.open(original) as image:
                 image.convert("RGB").resize((rng.randrange(1, 90), rng.randrange(1, 90))).save(target)
-    return source
+    subprocess.run([executable(), "pack", folder / "many", folder / "undisturbed/many.pack", "--shard-bytes=200K", "-q"], check=True)
+    return folder
+
+
+@pytest.fixture
+def many(made: Path, tmp_path: Path) -> Path:
+    """Those images, in a folder of the test's own."""
+    return Path(shutil.copytree(made / "many", tmp_path / "many", copy_function=os.link))
+
+
+@pytest.fixture
+def undisturbed(made: Path) -> dict[str, bytes]:
+    """The files of that pack."""
+    return contents(made / "undisturbed")
 
 
 # ---------------------------------------------------------------- what is in it
@@ -338,14 +353,6 @@ def test_what_is_no_image_stays_as_it_is(pack: Pack, many: Path, tmp_path: Path)
 # ---------------------------------------------------------------- interrupted
 
 
-@pytest.fixture
-def undisturbed(pack: Pack, many: Path, tmp_path: Path) -> dict[str, bytes]:
-    """The files of a pack of `many` in shards."""
-    (tmp_path / "undisturbed").mkdir()
-    good(pack(many, "undisturbed/many.pack", "--shard-bytes=200K"))
-    return contents(tmp_path / "undisturbed")
-
-
 def work(tmp_path: Path) -> Path:
     folder = tmp_path / "work"
     folder.mkdir(exist_ok=True)
@@ -457,6 +464,16 @@ def test_a_pack_that_somebody_else_made_meanwhile_stays(start: Callable[..., sub
     good(pack(many, "work/many.pack", "--resume"))
 
 
+def test_what_is_left_beside_a_whole_pack_goes(pack: Pack, tmp_path: Path) -> None:
+    """A kill between the last two steps leaves an empty folder."""
+    good(pack(PHOTOS, "photos.pack"))
+    (tmp_path / "photos.pack.partial").mkdir()
+    before = contents(tmp_path)
+    done = pack(PHOTOS, "photos.pack", "--resume")
+    assert done.returncode == 2 and "photos.pack is there already; remove it, or choose another name" in done.stderr
+    assert contents(tmp_path) == before and names_in(tmp_path) == ["photos.pack"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_a_full_disk_is_said_and_gone_on_from(pack: Pack, many: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     folder = work(tmp_path)
@@ -482,7 +499,7 @@ def test_a_file_size_limit_is_an_error_and_no_death(start: Callable[..., subproc
 # ---------------------------------------------------------------- what cannot be packed
 
 
-def test_an_unreadable_file_ends_it_or_is_passed_over(pack: Pack, many: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+def test_an_unreadable_file_ends_it_or_is_passed_over(pack: Pack, many: Path, tmp_path: Path) -> None:
     rows = [{"path": f"many/{path.name}"} for path in sorted(many.iterdir())]
     rows[100] = {"path": "many/nowhere.jpg"}
     rows[200] = {"path": "many"}

@@ -86,6 +86,8 @@ class Packing:
             raise Violation("--resume failed")
         if self.files() != self.expected:
             raise Violation("--resume made other bytes")
+        if any(path.is_dir() for path in self.folder.iterdir()):
+            raise Violation("a folder is left")
         self.clear()
 
 
