@@ -1,15 +1,16 @@
 /*
  * fuzz_pack_png.c - hostile PNGs to be packed: what is said to be packed libpng reads, from source and result alike, as the same
  * picture, and without a word from the result if it had none for the source; a second packing gives the same bytes; and a region from
- * its segments alone is that of the whole.
+ * its segments alone is that of the whole.  Segments that have been damaged, with the right CRC, give pixels or a reason.
  *
- * Chunks' checksums of every other input are put right first.  The last bytes choose the rules and the region.
+ * Chunks' checksums are put right first, but of every other input.  The last bytes choose the rules and the region.
  */
 #include <zlib.h>
 
 #include "loader/pack/pack_png.h"
 #include "tests/fuzz/decode_sweep.h"
 #include "tests/png_reference.h"
+#include "tests/seed.h"
 
 enum { SIGNATURE_BYTES = 8, CHUNK_BYTES = 12, MOST_ROWS_BYTES = 1 << 22 };
 
@@ -60,6 +61,33 @@ static void check_same_picture(const uint8_t *source, size_t byte_count, const s
 	png_reference_close(&found);
 }
 
+/* A few bytes become others, and the checksums of the chunks are put right; what bytes, the input's hash tells. */
+static void damage(uint8_t *read, size_t byte_count, uint64_t *random)
+{
+	for (uint64_t i = 0, edits = seed_between(random, 1, 3); i < edits; i++)
+		read[seed_next(random) % byte_count] ^= (uint8_t)seed_between(random, 1, 255);
+	repair_checksums(read, byte_count);
+}
+
+static void read_damaged(uint8_t *read, const struct file_bytes *bytes, const struct sweep_choice *choice,
+                         const struct sweep_limits *limits)
+{
+	struct decoder *decoder = sweep_open(limits);
+	uint64_t random = sweep_file_id(read, bytes->byte_count);
+	uint8_t *whole = malloc(bytes->byte_count);
+	struct sweep_result found;
+
+	sweep_must(whole != NULL, "no memory");
+	memcpy(whole, read, bytes->byte_count);
+	for (int round = 0; round < 4; round++) {
+		memcpy(read, whole, bytes->byte_count);
+		damage(read, bytes->byte_count, &random);
+		sweep_run(decoder, bytes, choice, limits, &found);
+	}
+	free(whole);
+	decoder_close(decoder);
+}
+
 /* The region through decode_runs(), beside the region of the whole packed file. */
 static void check_region(const struct packed_image *packed, const struct sweep_choice *choice)
 {
@@ -89,6 +117,7 @@ static void check_region(const struct packed_image *packed, const struct sweep_c
 		bytes = file_bytes_in_runs(read, runs, &segments);
 		sweep_run(decoders[1], &bytes, choice, &limits, &found);
 		sweep_check_same(&expected, &found);
+		read_damaged(read, &bytes, choice, &limits);
 		free(read);
 		free(runs);
 	}
@@ -127,7 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t byte_count)
 {
 	uint8_t *repaired;
 
-	if (byte_count == 0 || data[byte_count - 1] & 0x80) {
+	if (byte_count == 0 || !(data[byte_count - 1] & 0x80)) { /* a PNG's own end has it */
 		pack(data, byte_count);
 		return 0;
 	}
