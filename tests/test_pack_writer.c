@@ -2,6 +2,7 @@
 #include "loader/pack/pack_finish.h"
 #include "loader/pack/pack_part.h"
 #include "loader/pack/pack_writer.h"
+#include "loader/pack/pack_written.h"
 #include "loader/plan/pack/pack_layout.h"
 #include "tests/seed.h"
 #include "tests/tree_fixture.h"
@@ -410,6 +411,87 @@ static void two_cannot_pack_at_once(void **state)
 	pack_writer_close(&writer);
 }
 
+/* Of a shard that is done with all is on the disk: it is not read again. */
+static void a_shard_is_synced_before_the_next_begins(void **state)
+{
+	struct pack_writer writer;
+	int fd;
+
+	(void)state;
+	begin_with(SHARD_BYTES, false);
+	fd = open("tree/00000.shard", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "damage", 6, PACK_HEADER_BYTES), 6);
+	close(fd);
+	writer = opened(SHARD_BYTES);
+	assert_int_equal(pack_writer_count(&writer), PICTURES);
+	pack_writer_close(&writer);
+}
+
+/* A record with the right check that nothing here writes; it would be the second picture. */
+static void assert_not_taken(const struct pack_written *written, size_t byte_count, const char *why)
+{
+	struct pack_writer writer = opened(0);
+	char record[sizeof *written + 64] = "";
+
+	assert_int_equal(pack_writer_count(&writer), 1);
+	memcpy(record, written, sizeof *written);
+	assert_int_equal(pack_journal_append(&writer.journal, PACK_RECORD_PICTURE, &(struct iovec){record, byte_count}, 1), 0);
+	assert_int_equal(pack_journal_append(&writer.journal, PACK_RECORD_SYNCED, NULL, 0), 0);
+	pack_writer_close(&writer);
+	writer = opened(0);
+	if (pack_writer_count(&writer) != 1)
+		fail_msg("%s", why);
+	pack_writer_close(&writer);
+}
+
+static void records_that_cannot_be_do_not_count(void **state)
+{
+	const struct pack_written right = {
+		.picture = 1, .at = PACK_HEADER_BYTES + 512, .length = 1, .name_bytes = 3, .reason_bytes = 4, .outcome = PACK_KIND};
+	struct pack_writer writer = opened(0);
+	struct pack_written wrong;
+
+	(void)state;
+	add_to(&writer, 1);
+	assert_int_equal(ftruncate(writer.file_fd, 2 * PACK_HEADER_BYTES), 0);
+	pack_writer_close(&writer);
+	wrong = right;
+	wrong.picture = 2;
+	assert_not_taken(&wrong, sizeof wrong + 7, "another picture's");
+	wrong = right;
+	wrong.at += 64;
+	assert_not_taken(&wrong, sizeof wrong + 7, "elsewhere");
+	wrong = right;
+	wrong.shard = 1;
+	assert_not_taken(&wrong, sizeof wrong + 7, "in another shard");
+	wrong = right;
+	wrong.length = UINT64_MAX;
+	assert_not_taken(&wrong, sizeof wrong + 7, "longer than any file");
+	wrong = right;
+	wrong.outcome = PACK_OUTCOME_COUNT;
+	assert_not_taken(&wrong, sizeof wrong + 7, "of no outcome");
+	wrong = right;
+	wrong.name_bytes = 9;
+	assert_not_taken(&wrong, sizeof wrong + 7, "with a name beyond its end");
+	wrong = right;
+	wrong.reason_bytes = 500;
+	assert_not_taken(&wrong, sizeof wrong + 7, "with a reason beyond its end");
+	assert_not_taken(&right, sizeof right - 1, "too short");
+	writer = opened(0);
+	assert_int_equal(
+		pack_journal_append(&writer.journal, PACK_RECORD_PICTURE,
+	                            (struct iovec[]){{(void *)(uintptr_t)&right, sizeof right}, {(void *)(uintptr_t) "NAMwhy?", 7}},
+	                            2),
+		0);
+	assert_int_equal(pack_journal_append(&writer.journal, PACK_RECORD_SYNCED, NULL, 0), 0);
+	assert_int_equal(ftruncate(writer.file_fd, 2 * PACK_HEADER_BYTES), 0);
+	pack_writer_close(&writer);
+	writer = opened(0);
+	assert_int_equal(pack_writer_count(&writer), 2); /* so all that was wrong was what was said */
+	assert_string_equal(writer.names.data + pack_writer_row(&writer, 1)->name_at, "NAM");
+	pack_writer_close(&writer);
+}
+
 /* Later shards, of which no record tells any more, are taken away. */
 static void shards_that_do_not_count_go(void **state)
 {
@@ -493,6 +575,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_begun_otherwise_is_refused_and_stays, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(a_synced_file_that_is_short_long_or_gone_is_refused, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(two_cannot_pack_at_once, open_tree, close_tree),
+		cmocka_unit_test_setup_teardown(a_shard_is_synced_before_the_next_begins, open_tree, close_tree),
+		cmocka_unit_test_setup_teardown(records_that_cannot_be_do_not_count, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(shards_that_do_not_count_go, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(what_is_whole_says_so, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(there_are_no_more_shards_than_five_digits_number, open_tree, close_tree),
