@@ -11,9 +11,13 @@
 
 enum { RUNS_MAX = 300 };
 
-struct some_runs {
+union some_runs {
 	struct file_runs runs;
-	struct file_run run[RUNS_MAX]; /* lies where runs.run does */
+	struct {
+		uint32_t count;
+		uint64_t total_bytes;
+		struct file_run run[RUNS_MAX]; /* where runs.run is */
+	};
 };
 
 struct place {
@@ -37,7 +41,7 @@ static inline void write_file(const char *name)
 
 static const struct place whole_file = {0, 0}, middle = {700001, 1500000};
 
-static inline void add_run(struct some_runs *some, uint64_t offset, uint64_t byte_count)
+static inline void add_run(union some_runs *some, uint64_t offset, uint64_t byte_count)
 {
 	assert_true(some->runs.count < RUNS_MAX);
 	some->run[some->runs.count++] = (struct file_run){.offset = offset, .byte_count = byte_count};
@@ -45,9 +49,9 @@ static inline void add_run(struct some_runs *some, uint64_t offset, uint64_t byt
 }
 
 /* So many, each of byte_count, with as much between them as is left when the last one ends at `end`. */
-static inline struct some_runs make_even_runs(uint32_t count, uint64_t begin, uint64_t byte_count, uint64_t end)
+static inline union some_runs make_even_runs(uint32_t count, uint64_t begin, uint64_t byte_count, uint64_t end)
 {
-	struct some_runs some = {.runs = {.count = 0}};
+	union some_runs some = {.runs = {.count = 0}};
 	uint64_t gap_bytes = count > 1 ? (end - begin - count * byte_count) / (count - 1) : 0;
 
 	for (uint32_t i = 0; i < count; i++)
@@ -56,7 +60,7 @@ static inline struct some_runs make_even_runs(uint32_t count, uint64_t begin, ui
 }
 
 /* fd: -1 to have it opened.  What the job points to is overwritten at once: it was copied. */
-static inline int submit_runs(struct fetch *fetch, const char *name, int fd, struct place place, const struct some_runs *some,
+static inline int submit_runs(struct fetch *fetch, const char *name, int fd, struct place place, const union some_runs *some,
                               uintptr_t tag)
 {
 	struct file_runs *runs = some ? wish_copy_runs(&some->runs) : NULL;
@@ -77,14 +81,14 @@ static inline int submit_runs(struct fetch *fetch, const char *name, int fd, str
 }
 
 static inline struct fetch_result read_runs(struct fetch *fetch, const char *name, int fd, struct place place,
-                                            const struct some_runs *some)
+                                            const union some_runs *some)
 {
 	wish.image_offset = place.offset;
 	assert_int_equal(submit_runs(fetch, name, fd, place, some, 4711), 0);
 	return rig_collect(fetch);
 }
 
-static inline void expect_runs(struct fetch *fetch, struct fetch_result result, struct place place, const struct some_runs *some)
+static inline void expect_runs(struct fetch *fetch, struct fetch_result result, struct place place, const union some_runs *some)
 {
 	const struct fetch_buffer *buffer = result.buffer;
 	size_t at = 0;

@@ -52,7 +52,7 @@ static void no_failure_closes_a_file_that_was_open(void **state)
 	static const struct place beyond[] = {{FILE_BYTES, 1},    {FILE_BYTES - 1, 2}, {1, FILE_BYTES},         {INT64_MAX, 1},
 	                                      {INT64_MAX - 1, 1}, {UINT64_MAX, 1},     {UINT64_MAX, UINT64_MAX}};
 	struct fetch *fetch = rig_open(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
-	struct some_runs one = make_even_runs(1, 0, 1, 1);
+	union some_runs one = make_even_runs(1, 0, 1, 1);
 	uint32_t before_count;
 	int fd;
 
@@ -77,7 +77,7 @@ static void files_that_the_ring_refuses_are_read_all_the_same(void **state)
 {
 	enum { HIGH_FD = 500 };
 	struct fetch_config config = rig_config(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
-	struct some_runs some = make_even_runs(50, 0, 1000, 1500000);
+	union some_runs some = make_even_runs(50, 0, 1000, 1500000);
 	struct rlimit before, low;
 	struct fetch *fetch;
 	int fds[2];

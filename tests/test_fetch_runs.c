@@ -5,10 +5,10 @@
 #include "tests/seed.h"
 
 /* Small and large runs and gaps, as far as they fit. */
-static struct some_runs make_random_runs(uint64_t *seed, uint64_t image_bytes)
+static union some_runs make_random_runs(uint64_t *seed, uint64_t image_bytes)
 {
 	static const uint64_t sizes[] = {1, 20, 300, 4096, 5000, 20000, 100000, 400000};
-	struct some_runs some = {.runs = {.count = 0}};
+	union some_runs some = {.runs = {.count = 0}};
 	uint64_t at = seed_next(seed) % 3 ? 0 : seed_next(seed) % image_bytes;
 	uint64_t run_most = sizes[seed_next(seed) % 8], gap_most = sizes[seed_next(seed) % 8];
 	uint32_t count = (uint32_t)seed_between(seed, 1, RUNS_MAX);
@@ -38,7 +38,7 @@ static void runs_arrive_one_behind_the_other(void **state)
 	write_file("pack");
 	fd = open_file("pack");
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-		struct some_runs some = make_even_runs(shapes[i].count, shapes[i].begin, shapes[i].byte_count, shapes[i].end);
+		union some_runs some = make_even_runs(shapes[i].count, shapes[i].begin, shapes[i].byte_count, shapes[i].end);
 
 		for (int cold = 0; cold < 2; cold++) {
 			if (cold)
@@ -57,7 +57,7 @@ static void runs_arrive_one_behind_the_other(void **state)
 static void random_runs_of_many_images_arrive_at_once(void **state)
 {
 	enum { IMAGE_COUNT = 150, DEPTH = 32 };
-	static struct some_runs some[IMAGE_COUNT];
+	static union some_runs some[IMAGE_COUNT];
 	static struct place places[IMAGE_COUNT];
 	struct fetch_config config = rig_config(state, DEPTH, LIMIT_BYTES, RIG_PATIENCE_MS);
 	uint64_t seed = seed_of_test("random_runs_of_many_images_arrive_at_once");
@@ -101,7 +101,7 @@ static void random_runs_of_many_images_arrive_at_once(void **state)
 static void runs_that_cannot_be_are_truncated_and_take_no_memory(void **state)
 {
 	struct fetch *fetch = rig_open(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
-	struct some_runs bad[9] = {{.runs = {.count = 0}}};
+	union some_runs bad[9] = {{.runs = {.count = 0}}};
 	int fd;
 
 	write_file("pack");
@@ -130,7 +130,7 @@ static void runs_that_cannot_be_are_truncated_and_take_no_memory(void **state)
 static void an_image_over_the_limit_is_too_large_whatever_is_wanted_of_it(void **state)
 {
 	struct fetch *fetch = rig_open(state, 4, 1000000, RIG_PATIENCE_MS);
-	struct some_runs few = make_even_runs(3, 0, 100, 10000);
+	union some_runs few = make_even_runs(3, 0, 100, 10000);
 	int fd;
 
 	write_file("pack");
@@ -148,7 +148,7 @@ static void runs_take_memory_for_themselves_not_for_the_image(void **state)
 	enum { IMAGE_COUNT = 8 };
 	static const struct place large = {0, 2900000};
 	struct fetch_config config = rig_config(state, IMAGE_COUNT, LIMIT_BYTES, RIG_PATIENCE_MS);
-	struct some_runs few = make_even_runs(50, 0, 100, 2900000), all = make_even_runs(RUNS_MAX, 0, 9000, 2900000);
+	union some_runs few = make_even_runs(50, 0, 100, 2900000), all = make_even_runs(RUNS_MAX, 0, 9000, 2900000);
 	struct fetch_result held[IMAGE_COUNT];
 	struct fetch *fetch;
 	int fd;
@@ -186,7 +186,7 @@ static void runs_that_are_nearly_all_of_the_largest_image_arrive(void **state)
 	write_file("pack");
 	fd = open_file("pack");
 	for (size_t i = 0; i < sizeof run_bytes / sizeof *run_bytes; i++) {
-		struct some_runs some = make_even_runs(RUNS_MAX - 1, 0, run_bytes[i], LARGEST_BYTES);
+		union some_runs some = make_even_runs(RUNS_MAX - 1, 0, run_bytes[i], LARGEST_BYTES);
 		struct fetch_result result = read_runs(fetch, "a name", fd, place, &some);
 
 		assert_int_equal(result.status, ITEM_OK);
@@ -200,7 +200,7 @@ static void runs_that_are_nearly_all_of_the_largest_image_arrive(void **state)
 static void a_file_that_became_shorter_truncates_what_lay_behind(void **state)
 {
 	struct fetch *fetch = rig_open(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
-	struct some_runs before = make_even_runs(20, 0, 1000, 300000), across = make_even_runs(20, 0, 1000, 300001);
+	union some_runs before = make_even_runs(20, 0, 1000, 300000), across = make_even_runs(20, 0, 1000, 300001);
 	static const struct place place = {200000, 1000000};
 	int fd;
 
@@ -232,7 +232,7 @@ static void whoever_chooses_may_answer_with_runs(void **state)
 	assert_int_equal(fstatat(rig_folder_fd, "loose", &status, 0), 0);
 	for (int i = 0; i < 40; i++) {
 		const struct place place = i % 2 ? middle : (struct place){0, FILE_BYTES};
-		struct some_runs some = make_random_runs(&seed, place.length);
+		union some_runs some = make_random_runs(&seed, place.length);
 
 		if (i % 8 == 0)
 			make_cold("loose");
@@ -252,8 +252,8 @@ static void whoever_chooses_may_answer_with_runs(void **state)
 static void chosen_runs_that_cannot_be_are_not_read_but_all_is(void **state)
 {
 	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
-	struct some_runs beyond = make_even_runs(1, FILE_BYTES, 1, FILE_BYTES + 1), none = {.runs = {.count = 0}},
-			 fine = make_even_runs(2, 0, 10, 1000);
+	union some_runs beyond = make_even_runs(1, FILE_BYTES, 1, FILE_BYTES + 1), none = {.runs = {.count = 0}},
+			fine = make_even_runs(2, 0, 10, 1000);
 
 	write_file("loose");
 	wish = (struct wish){.wants_part = true, .runs = &beyond.runs, .part = {.offset = 20000, .row_bytes = 10, .row_count = 1}};
@@ -268,7 +268,7 @@ static void chosen_runs_that_cannot_be_are_not_read_but_all_is(void **state)
 static void chosen_runs_of_a_file_that_became_shorter_are_truncated(void **state)
 {
 	struct fetch_config config = rig_config(state, 4, LIMIT_BYTES, RIG_PATIENCE_MS);
-	struct some_runs before = make_even_runs(20, 0, 1000, 500000), across = make_even_runs(20, 0, 1000, FILE_BYTES);
+	union some_runs before = make_even_runs(20, 0, 1000, 500000), across = make_even_runs(20, 0, 1000, FILE_BYTES);
 	struct fetch *fetch;
 
 	config.choose_part = wish_choose_and_cut;
@@ -286,7 +286,7 @@ static void chosen_runs_of_a_file_that_became_shorter_are_truncated(void **state
 static void nobody_is_asked_who_named_runs(void **state)
 {
 	struct fetch *fetch = wish_open(state, LIMIT_BYTES);
-	struct some_runs some = make_even_runs(9, 0, 40000, 1500000);
+	union some_runs some = make_even_runs(9, 0, 40000, 1500000);
 
 	write_file("pack");
 	wish = (struct wish){.wants_part = true, .part = {.offset = 20000, .row_bytes = 10, .row_count = 1}};
