@@ -12,7 +12,7 @@ from .dataset import Dataset
 from .errors import BadSample, CropringError, LayoutMismatch, RingCorrupted, SlotsExhausted, SourceError, WorkerDied
 from .exchange import CropFuture
 from .loader import Loader
-from .pack import ImageInfo, Pack
+from .packed import ImageInfo, Pack
 from .reader import Reader, attach
 
 __version__ = version("cropring")
