@@ -60,8 +60,11 @@ static void print_sizes(const struct info_report *report)
 	if (!report->size_count)
 		return;
 	begin("sizes");
-	printf("%ux%u to %ux%u pixels, half of them up to %ux%u\n", sizes[0].width_px, sizes[0].height_px, sizes[last].width_px,
-	       sizes[last].height_px, sizes[last / 2].width_px, sizes[last / 2].height_px);
+	if (last > 0)
+		printf("%ux%u to %ux%u pixels, half of them up to %ux%u\n", sizes[0].width_px, sizes[0].height_px,
+		       sizes[last].width_px, sizes[last].height_px, sizes[last / 2].width_px, sizes[last / 2].height_px);
+	else
+		printf("%ux%u pixels\n", sizes[0].width_px, sizes[0].height_px);
 }
 
 static void print_segments(const struct info_report *report)
@@ -159,10 +162,12 @@ static void print_pack(const struct info_report *report)
 	fputs(with_unit((double)report->pack_bytes, bytes), stdout);
 	if (report->shards)
 		printf(" in 1 + %llu files", (unsigned long long)report->shards);
-	fputs(", ", stdout);
-	print_change((double)report->pack_bytes, (double)report->original_bytes);
-	printf(" than the %s that were packed; tables are %s of it\n", with_unit((double)report->original_bytes, original),
-	       with_unit((double)report->table_bytes, tables));
+	if (report->original_bytes) {
+		fputs(", ", stdout);
+		print_change((double)report->pack_bytes, (double)report->original_bytes);
+		printf(" than the %s that were packed", with_unit((double)report->original_bytes, original));
+	}
+	printf("; tables are %s of it\n", with_unit((double)report->table_bytes, tables));
 	print_formats(report);
 	print_sizes(report);
 	begin("segments");
