@@ -1,11 +1,11 @@
 /*
  * Stage 3 of 5, decode: a JPEG's scan in, checkpoints out.  Any thread.
  *
- * libjpeg skips rows at 130 MB/s, for it decodes every coefficient.  Here a block's AC codes are only measured: a table by the next
- * 13 bits says how far all codes that lie whole in them lead.
+ * libjpeg skips rows at 130 MB/s, for it decodes every coefficient.  Here a block's AC codes are only measured (jpeg_leap.h).
  */
 #include <stdlib.h>
 
+#include "loader/decode/jpeg_leap.h"
 #include "loader/decode/jpeg_walk.h"
 
 struct walk {
@@ -37,61 +37,6 @@ bool jpeg_scan_read(const struct jpeg_header *header, struct jpeg_scan *scan)
 	return true;
 }
 
-/* The DC coefficient of one block.  At least 45 bits are there afterwards, which is enough for three leaps. */
-static inline bool walk_dc(const struct jpeg_codes *dc, const struct jpeg_dc_leaps *leaps, struct jpeg_bits *bits,
-                           int32_t *predictor)
-{
-	int32_t leap, difference;
-
-	jpeg_bits_refill(bits);
-	leap = leaps->by_bits[bits->buffer >> (64 - JPEG_DC_LEAP_BITS)];
-	if (__builtin_expect(leap != 0, 1)) {
-		jpeg_bits_drop(bits, (uint32_t)leap & 63);
-		*predictor += leap >> 6;
-		return true;
-	}
-	if (!jpeg_huffman_next_dc(dc, bits, &difference))
-		return false;
-	*predictor += difference;
-	jpeg_bits_refill(bits);
-	return true;
-}
-
-/* The AC coefficients of one block, after walk_dc(). */
-static inline bool walk_ac(const struct jpeg_codes *ac, const struct jpeg_leaps *leaps, struct jpeg_bits *bits)
-{
-	uint32_t sum = JPEG_LEAP_FILLS(1), leap = 0, filled; /* sum: of leaps, as if the DC coefficient had been one */
-	uint64_t ahead = 0;
-
-	for (;; jpeg_bits_refill(bits)) {
-#pragma GCC unroll 3
-		for (int i = 0; i < 3; i++) {
-			ahead = bits->buffer >> (64 - JPEG_LEAP_BITS);
-			leap = leaps->by_bits[ahead];
-			bits->buffer <<= leap & 63;
-			sum += leap;
-			if (sum >= JPEG_LEAP_FILLS(JPEG_BLOCK_COEFFICIENTS))
-				break;
-		}
-		bits->count -= sum & 63;
-		sum &= ~63u;
-		if (sum < JPEG_LEAP_FILLS(JPEG_BLOCK_COEFFICIENTS))
-			continue;
-		if (sum - JPEG_LEAP_FILLS(JPEG_LEAP_ENDS) < JPEG_LEAP_FILLS(JPEG_BLOCK_COEFFICIENTS))
-			return true;
-
-		/* Take the last leap back: there is a long code, or the block has no end code, and it leapt into the next one. */
-		bits->buffer = bits->buffer >> (leap & 63) | ahead << (64 - JPEG_LEAP_BITS);
-		bits->count += leap & 63;
-		filled = (sum - leap + 63) / 64;
-		if (!jpeg_huffman_skip_one(ac, bits, &filled))
-			return false;
-		if (filled == JPEG_BLOCK_COEFFICIENTS)
-			return true;
-		sum = JPEG_LEAP_FILLS(filled);
-	}
-}
-
 static bool walk_mcus(struct walk *walk, uint32_t count)
 {
 	const struct jpeg_scan *scan = walk->scan;
@@ -101,9 +46,9 @@ static bool walk_mcus(struct walk *walk, uint32_t count)
 		for (uint32_t i = 0; i < scan->block_count; i++) {
 			const struct jpeg_scan_block *block = &scan->blocks[i];
 
-			if (!walk_dc(&scan->dc[block->dc_table], &walk->dc[block->dc_table], &bits,
-			             &walk->predictors[block->component]) ||
-			    !walk_ac(&scan->ac[block->ac_table], &walk->ac[block->ac_table], &bits))
+			if (!jpeg_leap_over_dc(&scan->dc[block->dc_table], &walk->dc[block->dc_table], &bits,
+			                       &walk->predictors[block->component]) ||
+			    !jpeg_leap_over_ac(&scan->ac[block->ac_table], &walk->ac[block->ac_table], &bits))
 				return false;
 		}
 	}
@@ -124,19 +69,6 @@ static bool note(const struct jpeg_bits *bits, const int32_t predictors[], const
 	return true;
 }
 
-/*
- * libjpeg looks up to 8 bytes ahead, and takes it for a cut-off file if it comes to the end before it comes to a marker: then it
- * is for libjpeg to say.
- */
-static bool goes_on(const struct jpeg_bits *bits)
-{
-	for (const uint8_t *at = bits->next; bits->end - at >= 2; at++) {
-		if (at - bits->next >= 2 * 8 || (at[0] == 0xff && at[1] != 0 && at[1] != 0xff))
-			return true;
-	}
-	return false;
-}
-
 /* The first of the row's checkpoints is there already: it ends the row before.  The last that is noted begins the next row. */
 static bool walk_row(struct walk *walk, const struct jpeg_header *header, const uint8_t *scan_bytes, struct jpeg_checkpoint *row)
 {
@@ -148,7 +80,7 @@ static bool walk_row(struct walk *walk, const struct jpeg_header *header, const 
 		if (!walk_mcus(walk, left < stride ? left : stride) || !note(&walk->bits, walk->predictors, scan_bytes, ++row))
 			return false;
 	}
-	return goes_on(&walk->bits);
+	return jpeg_leap_goes_on(&walk->bits);
 }
 
 struct jpeg_index *jpeg_walk(const struct file_bytes *file, const struct jpeg_header *header, const struct jpeg_scan *scan,
