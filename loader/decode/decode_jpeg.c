@@ -18,9 +18,10 @@
 #include "loader/decode/decode_jpeg.h"
 #include "loader/decode/exif.h"
 #include "loader/decode/jpeg_cmyk.h"
+#include "loader/decode/jpeg_eighth.h"
 #include "loader/decode/jpeg_limits.h"
-#include "loader/decode/jpeg_source.h"
 #include "loader/decode/jpeg_segments.h"
+#include "loader/decode/jpeg_source.h"
 
 /*
  * libjpeg-turbo's SIMD writes a row that is aligned to 16 or 32 bytes past the cache, and the next stage reads it back at once:
@@ -351,7 +352,7 @@ static enum item_status decode_file(struct workspace *workspace, const struct fi
 	                           .want = want,
 	                           .sink = sink};
 
-	return attempt(&jpeg, read_region);
+	return jpeg_eighth_rows(workspace, file, info, want, sink) ? ITEM_OK : attempt(&jpeg, read_region);
 }
 
 enum item_status decode_jpeg_rows(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,

@@ -16,6 +16,7 @@ enum {
 	MARKER_APP15 = 0xef,
 	MARKER_COM = 0xfe,
 	BLOCK_PX = 8,
+	QUANT_TABLE_BYTES = 1 + 64,
 	TABLE_MOST_BYTES = 2 + 2 + 1 + JPEG_LONGEST_CODE + 256,
 };
 
@@ -65,6 +66,7 @@ static bool read_frame(const struct segment *segment, struct jpeg_header *header
 		component->id = payload[6 + 3 * c];
 		component->across = payload[7 + 3 * c] >> 4;
 		component->down = payload[7 + 3 * c] & 15;
+		component->quant_table = payload[8 + 3 * c];
 		if (component->across < 1 || component->across > 4 || component->down < 1 || component->down > 4)
 			return false;
 		for (uint32_t before = 0; before < c; before++) {
@@ -83,6 +85,21 @@ static bool read_frame(const struct segment *segment, struct jpeg_header *header
 	header->grid.mcu_height_px = most_down * BLOCK_PX;
 	jpeg_grid_count(&header->grid);
 	return true;
+}
+
+/* Those of 8 bits; libjpeg looks at all the rest. */
+static void read_quants(const struct segment *segment, struct jpeg_header *header)
+{
+	for (size_t at = 0; at + QUANT_TABLE_BYTES <= segment->payload_bytes; at += QUANT_TABLE_BYTES) {
+		uint8_t number = segment->payload[at];
+
+		if (number < JPEG_MOST_TABLES) {
+			header->dc_quants[number] = segment->payload[at + 1];
+			continue;
+		}
+		memset(header->dc_quants, 0, sizeof header->dc_quants); /* 16 bits: the next table lies elsewhere */
+		break;
+	}
 }
 
 static bool read_tables(const struct segment *segment, struct jpeg_header *header)
@@ -164,6 +181,8 @@ bool jpeg_header_read(const uint8_t *bytes, size_t byte_count, struct jpeg_heade
 			header->scan_at = segment.end_at;
 			return read_scan(&segment, header);
 		case MARKER_DQT:
+			read_quants(&segment, header);
+			break;
 		case MARKER_COM:
 			break;
 		default:

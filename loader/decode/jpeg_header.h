@@ -28,7 +28,7 @@ struct jpeg_table {
 struct jpeg_component {
 	uint8_t id;
 	uint32_t across, down; /* its blocks in an MCU */
-	uint32_t dc_table, ac_table;
+	uint32_t dc_table, ac_table, quant_table;
 };
 
 struct jpeg_header {
@@ -36,7 +36,9 @@ struct jpeg_header {
 	uint32_t component_count;
 	struct jpeg_component components[JPEG_MOST_COMPONENTS];
 	struct jpeg_table dc_tables[JPEG_MOST_TABLES], ac_tables[JPEG_MOST_TABLES];
-	size_t frame_at, scan_at; /* the SOF marker; the first byte after the SOS segment */
+	uint8_t dc_quants
+		[JPEG_MOST_TABLES]; /* what each quantisation table divides DC coefficients by; 0: of 16 bits, or not there */
+	size_t frame_at, scan_at;   /* the SOF marker; the first byte after the SOS segment */
 };
 
 /* False: not a header of that kind.  *header is undefined then. */
