@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -64,6 +65,20 @@ def test_a_pack_that_becomes_shorter_meanwhile_ends_the_run_with_its_name(load: 
         for _ in loop:
             pass
     assert loader.dataset.paths[-1].endswith("rocket.jpg") and len(loader.dataset.classes) == 7
+
+
+def test_a_table_that_cannot_be_read_is_blamed_on_its_sample(load: Load, photos_pack: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The first worker's file ends before its tables, as a disk does that fails; the next one finds another of the same name."""
+    flags = FLAGS | {"batch_size": 2, "shuffle": False}
+    expected = digest(load(photos_pack, **flags))
+    pack = Path(shutil.copy(photos_pack, tmp_path / "x.pack"))
+    loader = load(pack, **flags)
+    with open(pack, "r+b") as file:
+        os.replace(shutil.copy(photos_pack, tmp_path / "y.pack"), pack)
+        file.truncate(8192)
+        assert digest(loader) == expected
+    (text,) = [record.getMessage() for record in caplog.records if "SIGBUS" in record.getMessage()]
+    assert re.search(r"while it decoded sample \d+ \([^()]*x.pack/[^()]*\); worker", text), text
 
 
 def test_a_pack_that_loses_its_index_meanwhile_is_read_to_the_end(load: Load, photos: Path, photos_pack: Path, tmp_path: Path) -> None:
