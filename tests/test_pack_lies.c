@@ -55,6 +55,12 @@ static void an_index_is_looked_for_where_the_header_says(void **state)
 	assert_recipe_refused(&recipe, "it does not begin like one");
 	recipe = small_pack(0);
 	header = (void *)recipe.head.data;
+	header->index_at = 8;
+	header->index_bytes = header->file_bytes - 8;
+	pack_recipe_mend(&recipe.head);
+	assert_recipe_refused(&recipe, "its index is not at its end");
+	recipe = small_pack(0);
+	header = (void *)recipe.head.data;
 	header->index_at = header->file_bytes;
 	header->index_bytes = 0;
 	pack_recipe_mend(&recipe.head);
@@ -230,6 +236,30 @@ static void numbers_that_cannot_be_leave_an_image_without_segments(void **state)
 	assert_has_no_segments(elsewhere);
 }
 
+/* A shard of whole pages, behind which nothing is mapped, and a table that would begin in it and end behind. */
+static void a_table_that_reaches_beyond_its_shard_is_not_looked_at(void **state)
+{
+	static const char page[4096];
+	struct pack_recipe recipe = pack_recipe_begin(1, 0);
+	struct index_row row = row_of("1.jpg", -1, 0);
+	struct dataset *dataset;
+
+	(void)state;
+	pack_recipe_append(&recipe.shards[0], page, sizeof page);
+	row.offset = recipe.shards[0].used_bytes - 72;
+	row.length = 64;
+	row.image.segments_bytes = 1000;
+	pack_recipe_add(&recipe, &row, NULL, NULL);
+	row.offset = INT64_MAX - 64;
+	pack_recipe_add(&recipe, &row, NULL, NULL);
+	pack_recipe_finish(&recipe);
+	dataset = open_recipe(&recipe);
+	assert_int_equal(kind_of(dataset, 0), SEGMENT_NONE);
+	assert_int_equal(kind_of(dataset, 1), SEGMENT_NONE);
+	dataset_announce(dataset, 1);
+	dataset_close(dataset);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +272,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_index_of_other_shards_is_refused, make_tree, remove_tree),
 		cmocka_unit_test_setup_teardown(an_index_that_does_not_tell_of_images_is_refused, make_tree, remove_tree),
 		cmocka_unit_test_setup_teardown(numbers_that_cannot_be_leave_an_image_without_segments, make_tree, remove_tree),
+		cmocka_unit_test_setup_teardown(a_table_that_reaches_beyond_its_shard_is_not_looked_at, make_tree, remove_tree),
 	};
 
 	return cmocka_run_group_tests(tests, make_workplace, remove_workplace);

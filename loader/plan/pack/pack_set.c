@@ -202,15 +202,12 @@ static bool is_a_picture(const struct index_image *image)
 	       image->channels >= 1 && image->channels <= 4 && (image->sample_bits == 8 || image->sample_bits == 16);
 }
 
-/* Where the table lies, or NULL. */
+/* Where the table lies, or NULL.  The index saw to it that offset + length is a place in some file. */
 static const uint8_t *find_table(const struct pack_file *file, uint64_t offset, uint64_t length, uint32_t table_bytes)
 {
-	uint64_t end = pack_file_images_end(file), at;
+	uint64_t end = pack_file_images_end(file), at = pack_table_at(offset, length);
 
-	if (!file->mapping || table_bytes == 0 || offset > end || length > end - offset)
-		return NULL;
-	at = pack_table_at(offset, length);
-	return at <= end && table_bytes <= end - at ? file->mapping + at : NULL;
+	return file->mapping && table_bytes > 0 && at <= end && table_bytes <= end - at ? file->mapping + at : NULL;
 }
 
 /* Whoever is the one too many. */
