@@ -96,7 +96,8 @@ int pack_file_map(struct pack_file *file)
 		return -errno;
 	/* Around a table lie images: a cold one takes 10 KB of the disk with this and 520 without.  Not needed, should it fail. */
 	(void)madvise(mapping, file->header.file_bytes, MADV_RANDOM);
-	file->mapping = mapping;
+	if (!file->mapping) /* else others may be reading it */
+		file->mapping = mapping;
 	return 0;
 }
 
