@@ -23,9 +23,9 @@ struct pack_run {
 	pthread_mutex_t lock; /* guards the rest */
 	pthread_cond_t changed;
 	bool is_stopped;
-	uint64_t next, granted, taken; /* the pictures that are begun, get memory, and are handed out next */
-	uint64_t granted_bytes;
-	bool is_ready[WINDOW]; /* picture k in place k mod WINDOW */
+	uint64_t next, granted, taken;      /* the pictures that are begun, get memory, and are handed out next */
+	uint64_t granted_bytes, peak_bytes; /* at once, and the most there ever were */
+	bool is_ready[WINDOW];              /* picture k in place k mod WINDOW */
 	struct pack_result result[WINDOW];
 };
 
@@ -60,6 +60,8 @@ static bool grant(struct pack_run *run, uint64_t picture, uint64_t byte_count)
 	if (is_granted) {
 		run->granted++;
 		run->granted_bytes += byte_count;
+		if (run->granted_bytes > run->peak_bytes)
+			run->peak_bytes = run->granted_bytes;
 		pthread_cond_broadcast(&run->changed);
 	}
 	pthread_mutex_unlock(&run->lock);
@@ -194,4 +196,14 @@ void pack_run_give_back(struct pack_run *run)
 	run->taken++;
 	pthread_cond_broadcast(&run->changed);
 	pthread_mutex_unlock(&run->lock);
+}
+
+uint64_t pack_run_peak_bytes(struct pack_run *run)
+{
+	uint64_t peak_bytes;
+
+	pthread_mutex_lock(&run->lock);
+	peak_bytes = run->peak_bytes;
+	pthread_mutex_unlock(&run->lock);
+	return peak_bytes;
 }

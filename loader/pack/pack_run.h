@@ -22,4 +22,7 @@ void pack_run_close(struct pack_run *run);
 int pack_run_take(struct pack_run *run, uint32_t timeout_ms, struct pack_result **result);
 void pack_run_give_back(struct pack_run *run);
 
+/* The most memory that pictures had at once. */
+uint64_t pack_run_peak_bytes(struct pack_run *run);
+
 #endif

@@ -214,6 +214,9 @@ static int pack_all(struct packing *packing, uint32_t threads, struct err *err)
 		rc = write_next(packing, result, err);
 		pack_run_give_back(packing->run);
 	}
+	if (rc == 0)
+		log_write(LOG_DEBUG, "images took %.1f MB of memory at once, at most",
+		          (double)pack_run_peak_bytes(packing->run) / 1e6);
 	if (rc < 0 && packing->writer.file_fd >= 0) {
 		struct err ignored; /* the first error is the one that counts */
 
