@@ -36,12 +36,12 @@ static bool is_nearer(uint64_t a, uint64_t b, uint64_t wanted)
 	return (a > wanted ? a : wanted) * (b < wanted ? b : wanted) < (b > wanted ? b : wanted) * (a < wanted ? a : wanted);
 }
 
-/* The divisor of `across` that is nearest to `wanted`, and at least half of it. */
-static uint32_t nearest_divisor(uint32_t across, uint32_t wanted)
+/* The divisor of `across` that is nearest to `wanted`, and at least `least`. */
+static uint32_t nearest_divisor(uint32_t across, uint32_t wanted, uint32_t least)
 {
 	uint32_t nearest = across;
 
-	for (uint32_t divisor = (wanted + 1) / 2; divisor < across; divisor++) {
+	for (uint32_t divisor = least; divisor < across; divisor++) {
 		if (across % divisor == 0 && is_nearer(divisor, nearest, wanted))
 			nearest = divisor;
 	}
@@ -60,8 +60,10 @@ static uint32_t choose(const struct jpeg_grid *grid, uint64_t scan_bytes)
 	if (by_bytes >= grid->mcus_across || by_width >= grid->mcus_across)
 		return grid->mcus_across;
 	wanted = by_bytes > by_width ? (uint32_t)by_bytes : by_width;
-	divisor = nearest_divisor(grid->mcus_across, wanted);
-	return divisor > wanted && divisor * grid->mcu_width_px > MOST_DIVIDING_PX ? wanted : divisor;
+	divisor = nearest_divisor(grid->mcus_across, wanted, wanted - wanted / 4);
+	if (divisor * grid->mcu_width_px <= MOST_DIVIDING_PX || divisor <= 2 * wanted)
+		return divisor;
+	return 2 * wanted; /* for shorter ones would save nothing there */
 }
 
 /* As wide as was asked for, but for a divisor of the row from three quarters to four thirds of it. */
@@ -73,8 +75,8 @@ static uint32_t obey(const struct jpeg_grid *grid, uint32_t segment_px)
 		wanted = 1;
 	if (wanted >= grid->mcus_across)
 		return grid->mcus_across;
-	divisor = nearest_divisor(grid->mcus_across, wanted);
-	return 4 * (uint64_t)divisor >= 3 * (uint64_t)wanted && 3 * (uint64_t)divisor <= 4 * (uint64_t)wanted ? divisor : wanted;
+	divisor = nearest_divisor(grid->mcus_across, wanted, wanted - wanted / 4);
+	return 3 * (uint64_t)divisor <= 4 * (uint64_t)wanted ? divisor : wanted;
 }
 
 uint32_t jpeg_interval_mcus(const struct pack_rules *rules, const struct jpeg_grid *grid, uint64_t scan_bytes)
