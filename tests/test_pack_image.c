@@ -99,6 +99,22 @@ static void pngs_of_every_kind_are_stored_in_segments(void **state)
 	}
 }
 
+/* Pixels of random bytes, most of them 0 or 1 then. */
+static struct file encode_plain_bmp(const struct bmp_recipe *recipe, uint32_t width_px, uint32_t height_px)
+{
+	struct picture expected;
+	struct file file = bmp_encode(recipe, width_px, height_px, &expected);
+	uint32_t pixels_at;
+
+	memcpy(&pixels_at, file.bytes + 10, sizeof pixels_at);
+	for (size_t at = pixels_at; at < file.byte_count; at++) {
+		if (at % 16 != 0)
+			file.bytes[at] &= 1;
+	}
+	free(expected.data);
+	return file;
+}
+
 static void bmps_stay_or_become_pngs(void **state)
 {
 	static const struct bmp_recipe recipes[] = {
@@ -120,15 +136,13 @@ static void bmps_stay_or_become_pngs(void **state)
 	(void)state;
 	rules.png_rows = 16;
 	for (size_t i = 0; i < 2 * sizeof recipes / sizeof recipes[0]; i++) {
-		struct picture expected;
-		struct file file = bmp_encode(&recipes[i / 2], 30 + check_below(100), 40 + check_below(60), &expected);
+		struct file file = encode_plain_bmp(&recipes[i / 2], 150 + check_below(100), 140 + check_below(60));
 
 		rules.bmp_to_png = i % 2;
 		check_stored(&rules, file, i % 2 ? PACK_SEGMENTED : PACK_BMP);
 		rules.most_memory_bytes = 100;
 		check_stored(&rules, file, PACK_BMP);
 		rules.most_memory_bytes = plain_rules.most_memory_bytes;
-		free(expected.data);
 		free(file.bytes);
 	}
 }
@@ -137,8 +151,7 @@ static void bmps_stay_or_become_pngs(void **state)
 static void a_gray_bmp_becomes_a_gray_png(void **state)
 {
 	struct pack_rules rules = plain_rules;
-	struct picture expected;
-	struct file file = bmp_encode(&(struct bmp_recipe){.header_bytes = 40, .bits = 8}, 120, 90, &expected);
+	struct file file = encode_plain_bmp(&(struct bmp_recipe){.header_bytes = 40, .bits = 8}, 120, 90);
 	struct packed_image packed;
 
 	(void)state;
@@ -149,7 +162,19 @@ static void a_gray_bmp_becomes_a_gray_png(void **state)
 	packed = pack_any(&rules, file);
 	assert_int_equal(packed.file.data[25], 0); /* IHDR's colour type */
 	packed_image_close(&packed);
-	free(expected.data);
+	free(file.bytes);
+}
+
+static void a_bmp_that_would_be_a_larger_png_stays(void **state)
+{
+	struct pack_rules rules = plain_rules;
+	struct picture noise;
+	struct file file = bmp_encode(&(struct bmp_recipe){.header_bytes = 40, .bits = 24}, 100, 100, &noise);
+
+	(void)state;
+	rules.bmp_to_png = true;
+	check_stored(&rules, file, PACK_BMP);
+	free(noise.data);
 	free(file.bytes);
 }
 
@@ -263,7 +288,13 @@ static void memory_is_told_before_it_is_spent(void **state)
 	assert_in_range(bytes, coefficient_bytes + 3 * file.byte_count, coefficient_bytes + 3 * file.byte_count + (10 << 20));
 	assert_true(pack_image_memory_bytes(&rules, file.bytes, 64, file.byte_count) > rules.most_memory_bytes);
 	rules.most_memory_bytes = 1000000;
-	assert_in_range(pack_image_memory_bytes(&rules, file.bytes, file.byte_count, file.byte_count), 1000000, 20 << 20);
+	assert_int_equal(pack_image_memory_bytes(&rules, file.bytes, file.byte_count, file.byte_count),
+	                 bytes - coefficient_bytes + 1000000);
+
+	/* Metadata that looks like the header of a larger picture. */
+	rules.most_memory_bytes = UINT64_MAX;
+	file_insert(&file, 2, "\xff\xfe\0\x13\xff\xc0\0\x11\x8\xff\xff\xff\xff\3\1\x22\0\2\x11\0\3", 21);
+	assert_int_equal(pack_image_memory_bytes(&rules, file.bytes, file.byte_count, file.byte_count), bytes + 3 * 21);
 	for (size_t byte_count = 0; byte_count < file.byte_count; byte_count += 1 + check_below(30)) {
 		struct file head = file_copy(file.bytes, byte_count);
 
@@ -290,6 +321,7 @@ int main(void)
 		cmocka_unit_test(pngs_of_every_kind_are_stored_in_segments),
 		cmocka_unit_test(bmps_stay_or_become_pngs),
 		cmocka_unit_test(a_gray_bmp_becomes_a_gray_png),
+		cmocka_unit_test(a_bmp_that_would_be_a_larger_png_stays),
 		cmocka_unit_test(what_is_no_picture_is_stored_as_it_is),
 		cmocka_unit_test(damaged_files_stay_the_bad_samples_that_they_are),
 		cmocka_unit_test(reasons_of_damage_have_no_numbers),

@@ -19,6 +19,7 @@ int pack_bmp(const struct pack_rules *rules, struct decoder *decoder, const stru
 	struct bmp_header header;
 	struct pixels pixels;
 	bool has_colours;
+	int rc;
 
 	out->outcome = PACK_BMP;
 	if ((uint64_t)info->width_px * info->height_px * info->channels > rules->most_memory_bytes)
@@ -33,5 +34,10 @@ int pack_bmp(const struct pack_rules *rules, struct decoder *decoder, const stru
 		bmp_header_read_palette(&header, source);
 	/* Of 8 bits whose palette is gray's, the index is the colour: bmp_header_read_palette() makes bytes of them. */
 	has_colours = header.unpack.kind == UNPACK_INDEX;
-	return pack_png_from_pixels(rules, &pixels, has_colours ? header.unpack.palette : NULL, has_colours ? INDEX_COUNT : 0, out);
+	rc = pack_png_from_pixels(rules, &pixels, has_colours ? header.unpack.palette : NULL, has_colours ? INDEX_COUNT : 0, out);
+	if (rc == 0 && out->file.used_bytes >= source->byte_count) { /* noise; a picture of a few pixels */
+		packed_image_close(out);
+		out->outcome = PACK_BMP;
+	}
+	return rc;
 }
