@@ -139,7 +139,7 @@ int pack_writer_add(struct pack_writer *writer, const struct pack_picture *pictu
 	                               .source_bytes = picture->source_bytes,
 	                               .table_checksum = picture->table_checksum,
 	                               .image = packed->image,
-	                               .outcome = packed->outcome,
+	                               .outcome = (uint16_t)packed->outcome,
 	                               .name_bytes = (uint16_t)strlen(name),
 	                               .reason_bytes = (uint16_t)strnlen(packed->reason, sizeof packed->reason)};
 	const struct iovec pieces[] = {{&written, sizeof written},

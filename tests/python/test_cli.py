@@ -38,7 +38,7 @@ def test_the_entry_point_keeps_pid_and_exit_status(photos: Path) -> None:
 
 
 def test_help_goes_to_stdout_and_misuse_to_stderr(command: Command) -> None:
-    for words in (["--help"], ["serve", "--help"], ["crop", "--help"], ["crop", "-h"], ["list", "--help"]):
+    for words in (["--help"], ["serve", "--help"], ["crop", "--help"], ["crop", "-h"], ["pack", "--help"], ["list", "--help"]):
         done = command(*words)
         assert done.returncode == 0 and "Usage" in done.stdout and not done.stderr
     for words in ([], ["paint"], ["serve"], ["serve", ".", "--size=big"], ["serve", ".", "--sise=3"], ["serve", "a", "b"], ["flags"]):
@@ -49,10 +49,11 @@ def test_help_goes_to_stdout_and_misuse_to_stderr(command: Command) -> None:
 def test_an_unknown_flag_gets_a_suggestion(command: Command) -> None:
     assert "did you mean --batch-size" in command("serve", ".", "--batchsize=3").stderr
     assert "did you mean --window" in command("crop", ".", "--windows=3").stderr
+    assert "did you mean --keep-metadata" in command("pack", ".", "a.pack", "--keep-metdata").stderr
 
 
 def test_each_command_tells_its_version(command: Command) -> None:
-    for words in (["-V"], ["serve", "-V"], ["crop", "-V"], ["crop", "--version"]):
+    for words in (["-V"], ["serve", "-V"], ["crop", "-V"], ["crop", "--version"], ["pack", "--version"]):
         assert command(*words).stdout == f"cropring {cropring.__version__}\n"
 
 

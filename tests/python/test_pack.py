@@ -15,7 +15,7 @@ import struct
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -216,7 +216,7 @@ def test_a_pack_of_a_pack_is_the_same(pack: Pack, tmp_path: Path) -> None:
         assert np.array_equal(pixels(left), pixels(right))
 
 
-def write_manifest(path: Path, rows: list[dict[str, object]]) -> None:
+def write_manifest(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     with path.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -150,13 +150,16 @@ def storms(kills: int, seed: int, scratch: Path) -> bool:
     begin = time.monotonic()
     lines = []
     violations = 0
-    for storm in (
-        lambda: kill_at_random(Packing(make_source(scratch / "many", 200, rng), scratch / "a"), kills, rng),
-        lambda: kill_at_each_change(Packing(make_source(scratch / "few", 25, rng), scratch / "b"), scratch / "trace"),
-        lambda: fail_each_change(Packing(scratch / "few", scratch / "c"), scratch / "trace"),
-    ):
+    few = make_source(scratch / "few", 25, rng)
+    many = make_source(scratch / "many", 200, rng)
+    runs: list[Callable[[], str]] = [
+        lambda: kill_at_random(Packing(many, scratch / "a"), kills, rng),
+        lambda: kill_at_each_change(Packing(few, scratch / "b"), scratch / "trace"),
+        lambda: fail_each_change(Packing(few, scratch / "c"), scratch / "trace"),
+    ]
+    for run in runs:
         try:
-            lines.append(storm())
+            lines.append(run())
         except Violation as why:
             violations += 1
             print(f"violation: {why}")
