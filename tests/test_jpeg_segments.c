@@ -262,7 +262,8 @@ static void bytes_that_no_code_takes_are_corrupt(void **state)
 
 		assert_true(segment_table_run(&made.segments, segment, segment + 1, &run));
 		segmented_free(&made);
-		file_insert(&file, (size_t)(run.offset + run.byte_count) - 2, "\x12\x34", 2);
+		/* More than libjpeg looks ahead: fewer it may take for a part of the last code's bytes. */
+		file_insert(&file, (size_t)(run.offset + run.byte_count) - 2, "0123456789abcdef", 16);
 		made = segmented_jpeg(file, 0, 0);
 		assert_true(read_region(&made, &want, &runs, &bytes));
 		check_damage(&made, &want, bytes, runs, i == 0 ? "extraneous" : "more bytes than its codes take");
