@@ -455,7 +455,7 @@ static void restart_markers_that_are_missing_or_out_of_order_are_left_to_libjpeg
 	struct file file = jpeg_encode(&(struct jpeg_recipe){
 		.width_px = 320, .height_px = 160, .stored = JCS_YCbCr, .restart_mcus = 20, .across = 1, .down = 1});
 	struct image_info info = probe_ok(rig.plain, file);
-	struct decode_want want = {{0, 80, 8, 8}, 3, 8, false}; /* all columns of rows 9 to 11 but the first 20 of the last one */
+	struct decode_want want = {{0, 80, 8, 8}, 3, 8, false}; /* the first 20 columns of row 10, and no other */
 	size_t changed_count = 0;
 
 	(void)state;
@@ -467,15 +467,15 @@ static void restart_markers_that_are_missing_or_out_of_order_are_left_to_libjpeg
 		if (file.bytes[at] != 0xff || marker < 0xd0 || marker > 0xd7)
 			continue;
 		file.bytes[at + 1] = (uint8_t)(0xd0 + (marker + 1) % 8);
-		assert_int_equal(is_spliced(&rig, file, &info, &want), changed_count >= 23);
+		assert_int_equal(is_spliced(&rig, file, &info, &want), changed_count >= 21);
 		file.bytes[at + 1] = marker;
 		for (size_t more = 0; more <= 2; more++) { /* it ends before the marker, in it, and after it */
 			struct file cut = file_copy(file.bytes, at + more);
 
-			assert_int_equal(is_spliced(&rig, cut, &info, &want), changed_count + (more == 2) >= 23);
+			assert_int_equal(is_spliced(&rig, cut, &info, &want), changed_count + (more == 2) >= 21);
 			if (more == 1) { /* or in the fill bytes before it */
 				file_append(&cut, "\xff", 1);
-				assert_int_equal(is_spliced(&rig, cut, &info, &want), changed_count >= 23);
+				assert_int_equal(is_spliced(&rig, cut, &info, &want), changed_count >= 21);
 			}
 			free(cut.bytes);
 		}

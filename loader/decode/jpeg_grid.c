@@ -17,16 +17,20 @@ void jpeg_grid_count(struct jpeg_grid *grid)
 	grid->mcu_rows = divide_up(grid->height_px, grid->mcu_height_px);
 }
 
-/* The MCUs of columns or rows `begin` to before `begin + length` of a reduced picture, and one more on each side. */
+/*
+ * The MCUs of columns or rows `begin` to before `begin + length` of a reduced picture, and, of larger MCUs than a block, one more on each
+ * side.
+ */
 static void cover_axis(int32_t begin, int32_t length, uint32_t eighths, uint32_t mcu_px, uint32_t mcu_count, uint32_t *cover_begin,
                        uint32_t *cover_end)
 {
 	uint32_t scaled_mcu_px = mcu_px / 8 * eighths; /* libjpeg reduces each block by itself */
+	uint32_t beside = mcu_px > 8;
 
 	*cover_begin = (uint32_t)begin / scaled_mcu_px;
 	*cover_end = (uint32_t)(begin + length - 1) / scaled_mcu_px + 1;
-	*cover_begin -= *cover_begin > 0;
-	*cover_end = least(*cover_end + 1, mcu_count);
+	*cover_begin -= least(*cover_begin, beside);
+	*cover_end = least(*cover_end + beside, mcu_count);
 }
 
 struct jpeg_cover jpeg_grid_cover(const struct jpeg_grid *grid, const struct box *region, uint32_t eighths)

@@ -24,8 +24,8 @@ struct jpeg_cover {
 void jpeg_grid_count(struct jpeg_grid *grid);
 
 /*
- * The MCUs of a region of the picture at eighths/8 of its size, and at least one more on each side where there is one: so upsampling
- * gives the same pixels.
+ * The MCUs of a region of the picture at eighths/8 of its size.  On an axis on which any component may have fewer samples than the picture
+ * has pixels, one more on each side where there is one: so upsampling gives the same pixels.
  */
 struct jpeg_cover jpeg_grid_cover(const struct jpeg_grid *grid, const struct box *region, uint32_t eighths);
 

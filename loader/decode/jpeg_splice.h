@@ -1,7 +1,7 @@
 /*
  * jpeg_splice.h - stage 3 of 5, decode: a JPEG and a region in, a smaller JPEG with that region out, made without decoding anything.
  *
- * It has the region's MCUs and at least one more on each side where the picture has one: so upsampling gives the same pixels.
+ * It has the region's MCUs and those beside them that upsampling looks at (jpeg_grid_cover()): so it gives the same pixels.
  */
 #ifndef CROPRING_JPEG_SPLICE_H
 #define CROPRING_JPEG_SPLICE_H
