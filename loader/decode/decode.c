@@ -213,6 +213,18 @@ bool decode_runs(const struct segments *segments, const struct decode_want *want
 	}
 }
 
+bool decode_runs_again(const struct segments *segments, const struct decode_limits *limits, const struct decode_want *want,
+                       struct file_runs **runs)
+{
+	if (!decode_runs(segments, want, runs))
+		return false;
+	if (jpeg_segments_are_spliced(segments, limits->jpeg_indexes, want))
+		return true;
+	free(*runs);
+	*runs = NULL;
+	return false;
+}
+
 bool decode_part_probe(const struct file_bytes *head, const struct decode_limits *limits, struct image_info *info)
 {
 	struct workspace workspace = {.max_pixels = limits->max_pixels};

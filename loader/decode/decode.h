@@ -103,6 +103,13 @@ bool decode_part(const struct file_bytes *head, const struct image_info *info, c
  */
 bool decode_runs(const struct segments *segments, const struct decode_want *want, struct file_runs **runs);
 
+/*
+ * The same of a loose file whose segments were kept (limits->segment_store).  False as well where decode_rows() of the whole file would not
+ * go by them, and so look at more of it: what is told of a damaged file does not depend on earlier visits.
+ */
+bool decode_runs_again(const struct segments *segments, const struct decode_limits *limits, const struct decode_want *want,
+                       struct file_runs **runs);
+
 /* What decode_probe() would tell of an image that a pack knows. */
 void decode_describe(const struct segments *segments, struct image_info *info);
 

@@ -95,6 +95,19 @@ bool jpeg_segments_runs(const struct segments *segments, const struct decode_wan
 	return true;
 }
 
+bool jpeg_segments_are_spliced(const struct segments *segments, const struct jpeg_index_store *indexes,
+                               const struct decode_want *want)
+{
+	struct jpeg_cover cover;
+	struct jpeg_grid grid;
+
+	if (!indexes || !read_grid(segments, &grid))
+		return false;
+	cover = jpeg_grid_cover(&grid, &want->region, want->scale_eighths);
+	return jpeg_splice_by_restarts_pays(&grid, &cover, segments->file_bytes - segments->header.data_at,
+	                                    jpeg_index_store_least_gain_bytes(indexes));
+}
+
 /* ---------------------------------------------------------------- splicing */
 
 /* Looks segments up, in the table and then in what was read. */

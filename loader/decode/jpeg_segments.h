@@ -10,6 +10,10 @@
 /* As decode_runs(), of a region that lies in the picture. */
 bool jpeg_segments_runs(const struct segments *segments, const struct decode_want *want, struct file_runs **runs);
 
+/* Of a loose file whose segments were found in it: where all of it is there, jpeg_splice() goes by them for this region. */
+bool jpeg_segments_are_spliced(const struct segments *segments, const struct jpeg_index_store *indexes,
+                               const struct decode_want *want);
+
 /*
  * Of a file_bytes_in_runs().  ITEM_CORRUPT: these are not the runs that the region needs, the header has other numbers than the table, or a
  * segment is not one.

@@ -1,15 +1,15 @@
 /* Stage 3 of 5, decode: a JPEG and a region in, a smaller JPEG with that region out.  One thread per workspace. */
 #include "loader/decode/jpeg_splice_internal.h"
 
-bool jpeg_splice_pays(const struct workspace *workspace, const struct jpeg_header *header, const struct jpeg_cover *cover,
-                      const struct file_bytes *file, double least_part)
+bool jpeg_splice_pays(const struct jpeg_grid *grid, const struct jpeg_cover *cover, uint64_t scan_bytes, size_t least_gain_bytes,
+                      double least_part)
 {
-	double columns = (double)(cover->column_end - cover->column_begin) / header->grid.mcus_across;
+	double columns = (double)(cover->column_end - cover->column_begin) / grid->mcus_across;
 	double part = 1 - columns * (cover->row_end - cover->row_begin) / cover->row_end;
 	/* libjpeg goes through all columns, from the first row to the last one here.  As if all MCUs had the same size. */
-	double passed_bytes = (double)(file->byte_count - header->scan_at) * cover->row_end / header->grid.mcu_rows;
+	double passed_bytes = (double)scan_bytes * cover->row_end / grid->mcu_rows;
 
-	return part >= least_part && passed_bytes * part >= (double)jpeg_index_store_least_gain_bytes(workspace->jpeg_indexes);
+	return part >= least_part && passed_bytes * part >= (double)least_gain_bytes;
 }
 
 void jpeg_splice_describe(const struct jpeg_grid *grid, const struct jpeg_cover *cover, const struct image_info *info,

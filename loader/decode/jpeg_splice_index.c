@@ -45,12 +45,13 @@ bool jpeg_splice_by_index(struct workspace *workspace, const struct file_bytes *
                           struct jpeg_cover *cover, struct file_bytes *splice)
 {
 	struct jpeg_index_store *store = workspace->jpeg_indexes;
+	size_t scan_bytes = file->byte_count - header->scan_at, least_gain_bytes = jpeg_index_store_least_gain_bytes(store);
 	const struct jpeg_index *index;
 	struct jpeg_scan scan;
 	bool is_made;
 
 	jpeg_grid_widen_columns(&header->grid, cover, jpeg_index_stride_mcus(header));
-	if (!jpeg_splice_pays(workspace, header, cover, file, 0) || !jpeg_scan_read(header, &scan))
+	if (!jpeg_splice_pays(&header->grid, cover, scan_bytes, least_gain_bytes, 0) || !jpeg_scan_read(header, &scan))
 		return false;
 
 	index = jpeg_index_acquire(store, file->id);
@@ -61,7 +62,7 @@ bool jpeg_splice_by_index(struct workspace *workspace, const struct file_bytes *
 	if (!index || index->row_count < cover->row_end) {
 		struct jpeg_index *longer = NULL;
 
-		if (jpeg_splice_pays(workspace, header, cover, file, WALK_LEAST_PART))
+		if (jpeg_splice_pays(&header->grid, cover, scan_bytes, least_gain_bytes, WALK_LEAST_PART))
 			longer = jpeg_walk(file, header, &scan, index, cover->row_end);
 		if (index)
 			jpeg_index_release(store, index);

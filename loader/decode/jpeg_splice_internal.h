@@ -9,9 +9,13 @@
 
 enum { JPEG_MARKER_RST0 = 0xd0, JPEG_MARKER_EOI = 0xd9 };
 
-/* A splice of this cover spares libjpeg enough: so many bytes, and this part of those that it would go through. */
-bool jpeg_splice_pays(const struct workspace *workspace, const struct jpeg_header *header, const struct jpeg_cover *cover,
-                      const struct file_bytes *file, double least_part);
+/* A splice of this cover spares libjpeg enough: so many bytes of the scan's, and this part of those that it would go through. */
+bool jpeg_splice_pays(const struct jpeg_grid *grid, const struct jpeg_cover *cover, uint64_t scan_bytes, size_t least_gain_bytes,
+                      double least_part);
+
+/* The same of one by restart intervals, to whose ends the cover is widened where they can be copied. */
+bool jpeg_splice_by_restarts_pays(const struct jpeg_grid *grid, struct jpeg_cover *cover, uint64_t scan_bytes,
+                                  size_t least_gain_bytes);
 
 /* The entropy-coded data of a restart interval, behind which its marker lies. */
 struct jpeg_interval {

@@ -117,10 +117,8 @@ static void remember(const struct workspace *workspace, const struct file_bytes 
  * Codes are walked through as fast as libjpeg does it, from where the cover's first interval begins; if one is longer than a row, then all
  * of the rows.
  */
-static bool cutting_pays(const struct workspace *workspace, const struct jpeg_header *header, const struct jpeg_cover *cover,
-                         const struct file_bytes *file)
+static bool cutting_pays(const struct jpeg_grid *grid, const struct jpeg_cover *cover, uint64_t scan_bytes, size_t least_gain_bytes)
 {
-	const struct jpeg_grid *grid = &header->grid;
 	uint32_t restart = grid->restart_mcus, rows = restart / grid->mcus_across + 1;
 	struct jpeg_cover walked = *cover;
 
@@ -131,7 +129,14 @@ static bool cutting_pays(const struct workspace *workspace, const struct jpeg_he
 		walked.column_end = grid->mcus_across;
 		walked.row_begin -= cover->row_begin < rows ? cover->row_begin : rows;
 	}
-	return jpeg_splice_pays(workspace, header, &walked, file, CUT_LEAST_PART);
+	return jpeg_splice_pays(grid, &walked, scan_bytes, least_gain_bytes, CUT_LEAST_PART);
+}
+
+bool jpeg_splice_by_restarts_pays(const struct jpeg_grid *grid, struct jpeg_cover *cover, uint64_t scan_bytes,
+                                  size_t least_gain_bytes)
+{
+	return jpeg_grid_widen_to_intervals(grid, cover) ? jpeg_splice_pays(grid, cover, scan_bytes, least_gain_bytes, 0)
+	                                                 : cutting_pays(grid, cover, scan_bytes, least_gain_bytes);
 }
 
 bool jpeg_splice_by_restart_markers(struct workspace *workspace, const struct file_bytes *file, const struct image_info *info,
@@ -144,8 +149,8 @@ bool jpeg_splice_by_restart_markers(struct workspace *workspace, const struct fi
 	struct jpeg_intervals intervals = {.find = find_interval, .context = &search, .byte_count = file->byte_count};
 	bool is_made;
 
-	if (!(jpeg_grid_widen_to_intervals(&header->grid, cover) ? jpeg_splice_pays(workspace, header, cover, file, 0)
-	                                                         : cutting_pays(workspace, header, cover, file)))
+	if (!jpeg_splice_by_restarts_pays(&header->grid, cover, file->byte_count - header->scan_at,
+	                                  jpeg_index_store_least_gain_bytes(workspace->jpeg_indexes)))
 		return false;
 	search.ends = note_ends(workspace, file, search.count);
 	is_made = jpeg_splice_intervals(workspace, file->data, header, cover, &intervals, splice) == ITEM_OK;

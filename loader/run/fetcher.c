@@ -18,7 +18,7 @@ static bool choose_runs_again(const struct pipeline *pipeline, struct item *item
 
 	(void)item_file(item, pipeline->dataset, &file);
 	return store && segment_store_find(store, file.id, &item->stamp, &item->segments) &&
-	       render_runs(&pipeline->render, item->half, &item->ask, &item->segments, runs);
+	       render_runs_again(&pipeline->render, item->half, &item->ask, &item->segments, runs);
 }
 
 bool fetcher_choose_part(void *context, void *tag, const uint8_t *head, size_t head_bytes, const struct file_stamp *stamp,

@@ -177,6 +177,17 @@ bool render_runs(const struct render_spec *spec, enum render_half half, const st
 	return find_want(spec, half, ask, &info, &want) && decode_runs(segments, &want, runs);
 }
 
+bool render_runs_again(const struct render_spec *spec, enum render_half half, const struct crop_ask *ask,
+                       const struct segments *segments, struct file_runs **runs)
+{
+	struct image_info info;
+	struct decode_want want;
+
+	decode_describe(segments, &info);
+	return find_want(spec, half, ask, &info, &want) &&
+	       decode_runs_again(segments, &(struct decode_limits){.jpeg_indexes = spec->jpeg_indexes}, &want, runs);
+}
+
 void render_blank(const struct render_spec *spec, const struct render_row *row)
 {
 	memset(row->image, 0, spec->image_bytes);

@@ -71,6 +71,10 @@ bool render_part(const struct render_spec *spec, enum render_half half, const st
 bool render_runs(const struct render_spec *spec, enum render_half half, const struct crop_ask *ask, const struct segments *segments,
                  struct file_runs **runs);
 
+/* The same for a loose file whose segments an earlier visit has found, as decode_runs_again() tells them. */
+bool render_runs_again(const struct render_spec *spec, enum render_half half, const struct crop_ask *ask,
+                       const struct segments *segments, struct file_runs **runs);
+
 /* The last failure in the codec's own words, or "". */
 const char *renderer_reason(const struct renderer *renderer);
 

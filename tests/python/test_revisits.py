@@ -25,7 +25,7 @@ def noise(seed: int) -> Image.Image:
 
 def encode(image: Image.Image, **how: int) -> bytes:
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=50, **how)
+    image.save(out, "JPEG", **({"quality": 50} | how))
     return out.getvalue()
 
 
@@ -81,3 +81,21 @@ def test_damage_that_a_later_visit_meets_is_told_as_that_of_the_whole_file(cropp
         with pytest.raises(cropring.BadSample):
             crop(path, box=[LOW])
         assert crop.stats()["bytes_read"] - before > len(content)
+
+
+def test_damage_beside_the_region_is_told_of_however_often_the_file_was_visited(cropper: Make, tmp_path: Path) -> None:
+    """Near the top all columns are gone through, on a later visit as on the first one."""
+    path, content = tmp_path / "a.jpg", bytearray(encode(noise(1), restart_marker_blocks=10, quality=20))
+    begin = content.index(b"\xff\xd3") + 2
+    end = content.index(b"\xff\xd4")
+    for at in range(begin, end):  # in the first row, but right of the region
+        if 0xFF not in content[at - 1 : at + 1]:
+            content[at] = 0xFE
+    path.write_bytes(content)
+    top, crop = (0, 0, 16, 16), cropper()
+    with pytest.raises(cropring.BadSample):
+        crop(path, box=[top])
+    np.testing.assert_array_equal(read(crop, path, LOW)[0], expected(bytes(content), LOW))
+    assert read(crop, path, LOW)[1] < len(content) / 50
+    with pytest.raises(cropring.BadSample):
+        crop(path, box=[top])
