@@ -200,6 +200,8 @@ static void assert_has_no_segments(void (*lie)(struct index_image *image, uint64
 	}
 LIE(no_width, image->width_px = 0)
 LIE(no_height, image->height_px = 0)
+LIE(too_wide, image->width_px = UINT32_C(1) << 31)
+LIE(too_high, image->height_px = UINT32_MAX)
 LIE(another_format, image->format = 2)
 LIE(no_format, image->format = 0)
 LIE(orientation_0, image->orientation = 0)
@@ -220,6 +222,8 @@ static void numbers_that_cannot_be_leave_an_image_without_segments(void **state)
 	(void)state;
 	assert_has_no_segments(no_width);
 	assert_has_no_segments(no_height);
+	assert_has_no_segments(too_wide);
+	assert_has_no_segments(too_high);
 	assert_has_no_segments(another_format);
 	assert_has_no_segments(no_format);
 	assert_has_no_segments(orientation_0);

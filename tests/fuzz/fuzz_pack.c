@@ -120,8 +120,9 @@ static void check_segments(const struct segments *segments)
 	                            {width / 3, height / 3, (width + 2) / 3, (height + 2) / 3}};
 	struct image_info info;
 
-	if (segments->kind == SEGMENT_NONE || width <= 0 || height <= 0)
+	if (segments->kind == SEGMENT_NONE)
 		return;
+	must(width > 0 && height > 0, "a size that no picture has");
 	decode_describe(segments, &info);
 	must(info.width_px == segments->width_px && info.height_px == segments->height_px, "another picture");
 	for (size_t i = 0; i < sizeof boxes / sizeof *boxes; i++) {

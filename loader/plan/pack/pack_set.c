@@ -198,8 +198,9 @@ const char *pack_set_obstacle(const struct pack_set *set)
 /* Numbers as decode_probe() may tell them; whether they are those of the file its decoder sees. */
 static bool is_a_picture(const struct index_image *image)
 {
-	return image->width_px > 0 && image->height_px > 0 && image->orientation >= 1 && image->orientation <= 8 &&
-	       image->channels >= 1 && image->channels <= 4 && (image->sample_bits == 8 || image->sample_bits == 16);
+	return image->width_px > 0 && image->width_px <= INT32_MAX && image->height_px > 0 && image->height_px <= INT32_MAX &&
+	       image->orientation >= 1 && image->orientation <= 8 && image->channels >= 1 && image->channels <= 4 &&
+	       (image->sample_bits == 8 || image->sample_bits == 16);
 }
 
 /* Where the table lies, or NULL.  The index saw to it that offset + length is a place in some file. */
