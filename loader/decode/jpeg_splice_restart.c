@@ -76,13 +76,13 @@ static enum item_status find_interval(void *context, uint32_t number, struct jpe
 	return ITEM_OK;
 }
 
-/* Room for what remember() needs; NULL: there is nothing to remember, or it is known. */
+/* Room for what remember() needs; NULL: there is nothing to remember, or it is known, or the store is full. */
 static uint64_t *note_ends(const struct workspace *workspace, const struct file_bytes *file, uint32_t interval_count)
 {
-	struct segments known;
+	const struct segment_table_header least = {.length_bytes = 2, .segment_count = interval_count};
 
 	if (!workspace->segment_store || !file->stamp || file->id == FILE_BYTES_NO_ID || interval_count > file->byte_count ||
-	    segment_store_find(workspace->segment_store, file->id, file->stamp, &known))
+	    !segment_store_wants(workspace->segment_store, file->id, file->stamp, segment_table_bytes(&least)))
 		return NULL;
 	return malloc(interval_count * sizeof(uint64_t));
 }
@@ -109,8 +109,7 @@ static void remember(const struct workspace *workspace, const struct file_bytes 
 	if (file->byte_count <= UINT32_MAX && find_interval(search, search->count - 1, &last) == ITEM_OK &&
 	    segment_table_write(&table_header, search->ends, search->count, &table) == 0)
 		segment_store_keep(workspace->segment_store, file->id, file->stamp, &picture, &table);
-	else
-		bytes_free(&table);
+	bytes_free(&table);
 }
 
 /*

@@ -1,6 +1,7 @@
 /* Stage 3 of 5, decode: segment tables of files in, the same on later visits out.  Any thread. */
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "loader/decode/segment_store.h"
 
@@ -11,7 +12,7 @@ struct entry {
 	uint64_t id;
 	struct file_stamp stamp;
 	struct segments segments;
-	struct bytes table;
+	uint8_t table[];
 };
 
 struct segment_store {
@@ -32,14 +33,6 @@ struct segment_store *segment_store_open(size_t budget_bytes)
 	return store;
 }
 
-static void free_entry(struct entry *entry)
-{
-	if (!entry)
-		return;
-	bytes_free(&entry->table);
-	free(entry);
-}
-
 void segment_store_close(struct segment_store *store)
 {
 	if (!store)
@@ -47,7 +40,7 @@ void segment_store_close(struct segment_store *store)
 	for (int i = 0; i < BUCKET_COUNT; i++) {
 		for (struct entry *entry = store->buckets[i], *next; entry; entry = next) {
 			next = entry->next;
-			free_entry(entry);
+			free(entry);
 		}
 	}
 	pthread_mutex_destroy(&store->mutex);
@@ -87,33 +80,43 @@ bool segment_store_find(struct segment_store *store, uint64_t id, const struct f
 	return true;
 }
 
-static size_t kept_bytes(const struct entry *entry)
+/* With the mutex. */
+static bool is_wanted(struct segment_store *store, uint64_t id, const struct file_stamp *stamp, size_t table_bytes)
 {
-	return sizeof *entry + entry->table.capacity_bytes;
+	return id != FILE_BYTES_NO_ID && table_bytes <= store->budget_bytes &&
+	       sizeof(struct entry) + table_bytes <= store->budget_bytes - store->used_bytes && !find(store, id, stamp);
+}
+
+bool segment_store_wants(struct segment_store *store, uint64_t id, const struct file_stamp *stamp, size_t table_bytes)
+{
+	bool wants;
+
+	pthread_mutex_lock(&store->mutex);
+	wants = is_wanted(store, id, stamp, table_bytes);
+	pthread_mutex_unlock(&store->mutex);
+	return wants;
 }
 
 void segment_store_keep(struct segment_store *store, uint64_t id, const struct file_stamp *stamp, const struct segments *picture,
-                        struct bytes *table)
+                        const struct bytes *table)
 {
-	struct entry *entry = malloc(sizeof *entry), **bucket = bucket_of(store, id);
+	struct entry *entry = malloc(sizeof *entry + table->used_bytes), **bucket = bucket_of(store, id);
 
-	if (!entry) {
-		bytes_free(table);
+	if (!entry)
 		return;
-	}
-	*entry = (struct entry){.id = id, .stamp = *stamp, .segments = *picture, .table = *table};
-	*table = (struct bytes){0};
-	if (!segment_table_open(&entry->segments, (const uint8_t *)entry->table.data, entry->table.used_bytes)) {
-		free_entry(entry);
+	*entry = (struct entry){.id = id, .stamp = *stamp, .segments = *picture};
+	memcpy(entry->table, table->data, table->used_bytes);
+	if (!segment_table_open(&entry->segments, entry->table, table->used_bytes)) {
+		free(entry);
 		return;
 	}
 	pthread_mutex_lock(&store->mutex);
-	if (id != FILE_BYTES_NO_ID && kept_bytes(entry) <= store->budget_bytes - store->used_bytes && !find(store, id, stamp)) {
-		store->used_bytes += kept_bytes(entry);
+	if (is_wanted(store, id, stamp, table->used_bytes)) {
+		store->used_bytes += sizeof *entry + table->used_bytes;
 		entry->next = *bucket;
 		*bucket = entry;
 		entry = NULL;
 	}
 	pthread_mutex_unlock(&store->mutex);
-	free_entry(entry);
+	free(entry);
 }

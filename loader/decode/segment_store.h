@@ -23,8 +23,11 @@ void segment_store_close(struct segment_store *store);
 /* The segments of the file with this number (file_bytes.id), if they are known of it as it is. */
 bool segment_store_find(struct segment_store *store, uint64_t id, const struct file_stamp *stamp, struct segments *segments);
 
-/* Takes the table over; the numbers of the picture are those of `picture`.  It is not kept if there is one, or no room. */
+/* A table of so many bytes would be kept: there is none of this file yet, and room. */
+bool segment_store_wants(struct segment_store *store, uint64_t id, const struct file_stamp *stamp, size_t table_bytes);
+
+/* Copies the table, if it is wanted; the numbers of the picture are those of `picture`. */
 void segment_store_keep(struct segment_store *store, uint64_t id, const struct file_stamp *stamp, const struct segments *picture,
-                        struct bytes *table);
+                        const struct bytes *table);
 
 #endif
