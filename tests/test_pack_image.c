@@ -233,8 +233,15 @@ static void damaged_files_stay_the_bad_samples_that_they_are(void **state)
 	free(jpeg.bytes);
 }
 
+static void check_no_numbers(const struct packed_image *packed)
+{
+	assert_true(packed->reason[0] != '\0');
+	for (const char *at = packed->reason; *at != '\0'; at++)
+		assert_true(*at < '0' || *at > '9');
+}
+
 /* So that equal reasons can be counted. */
-static void reasons_of_damage_have_no_numbers(void **state)
+static void reasons_of_what_stays_as_it_is_have_no_numbers(void **state)
 {
 	struct file file = jpeg_encode(&(struct jpeg_recipe){.width_px = 200, .height_px = 150, .stored = JCS_YCbCr});
 	struct pack_rules rules = plain_rules;
@@ -250,10 +257,20 @@ static void reasons_of_damage_have_no_numbers(void **state)
 	file.bytes[file.byte_count / 2 + 1] = 0xd3; /* a restart marker that is not due */
 	check_kept(&plain_rules, file, PACK_DAMAGED, false);
 	packed = pack_any(&plain_rules, file);
-	for (const char *at = packed.reason; *at != '\0'; at++)
-		assert_true(*at < '0' || *at > '9');
+	check_no_numbers(&packed);
 	packed_image_close(&packed);
 	free(file.bytes);
+
+	/* What libjpeg warns of, and the loader reads: 17 bytes behind the data; 5 within the header. */
+	for (uint32_t i = 0; i < 2; i++) {
+		file = jpeg_encode(&(struct jpeg_recipe){.width_px = 200, .height_px = 150, .stored = JCS_YCbCr});
+		file_insert(&file, i ? jpeg_find_marker(file, 0xc0) : file.byte_count - 2, (uint8_t[17]){0}, i ? 5 : 17);
+		packed = pack_any(&plain_rules, file);
+		assert_int_equal(packed.outcome, PACK_KIND);
+		check_no_numbers(&packed);
+		packed_image_close(&packed);
+		free(file.bytes);
+	}
 }
 
 static void small_files_are_stored_without_segments(void **state)
@@ -324,7 +341,7 @@ int main(void)
 		cmocka_unit_test(a_bmp_that_would_be_a_larger_png_stays),
 		cmocka_unit_test(what_is_no_picture_is_stored_as_it_is),
 		cmocka_unit_test(damaged_files_stay_the_bad_samples_that_they_are),
-		cmocka_unit_test(reasons_of_damage_have_no_numbers),
+		cmocka_unit_test(reasons_of_what_stays_as_it_is_have_no_numbers),
 		cmocka_unit_test(small_files_are_stored_without_segments),
 		cmocka_unit_test(memory_is_told_before_it_is_spent),
 		cmocka_unit_test(every_outcome_has_a_name),

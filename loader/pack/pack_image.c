@@ -184,13 +184,13 @@ int pack_image(struct pack_worker *worker, const uint8_t *source, size_t source_
 		out->is_source = out->file.used_bytes == 0;
 		if (rc == 0 && !out->is_source)
 			check(worker, &file, &info, verify, out);
+		if (out->outcome == PACK_DAMAGED || out->outcome == PACK_KIND)
+			drop_numbers(out->reason);
 		/* What libjpeg and libpng find fault with need not be a bad sample. */
 		if (rc == 0 && out->outcome == PACK_DAMAGED && can_be_decoded(worker, &file, &info))
 			out->outcome = PACK_KIND;
 	}
-	if (out->outcome == PACK_DAMAGED) {
+	if (out->outcome == PACK_DAMAGED)
 		out->image = (struct index_image){0};
-		drop_numbers(out->reason);
-	}
 	return rc;
 }
