@@ -4,6 +4,7 @@
 #include "loader/pack/pack_png.h"
 
 enum { MARKER_SOF0 = 0xc0, MARKER_DHT = 0xc4, MARKER_JPG = 0xc8, MARKER_DAC = 0xcc, MARKER_SOF15 = 0xcf, MARKER_SOS = 0xda };
+enum { MARKER_TEM = 0x01, MARKER_RST0 = 0xd0, MARKER_RST7 = 0xd7 }; /* which have no length */
 enum { FRAME_BYTES = 8 + 2, COMPONENT_BYTES = 3, BLOCK_PX = 8, BLOCK_BYTES = 64 * 2 };
 
 /* Codecs, bands of rows, and what is kept for regions; 2 MB were measured. */
@@ -47,6 +48,10 @@ static bool find_jpeg_frame(const uint8_t *head, size_t head_bytes, uint64_t *by
 
 		if (head[at] != 0xff || marker == 0xff) {
 			at++; /* fill bytes, or what libjpeg warns of */
+			continue;
+		}
+		if (marker == MARKER_TEM || (marker >= MARKER_RST0 && marker <= MARKER_RST7)) {
+			at += 2;
 			continue;
 		}
 		*bytes = 0;
