@@ -189,6 +189,36 @@ static void transparency_is_compared_too(void **state)
 	}
 }
 
+/* 43 pixels of 1, 2 and 4 bits, which leave some of the last byte. */
+static void bits_behind_a_row_are_nobodys(void **state)
+{
+	enum { WIDTH = 43, HEIGHT = 20, MOST_ROW_BYTES = 22 };
+
+	(void)state;
+	for (uint32_t bits = 1; bits <= 4; bits *= 2) {
+		struct png_kind kind = {.sample_bits = (uint8_t)bits, .color = 0};
+		size_t row_bytes = (WIDTH * bits + 7) / 8;
+		uint8_t rows[HEIGHT * MOST_ROW_BYTES], *last = rows + row_bytes * (1 + check_below(HEIGHT)) - 1;
+		uint32_t spare_bits = (uint32_t)(8 * row_bytes - WIDTH * bits);
+		struct file files[3];
+
+		for (size_t k = 0; k < sizeof rows; k++)
+			rows[k] = (uint8_t)check_random();
+		files[0] = write_png(kind, WIDTH, HEIGHT, rows, row_bytes, NULL, 0);
+		*last ^= (uint8_t)(1u << (spare_bits - 1));
+		files[1] = write_png(kind, WIDTH, HEIGHT, rows, row_bytes, NULL, 0);
+		*last ^= (uint8_t)(1u << spare_bits);
+		files[2] = write_png(kind, WIDTH, HEIGHT, rows, row_bytes, NULL, 0);
+		for (int k = 0; k < 3; k++) {
+			struct packed_image packed = {.file = {(char *)files[k].bytes, files[k].byte_count, files[k].byte_count}};
+
+			assert_int_equal(verify(files[0], &packed), k < 2 ? PACK_SEGMENTED : PACK_DIFFERENT);
+		}
+		for (int k = 0; k < 3; k++)
+			free(files[k].bytes);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +229,7 @@ int main(void)
 		cmocka_unit_test(regions_are_read_by_the_table),
 		cmocka_unit_test(what_no_crop_shows_of_a_png_is_compared_too),
 		cmocka_unit_test(transparency_is_compared_too),
+		cmocka_unit_test(bits_behind_a_row_are_nobodys),
 	};
 	int failed;
 

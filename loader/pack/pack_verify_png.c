@@ -92,11 +92,11 @@ static void hash_rows(struct reader *reader)
 	int pass_count;
 	size_t row_bytes, stride_bytes;
 
-	png_set_packing(reader->codec); /* a byte for each sample: bits behind the row's last are nobody's */
 	pass_count = png_set_interlace_handling(reader->codec);
 	png_read_update_info(reader->codec, reader->header);
 	row_bytes = png_get_rowbytes(reader->codec, reader->header);
 	stride_bytes = pass_count > 1 ? row_bytes : 0;
+	/* Zeros: libpng leaves bits behind a row's last sample as they were. */
 	reader->rows = calloc(pass_count > 1 ? row_count : 1, row_bytes);
 	if (!reader->rows)
 		png_error(reader->codec, "no memory for rows");
