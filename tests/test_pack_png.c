@@ -383,6 +383,26 @@ static void damaged_streams_stay_as_they_are(void **state)
 	assert_true(refused > 180);
 }
 
+/* All rows of an interlaced picture are kept while it is decoded: what the loader has no memory for, nobody reads after packing. */
+static void interlaced_ones_that_are_too_large_to_decode_stay_as_they_are(void **state)
+{
+	struct pack_rules rules = usual;
+	struct packed_image packed;
+
+	(void)state;
+	rules.max_pixels = rules.most_memory_bytes = UINT64_C(1) << 40;
+	for (uint32_t side_px = 5200; side_px <= 5300; side_px += 100) { /* 206 and 214 MB */
+		struct file file = {NULL, 0};
+
+		png_append_head(&file, side_px, side_px, (struct png_kind){16, 6}, true);
+		png_append_chunk(&file, "IDAT", "\x78\x9c\x03\0\0\0\0\1", 8); /* nothing */
+		png_append_chunk(&file, "IEND", "", 0);
+		pack(&rules, file, &packed);
+		assert_int_equal(packed.outcome, side_px == 5200 ? PACK_DAMAGED : PACK_LARGE);
+		free(file.bytes);
+	}
+}
+
 static void small_and_too_large_pictures_stay_as_they_are(void **state)
 {
 	struct file file = png_write_kind(60, 60, png_kinds[3], false, ALL_FILTERS);
@@ -459,6 +479,7 @@ int main(void)
 		cmocka_unit_test(kept_metadata_lie_outside_of_the_head),
 		cmocka_unit_test(what_is_damaged_or_odd_stays_as_it_is),
 		cmocka_unit_test(damaged_streams_stay_as_they_are),
+		cmocka_unit_test(interlaced_ones_that_are_too_large_to_decode_stay_as_they_are),
 		cmocka_unit_test(small_and_too_large_pictures_stay_as_they_are),
 		cmocka_unit_test(pixels_become_a_png),
 	};

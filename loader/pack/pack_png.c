@@ -8,6 +8,7 @@
 #include "loader/pack/pack_png.h"
 
 #include "base/simd.h"
+#include "loader/decode/decode.h"
 #include "loader/decode/png_unfilter.h"
 #include "loader/pack/pack_png_adam7.h"
 #include "loader/pack/pack_png_chunks.h"
@@ -99,6 +100,9 @@ static int check_size(const struct pack_rules *rules, const struct png_header *h
 	if (most_file_bytes(source_bytes, segment_count) > UINT32_MAX)
 		return pack_png_refuse(out, PACK_LARGE, "a PNG of over 2 GB");
 	needed_bytes = memory_bytes(header, source_bytes, segment_count);
+	/* What the loader would refuse is not to become readable by being packed. */
+	if (header->interlaced && (uint64_t)header->height_px * pack_png_row_bytes(header, header->width_px) > DECODE_MAX_BYTES)
+		return pack_png_refuse(out, PACK_LARGE, "too large for an interlaced PNG");
 	if (needed_bytes > rules->most_memory_bytes)
 		return pack_png_refuse(out, PACK_LARGE, "taking it apart needs %s of memory than is allowed",
 		                       header->interlaced ? "more, for it is interlaced," : "more");
