@@ -1,4 +1,6 @@
 /* A packed image that is not its source: whatever differs is found.  One thread. */
+#include "loader/pack/pack_png_chunks.h"
+#include "loader/pack/pack_png_idat.h"
 #include "loader/pack/pack_verify.h"
 #include "tests/pack_check.h"
 #include "tests/png_recipe.h"
@@ -123,6 +125,45 @@ static struct file write_png(struct png_kind kind, uint32_t width_px, uint32_t h
 	return file;
 }
 
+enum { SIDE = 400, ROWS_OF_SEGMENT = 4, SEGMENT_COUNT = SIDE / ROWS_OF_SEGMENT };
+
+/* A black PNG in segments, of which the first row of one is filtered by the row above it, which changes no pixel. */
+static struct packed_image black_in_segments(uint32_t filtered_segment)
+{
+	const struct png_header header = {.width_px = SIDE, .height_px = SIDE, .color = 0, .sample_bits = 8, .samples_per_px = 1};
+	struct segment_table_header table = {.kind = SEGMENT_PNG, .unit = ROWS_OF_SEGMENT};
+	uint8_t *rows = calloc(SIDE, 1 + SIDE);
+	struct packed_image packed = {0};
+	struct pack_png_idat idat;
+
+	rows[filtered_segment * ROWS_OF_SEGMENT * (1 + SIDE)] = 2; /* "up" */
+	assert_int_equal(pack_png_chunks_begin(&header, &packed.file), 0);
+	table.head_bytes = table.data_at = (uint32_t)packed.file.used_bytes;
+	assert_int_equal(pack_png_idat_open(&idat, &plain_rules, ROWS_OF_SEGMENT, SIDE, 1 + SIDE, 1 << 20, &packed), 0);
+	assert_int_equal(pack_png_idat_add(&idat, rows, SIDE), 0);
+	assert_int_equal(pack_png_chunks_append("IEND", (const uint8_t *)"", 0, &packed.file), 0);
+	assert_int_equal(segment_table_write(&table, idat.ends, idat.segment_count, &packed.table), 0);
+	pack_png_idat_close(&idat);
+	free(rows);
+	return packed;
+}
+
+/* Whichever it is. */
+static void a_segment_that_needs_what_is_before_it_differs(void **state)
+{
+	struct packed_image source = black_in_segments(0);
+
+	(void)state;
+	assert_int_equal(verify(packed_file(&source), &source), PACK_DIFFERENT); /* nor may the first */
+	packed_image_close(&source);
+	for (uint32_t segment = 1; segment < SEGMENT_COUNT; segment++) {
+		struct packed_image packed = black_in_segments(segment);
+
+		assert_int_equal(verify(packed_file(&packed), &packed), PACK_DIFFERENT);
+		packed_image_close(&packed);
+	}
+}
+
 /* Changed in one byte of one pixel, which no crop would show. */
 static void what_no_crop_shows_of_a_png_is_compared_too(void **state)
 {
@@ -227,6 +268,7 @@ int main(void)
 		cmocka_unit_test(a_packed_file_that_cannot_be_decoded_differs),
 		cmocka_unit_test(a_source_that_cannot_be_decoded_is_damaged),
 		cmocka_unit_test(regions_are_read_by_the_table),
+		cmocka_unit_test(a_segment_that_needs_what_is_before_it_differs),
 		cmocka_unit_test(what_no_crop_shows_of_a_png_is_compared_too),
 		cmocka_unit_test(transparency_is_compared_too),
 		cmocka_unit_test(bits_behind_a_row_are_nobodys),

@@ -88,8 +88,7 @@ static void hash_band(void *context, uint32_t first_row, const struct pixels *ro
 {
 	struct pack_verify_room *room = context;
 
-	if (first_row == 0)
-		(void)XXH3_128bits_reset(&room->state);
+	(void)first_row; /* they come in order */
 	for (uint32_t y = 0; y < rows->height_px; y++)
 		(void)XXH3_128bits_update(&room->state, rows->data + y * rows->stride_bytes,
 		                          (size_t)rows->width_px * room->channels);
@@ -108,8 +107,10 @@ static enum item_status hash_whole(struct pack_verify_room *room, struct decoder
                                    const struct image_info *info, const struct decode_want *want,
                                    void (*take)(void *, uint32_t, const struct pixels *), XXH128_hash_t *hash)
 {
-	enum item_status status = decode_rows(decoder, file, info, want, &(struct decode_sink){.take = take, .context = room});
+	enum item_status status;
 
+	(void)XXH3_128bits_reset(&room->state);
+	status = decode_rows(decoder, file, info, want, &(struct decode_sink){.take = take, .context = room});
 	*hash = XXH3_128bits_digest(&room->state);
 	return status;
 }
@@ -171,8 +172,54 @@ static enum pack_outcome compare_region(struct pack_verify_room *room, struct de
 	return outcome;
 }
 
+/* Rows of one segment, alone, into the hash. */
+static bool hash_segment(struct pack_verify_room *room, struct decoder *decoder, const struct segments *segments,
+                         const struct decode_want *want, const struct packed_image *packed)
+{
+	const struct decode_sink sink = {.take = hash_band, .context = room};
+	struct file_runs *runs;
+	struct image_info info;
+	bool is_read;
+
+	if (!decode_runs(segments, want, &runs))
+		return false;
+	is_read = gather_runs(room, packed, runs);
+	if (is_read) {
+		struct file_bytes file = file_bytes_in_runs((const uint8_t *)room->runs.data, runs, segments);
+
+		is_read = decode_probe(decoder, &file, &info) == ITEM_OK &&
+		          decode_rows(decoder, &file, &info, want, &sink) == ITEM_OK;
+	}
+	free(runs);
+	return is_read;
+}
+
+/*
+ * A PNG's segment could need rows or bytes before it, which shows only where a crop begins with it.  (That a JPEG's cannot is what
+ * restart markers mean, and the whole file was decoded by them.)  2.5 % of the time that packing a PNG takes.
+ */
+static enum pack_outcome compare_segments(struct pack_verify_room *room, struct decoder *decoder, const struct segments *segments,
+                                          const struct decode_want *whole, XXH128_hash_t expected, struct packed_image *packed)
+{
+	uint32_t count = segments->header.segment_count, unit = segments->header.unit;
+
+	if (segments->kind != SEGMENT_PNG || count == 1) /* which is the whole file */
+		return PACK_SEGMENTED;
+	(void)XXH3_128bits_reset(&room->state);
+	for (uint32_t i = 0; i < count; i++) {
+		struct decode_want want = *whole;
+
+		want.region.y = (int32_t)(i * unit);
+		want.region.height = (int32_t)least(unit, segments->height_px - i * unit);
+		if (!hash_segment(room, decoder, segments, &want, packed))
+			return differs(packed, "a segment cannot be decoded by itself");
+	}
+	return XXH128_isEqual(XXH3_128bits_digest(&room->state), expected) ? PACK_SEGMENTED
+	                                                                   : differs(packed, "other pixels, by its segments");
+}
+
 static enum pack_outcome compare_regions(struct pack_verify_room *room, struct decoder *decoder, const struct image_info *info,
-                                         const struct decode_want *whole, struct packed_image *packed)
+                                         const struct decode_want *whole, XXH128_hash_t expected, struct packed_image *packed)
 {
 	struct segments segments = {.width_px = info->width_px,
 	                            .height_px = info->height_px,
@@ -192,7 +239,7 @@ static enum pack_outcome compare_regions(struct pack_verify_room *room, struct d
 		want.region = room->boxes[i];
 		outcome = compare_region(room, decoder, &segments, &want, room->kept[i], packed);
 	}
-	return outcome;
+	return outcome == PACK_SEGMENTED ? compare_segments(room, decoder, &segments, whole, expected, packed) : outcome;
 }
 
 static enum pack_outcome compare(struct pack_verify_room *room, struct decoder *decoder, const struct file_bytes *source,
@@ -212,7 +259,7 @@ static enum pack_outcome compare(struct pack_verify_room *room, struct decoder *
 		return differs(packed, "cannot be decoded: %s", decoder_reason(decoder));
 	if (!XXH128_isEqual(expected, found))
 		return differs(packed, "other pixels");
-	return compare_regions(room, decoder, &packed_info, want, packed);
+	return compare_regions(room, decoder, &packed_info, want, expected, packed);
 }
 
 /* What the decoder leaves out. */

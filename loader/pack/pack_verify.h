@@ -12,7 +12,7 @@ void pack_verify_room_close(struct pack_verify_room *room);
 
 /*
  * Decodes both files whole and compares their pixels, also those that only a target or another program looks at: stored values, and
- * a PNG's alpha and 16 bits.  Then regions by the packed file's segments: the corners, and some inside.
+ * a PNG's alpha and 16 bits.  Then regions by the packed file's segments: the corners, and some inside; and each segment of a PNG alone.
  *
  * `info` is what the source was probed as.  PACK_SEGMENTED: all is the same; PACK_DAMAGED: the source itself cannot be decoded;
  * PACK_DIFFERENT.  packed->reason says of the last two what was found.
