@@ -72,7 +72,7 @@ class Pack(Sequence[bytes]):
     Attributes
     ----------
     path : str
-        As it was given.
+        As it was given, but for a ~.
     names : sequence of str
         The name that each image had in its source; decoded when asked for. It need not be that of its format.
     labels : ndarray of int64, (N,), read-only
@@ -99,7 +99,7 @@ class Pack(Sequence[bytes]):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
+        self.path = os.path.expanduser(os.fspath(path))
         self._files: dict[int, _File] = {}
         head = _File(self.path)
         self._files[_NO_SHARD] = head
@@ -272,8 +272,10 @@ class _File:
     def _read_header(self) -> None:
         status = os.fstat(self._fd)
         head = os.pread(self._fd, _PACK_HEADER.size, 0) if stat.S_ISREG(status.st_mode) else b""
-        if head[:8] != b"croppck1":
+        if head[:7] != b"croppck":
             raise SourceError(f"{self.path} is no pack: it does not begin like one")
+        if head[7:8] != b"1":
+            raise SourceError(f"{self.path} is a pack of another version of the format than 1: update cropring")
         if len(head) < _PACK_HEADER.size:
             raise SourceError(f"{self.path} is shorter than any pack: copy it again")
         _, self.id, self.shard_count, self.number, file_bytes, self.index_at, self.index_bytes, *_ = _PACK_HEADER.unpack(head)

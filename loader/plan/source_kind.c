@@ -100,7 +100,9 @@ static enum source_kind kind_of_file(const char *path, bool is_regular)
 		read_magic(path, magic);
 	if (listing_ends_with(path, ".cropidx") || strcmp(magic, INDEX_MAGIC) == 0)
 		return SOURCE_INDEX;
-	if (listing_ends_with(path, ".pack") || listing_ends_with(path, ".shard") || strcmp(magic, PACK_MAGIC) == 0)
+	/* One of another version is a pack as well, and refused as such. */
+	if (listing_ends_with(path, ".pack") || listing_ends_with(path, ".shard") ||
+	    strncmp(magic, PACK_MAGIC, sizeof PACK_MAGIC - 2) == 0)
 		return SOURCE_PACK;
 	return SOURCE_FOLDER;
 }

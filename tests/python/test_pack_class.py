@@ -53,6 +53,12 @@ def test_images_names_labels_and_classes_are_those_that_were_packed(path: Path, 
             pack.labels[0] = 3  # read-only
 
 
+def test_a_tilde_is_the_home_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(path.parent))
+    with cropring.Pack("~/photos.pack") as pack:
+        assert pack.path == str(path)
+
+
 def test_what_is_known_of_an_image_is_told_without_reading_it(path: Path, samples: list[Stored]) -> None:
     pack = cropring.Pack(path)
     for number, sample in enumerate(samples):
@@ -142,6 +148,7 @@ def changed(path: Path, at: int, to: bytes) -> None:
     [
         (lambda path: path.write_bytes(b""), "is no pack"),
         (lambda path: path.write_bytes(b"croppck1"), "shorter than any pack"),
+        (lambda path: changed(path, 7, b"2"), "of another version of the format than 1: update cropring"),
         (lambda path: os.truncate(path, path.stat().st_size - 1), "copy it again"),
         (lambda path: changed(path, 40, (2**64 - 8).to_bytes(8, "little")), "index is damaged"),  # index_at
         (lambda path: changed(path, 48, (1).to_bytes(8, "little")), "index is damaged"),  # index_bytes
