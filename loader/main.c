@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 #include "loader/options.h"
+#include "loader/run/limits.h"
 #include "loader/run/printable.h"
 #include "loader/run/serve.h"
 #include "loader/shell/crop_command.h"
@@ -291,6 +292,7 @@ int main(int argc, char **argv)
 	struct stat found;
 
 	hold_standard_streams();
+	limits_raise_open_files();
 	(void)prctl(PR_SET_NAME, "cropring"); /* a worker of `cropring crop` would be called exe, after /proc/self/exe */
 	argp_err_exit_status = EXIT_USAGE;
 	if (argc < 2) {

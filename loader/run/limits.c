@@ -362,18 +362,23 @@ int limits_check_memory(uint64_t need_bytes, struct err *err)
 		(double)need_bytes / 1e6, (double)have_bytes / 1e6);
 }
 
+void limits_raise_open_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* else it stays as it is: whoever opens the one too many says so */
+}
+
 uint32_t limits_open_files(uint32_t wanted)
 {
 	struct rlimit limit;
 
+	limits_raise_open_files();
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return wanted;
-	if (limit.rlim_cur < limit.rlim_max) {
-		struct rlimit raised = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
-
-		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
-			limit = raised;
-	}
 	if (limit.rlim_cur / 4 < wanted)
 		wanted = (uint32_t)(limit.rlim_cur / 4);
 	return wanted > 0 ? wanted : 1;

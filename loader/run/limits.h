@@ -15,6 +15,9 @@ uint64_t limits_memory_bytes(void);
 /* -ENOMEM with need, have and remedy when `need_bytes` is over 80 % of limits_memory_bytes(). */
 int limits_check_memory(uint64_t need_bytes, struct err *err);
 
+/* As many files may be open as RLIMIT_NOFILE's hard limit has it: packs can have more shards than the usual 1024. */
+void limits_raise_open_files(void);
+
 /* How many files may be open at once for fetch: `wanted`, cut to a quarter of RLIMIT_NOFILE (raised to its hard limit first). */
 uint32_t limits_open_files(uint32_t wanted);
 
