@@ -1,5 +1,5 @@
 /*
- * main.c - the command `cropring`: serve, crop, pack, list, flags.  One thread, until serve() starts more.
+ * main.c - the command `cropring`: serve, crop, pack, unpack, info, list, flags.  One thread, until serve() starts more.
  *
  * stdout is for what was asked for, stderr for people.  Exit codes: --help of `cropring serve`.
  */
@@ -31,7 +31,7 @@ static const char overview[] =
 	"Feeds training processes with batches of decoded and cropped images through shared memory.\n"
 	"\n"
 	"Commands:\n"
-	"  serve SOURCE     run the loader in the foreground: images of a folder, table or tar to a ring of batches\n"
+	"  serve SOURCE     run the loader in the foreground: images of a folder, table, tar or pack to a ring\n"
 	"  crop PATHS...    cut a window out of each image: to a contact sheet (PNG) or a NumPy array\n"
 	"  pack SOURCE OUT  store images without loss so that regions of them are read and decoded alone\n"
 	"  unpack PACK DIR  write the images of a pack as the ordinary files that they are\n"
@@ -313,9 +313,9 @@ int main(int argc, char **argv)
 		printf("cropring %s\n", CROPRING_VERSION);
 		return finish_output();
 	}
-	if (stat(argv[1], &found) == 0 && S_ISDIR(found.st_mode))
-		snprintf(sentence, sizeof sentence, "'%.100s' is a folder, not a command; did you mean: cropring serve %.100s",
-		         argv[1], argv[1]);
+	if (stat(argv[1], &found) == 0)
+		snprintf(sentence, sizeof sentence, "'%.100s' is a %s, not a command; did you mean: cropring serve %.100s", argv[1],
+		         S_ISDIR(found.st_mode) ? "folder" : "file", argv[1]);
 	else
 		snprintf(sentence, sizeof sentence, "'%.100s' is not a command; there are serve, crop, pack, unpack, info, list and flags", argv[1]);
 	return refuse_usage("", sentence);

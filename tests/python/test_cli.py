@@ -52,6 +52,13 @@ def test_an_unknown_flag_gets_a_suggestion(command: Command) -> None:
     assert "did you mean --keep-metadata" in command("pack", ".", "a.pack", "--keep-metdata").stderr
 
 
+def test_a_source_in_place_of_a_command_gets_a_suggestion(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "train.pack").write_text("anything")
+    for source, kind in ((tmp_path, "folder"), (tmp_path / "train.pack", "file")):
+        run = command(source)
+        assert run.returncode == 2 and f"is a {kind}, not a command; did you mean: cropring serve " in run.stderr
+
+
 def test_each_command_tells_its_version(command: Command) -> None:
     for words in (["-V"], ["serve", "-V"], ["crop", "-V"], ["crop", "--version"], ["pack", "--version"]):
         assert command(*words).stdout == f"cropring {cropring.__version__}\n"
