@@ -295,6 +295,7 @@ static void find_file(const struct dataset *dataset, uint64_t sample, const stru
 	if (images) {
 		file->image = &images[sample];
 		file->shard = number_in(dataset, INDEX_SHARD, sample);
+		file->lies_in_shard = dataset_has(dataset, INDEX_SHARD);
 		file->fd = pack_set_fd(dataset->pack, file->shard);
 		file->id = file->shard << 44 ^ file->offset; /* names are no places there */
 	}
@@ -346,7 +347,11 @@ const char *dataset_file_name(const struct dataset_file *file, char *text, size_
 {
 	if (file->offset == 0 && file->length == 0)
 		return file->path;
-	snprintf(text, text_bytes, "%s at byte %llu", file->path, (unsigned long long)file->offset);
+	if (file->lies_in_shard)
+		snprintf(text, text_bytes, "%s in shard %llu at byte %llu", file->path, (unsigned long long)file->shard,
+		         (unsigned long long)file->offset);
+	else
+		snprintf(text, text_bytes, "%s at byte %llu", file->path, (unsigned long long)file->offset);
 	return text;
 }
 

@@ -48,7 +48,8 @@ struct dataset_file {
 	/* Of a pack only; else -1 and NULL.  Then the path is the name that the image once had, and fd the open file that it lies in. */
 	int fd;
 	const struct index_image *image;
-	uint64_t shard; /* in which of the pack's; 0: it has none */
+	uint64_t shard;     /* in which of the pack's; 0: it has none, or that is the one */
+	bool lies_in_shard; /* which of the two */
 };
 
 /* All that dataset_file.fd may be. */
@@ -71,7 +72,7 @@ bool dataset_segments(const struct dataset *dataset, const struct dataset_file *
 /* The sample will be wanted soon: what dataset_segments() will look at may be read from the disk meanwhile. */
 void dataset_announce(const struct dataset *dataset, uint64_t sample);
 
-/* For messages: the path, or, in `text`, the path and where in that file the image begins. */
+/* For messages: the path, or, in `text`, the path and where in that file, or in which shard of a pack and where there, the image begins. */
 const char *dataset_file_name(const struct dataset_file *file, char *text, size_t text_bytes);
 
 /* Class number, or what the manifest says; -1: none. */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from test_pack_source import FLAGS, make_pack
 import cropring
 from conftest import PHOTOS
 from cropring import SourceError
+from cropring._cli import executable
 
 Load = Callable[..., cropring.Loader]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -50,8 +52,46 @@ def test_a_shard_names_its_pack(command: Command, shards: Path) -> None:
 
 def test_a_missing_shard_is_named(load: Load, shards: Path) -> None:
     (shards.parent / "shards-00001.shard").unlink()
-    with pytest.raises(SourceError, match="shards-00001.shard: cannot open"):
+    with pytest.raises(SourceError, match=r"shards-00001.shard: this shard of .*shards.pack is missing; the \d shards of a pack lie beside it"):
         load(shards)
+
+
+def test_a_shard_that_is_another_is_told_from_one_of_another_pack(load: Load, shards: Path, folder: Callable[..., Path], tmp_path: Path) -> None:
+    second = shards.parent / "shards-00002.shard"
+    shutil.copy(shards.parent / "shards-00001.shard", second)
+    with pytest.raises(SourceError, match=r"00002.shard: not shard 2 of .*, but another one of it"):
+        load(shards)
+    make_pack(folder(8), tmp_path / "others.pack", "--shard-bytes=1K")
+    shutil.copy(tmp_path / "others-00002.shard", second)
+    with pytest.raises(SourceError, match=r"00002.shard: not shard 2 of .*, but of another pack"):
+        load(shards)
+
+
+def test_shards_may_be_more_than_the_soft_limit_of_files(shards: Path, tmp_path: Path) -> None:
+    """Which is 1024 mostly, and the hard one 1048576."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for words in (["info", shards], ["unpack", shards, tmp_path / "files"], ["pack", shards, tmp_path / "again.pack"]):
+        subprocess.run([executable(), *words], check=True, timeout=120, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (5, hard)))
+
+
+def test_another_version_is_told_whatever_the_name(command: Command, photos_pack: Path, tmp_path: Path) -> None:
+    data = bytearray(photos_pack.read_bytes())
+    data[7:8] = b"2"
+    (tmp_path / "later").write_bytes(data)
+    run = command("serve", tmp_path / "later")
+    assert run.returncode == 2 and "another version of the format than 1; update cropring" in run.stderr
+
+
+@pytest.mark.parametrize(("flags", "place"), [([], r"at byte \d+"), (["--shard-bytes=1K"], r"in shard 2 at byte 4096")])
+def test_a_bad_sample_is_named_with_its_place(load: Load, folder: Callable[..., Path], tmp_path: Path, flags: list[str], place: str) -> None:
+    files = folder({"a": 6})
+    (files / "a/002.jpg").write_text("no picture")
+    for path in files.glob("a/*.jpg"):
+        with open(path, "ab") as file:
+            file.write(bytes(1000))
+    pack = make_pack(files, tmp_path / "x.pack", *flags)
+    with pytest.raises(cropring.BadSample, match=rf"x\.pack/a/002\.jpg {place}: .*not_an_image"):
+        list(load(pack, batch_size=2, on_error="stop"))
 
 
 def test_a_pack_that_becomes_shorter_meanwhile_ends_the_run_with_its_name(load: Load, photos_pack: Path, tmp_path: Path) -> None:

@@ -52,10 +52,15 @@ static int open_shard(struct pack_set *set, const char *path, uint32_t number, s
 		return err_fail(err, -ENOMEM, "%s: out of memory", path);
 	rc = pack_file_open(shard, shard_path, err);
 	set->shard_count += rc == 0;
-	if (rc == 0 && (shard->header.shard_number != number || shard->header.shard_count != set->head.header.shard_count ||
-	                memcmp(shard->header.id, set->head.header.id, sizeof shard->header.id) != 0))
+	if (rc == -ENOENT)
+		rc = err_fail(err, rc, "%s: this shard of %s is missing; the %u shards of a pack lie beside it", shard_path, path,
+		              set->head.header.shard_count);
+	else if (rc == 0 && (shard->header.shard_count != set->head.header.shard_count ||
+	                     memcmp(shard->header.id, set->head.header.id, sizeof shard->header.id) != 0))
 		rc = err_fail(err, -EINVAL, "%s: not shard %u of %s, but of another pack; a pack and its shards stay together",
 		              shard_path, number, path);
+	else if (rc == 0 && shard->header.shard_number != number)
+		rc = err_fail(err, -EINVAL, "%s: not shard %u of %s, but another one of it; copy them again", shard_path, number, path);
 	free(shard_path);
 	return rc;
 }
