@@ -208,6 +208,20 @@ def test_a_state_of_the_folder_is_not_that_of_the_pack(load: Load, photos: Path,
         load(photos_pack).load_state_dict(load(photos).state_dict())
 
 
+def test_a_run_changes_over_to_the_pack(load: Load, photos: Path, photos_pack: Path) -> None:
+    """By the numbers of its state: names in a pack are those of the source, but not its places."""
+
+    def contents(loader: cropring.Loader) -> list[bytes]:
+        return [batch[name].tobytes() for _ in range(2) for batch in loader for name in FIELDS]
+
+    flags = FLAGS | {"epochs": 2}
+    loader = load(photos, **flags)
+    begun = [batch[name].tobytes() for batch in islice(loader, 3) for name in FIELDS]
+    state = loader.state_dict()
+    there = {"seed": state["seed"], "start_epoch": state["epoch"], "start_sample": state["samples_consumed"]}
+    assert begun + contents(load(photos_pack, **(flags | there))) == contents(load(photos, **flags))
+
+
 def test_a_sampler_asks_for_samples_of_a_pack(load: Load, photos: Path, photos_pack: Path) -> None:
     order = [5, 0, 33, 5, 17, 2, 2, 30]
     assert digest(load(photos_pack, **FLAGS, sampler=order)) == digest(load(photos, **FLAGS, sampler=order))
