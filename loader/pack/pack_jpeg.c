@@ -15,10 +15,10 @@
 #include <jerror.h>
 
 #include "loader/decode/exif.h"
-#include "loader/decode/jpeg_header.h"
 #include "loader/decode/jpeg_limits.h"
 #include "loader/decode/jpeg_source.h"
 #include "loader/pack/jpeg_interval.h"
+#include "loader/pack/pack_jpeg_segments.h"
 
 enum { MARKER_COM = JPEG_COM, MARKER_EXIF = JPEG_APP0 + 1, MARKER_ADOBE = JPEG_APP0 + 14 };
 enum { LONGEST_SEGMENT = 0xffff, JFIF_BYTES = 14, ADOBE_BYTES = 12 };
@@ -40,9 +40,8 @@ struct pack_jpeg {
 	bool scans_begun, has_many_scans;
 	const struct pack_rules *rules;
 	struct packed_image *out;
-	size_t scan_bytes; /* of the source: from the first scan to the end marker */
-	uint32_t interval_mcus;
-	size_t head_bytes, second_head_at; /* as the segment table has them */
+	size_t scan_bytes;            /* of the source: from the first scan to the end marker */
+	struct pack_jpeg_parts parts; /* of the new file */
 };
 
 static _Noreturn void escape(struct pack_jpeg *pack, enum pack_outcome outcome, const char *reason)
@@ -291,18 +290,18 @@ static void write_file(struct pack_jpeg *pack, jvirt_barray_ptr *coefficients, c
 		to->comp_info[0].h_samp_factor = to->comp_info[0].v_samp_factor = 1;
 	to->write_JFIF_header = to->write_Adobe_marker = FALSE; /* they are put as they were */
 	to->optimize_coding = TRUE;
-	to->restart_interval = pack->interval_mcus;
+	to->restart_interval = pack->parts.interval_mcus;
 	if (bytes_reserve(&pack->out->file, source_bytes) != 0) /* which it rarely exceeds */
 		escape_without_memory(pack);
 	lend_rest(pack);
 	jpeg_write_coefficients(to, coefficients);
 	put_colours(pack);
-	pack->head_bytes = written_bytes(pack);
+	if (!pack->rules->keep_metadata)
+		put_orientation(pack);
+	pack->parts.head_bytes = written_bytes(pack);
 	if (pack->rules->keep_metadata)
 		put_metadata(pack);
-	else
-		put_orientation(pack);
-	pack->second_head_at = written_bytes(pack);
+	pack->parts.second_head_at = written_bytes(pack);
 	jpeg_finish_compress(to);
 	if (pack->rules->keep_metadata && bytes_append(&pack->out->file, source + (source_bytes - rest_bytes), rest_bytes) != 0)
 		escape_without_memory(pack);
@@ -316,7 +315,7 @@ static void transcode(struct pack_jpeg *pack, const uint8_t *source, size_t sour
 	jpeg_limits_begin(&pack->limits, &pack->workspace, source_bytes);
 	create_codecs(pack, source, source_bytes);
 	coefficients = read_coefficients(pack);
-	pack->interval_mcus = choose_interval(pack);
+	pack->parts.interval_mcus = choose_interval(pack);
 	write_file(pack, coefficients, source, source_bytes);
 }
 
@@ -331,68 +330,13 @@ static int attempt(struct pack_jpeg *pack, const uint8_t *source, size_t source_
 	return pack->rc;
 }
 
-/* ends[i]: behind the marker that ends segment i, from `scan` on.  False: there are other markers than there should be. */
-static bool find_ends(const uint8_t *scan, const uint8_t *end, uint64_t *ends, uint32_t segment_count)
-{
-	const uint8_t *at = scan;
-
-	for (uint32_t i = 0; i < segment_count; i++) {
-		uint8_t wanted = i + 1 < segment_count ? (uint8_t)(JPEG_RST0 + i % 8) : JPEG_EOI;
-
-		while ((at = memchr(at, 0xff, (size_t)(end - at))) != NULL && end - at >= 2 && at[1] == 0)
-			at += 2;
-		if (!at || end - at < 2 || at[1] != wanted)
-			return false;
-		at += 2;
-		ends[i] = (uint64_t)(at - scan);
-	}
-	return true;
-}
-
-static int write_table(const struct pack_jpeg *pack, struct packed_image *out)
-{
-	const uint8_t *file = (const uint8_t *)out->file.data;
-	struct segment_table_header table = {.kind = SEGMENT_JPEG, .unit = pack->interval_mcus};
-	struct jpeg_header header;
-	uint32_t segment_count;
-	uint64_t *ends;
-	int rc = 0;
-
-	if (!jpeg_header_read(file, out->file.used_bytes, &header) || header.grid.restart_mcus != pack->interval_mcus) {
-		out->outcome = PACK_KIND;
-		snprintf(out->reason, sizeof out->reason, "an odd header");
-		return 0;
-	}
-	segment_count = jpeg_grid_interval_count(&header.grid);
-	table.data_at = (uint32_t)header.scan_at;
-	table.head_bytes = table.data_at;
-	if (pack->rules->keep_metadata && pack->second_head_at > pack->head_bytes) {
-		table.head_bytes = (uint32_t)pack->head_bytes;
-		table.second_head_at = (uint32_t)pack->second_head_at;
-		table.second_head_bytes = (uint32_t)(header.scan_at - pack->second_head_at);
-	}
-	table.mcu_width_px = (uint16_t)header.grid.mcu_width_px;
-	table.mcu_height_px = (uint16_t)header.grid.mcu_height_px;
-	ends = malloc(segment_count * sizeof *ends);
-	if (!ends)
-		return -ENOMEM;
-	if (find_ends(file + header.scan_at, file + out->file.used_bytes, ends, segment_count)) {
-		rc = segment_table_write(&table, ends, segment_count, &out->table);
-	} else {
-		out->outcome = PACK_DIFFERENT;
-		snprintf(out->reason, sizeof out->reason, "other restart markers than were asked for");
-	}
-	free(ends);
-	return rc;
-}
-
 int pack_jpeg(const struct pack_rules *rules, const uint8_t *source, size_t source_bytes, struct packed_image *out)
 {
 	struct pack_jpeg pack = {.rules = rules, .out = out};
 	int rc = attempt(&pack, source, source_bytes);
 
-	if (rc == 0 && out->outcome == PACK_SEGMENTED && pack.interval_mcus > 0)
-		rc = write_table(&pack, out);
+	if (rc == 0 && out->outcome == PACK_SEGMENTED && pack.parts.interval_mcus > 0)
+		rc = pack_jpeg_segments(&pack.parts, out);
 	else if (out->outcome == PACK_SEGMENTED)
 		out->outcome = PACK_SMALL;
 	if (rc < 0 || (out->outcome != PACK_SEGMENTED && out->outcome != PACK_SMALL) ||
