@@ -28,12 +28,15 @@ static uint32_t automatic(uint32_t width_px, uint32_t height_px, uint32_t mcu_px
 static void the_picture_decides(void **state)
 {
 	(void)state;
-	assert_int_equal(automatic(500, 375, 16, 48), 8);    /* of 32 across */
-	assert_int_equal(automatic(500, 375, 8, 24), 9);     /* of 63 */
-	assert_int_equal(automatic(4000, 4000, 16, 38), 5);  /* of 250 */
-	assert_int_equal(automatic(4000, 4000, 8, 19), 10);  /* of 500 */
-	assert_int_equal(automatic(4000, 4000, 8, 7), 20);   /* gray */
-	assert_int_equal(automatic(256, 256, 8, 26), 0);     /* small */
+	assert_int_equal(automatic(500, 375, 16, 48), 8);   /* of 32 across */
+	assert_int_equal(automatic(500, 375, 8, 24), 9);    /* of 63 */
+	assert_int_equal(automatic(4000, 4000, 16, 38), 5); /* of 250 */
+	assert_int_equal(automatic(4000, 4000, 8, 19), 10); /* of 500 */
+	assert_int_equal(automatic(4000, 4000, 8, 7), 20);  /* gray */
+	assert_int_equal(automatic(4000, 4000, 8, 9), 20);  /* not 10, which would be 90 bytes */
+	assert_int_equal(automatic(256, 256, 8, 24), 16);
+	assert_int_equal(automatic(256, 256, 16, 40), 0); /* small */
+	assert_int_equal(automatic(256, 256, 8, 10), 0);
 	assert_int_equal(automatic(4000, 4000, 16, 1), 125); /* flat */
 	assert_int_equal(automatic(4000, 16, 16, 0), 0);     /* one row */
 	assert_int_equal(automatic(4000, 32, 16, 0), 250);
