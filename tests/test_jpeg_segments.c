@@ -144,6 +144,13 @@ static void runs_are_only_those_of_the_head_and_of_the_rows(void **state)
 	made.segments.height_px += 8; /* another number of segments */
 	assert_false(decode_runs(&made.segments, &want, &runs));
 	segmented_free(&made);
+
+	made = make(&kinds[0], 400, 300, 0, 7, true); /* a row ends where the first segment of the next one has begun */
+	assert_true(read_region(&made, &half, &runs, &bytes));
+	assert_in_range(runs->count, 1, 3);
+	free(bytes);
+	free(runs);
+	segmented_free(&made);
 }
 
 static void a_picture_over_the_limit_is_refused_by_its_numbers_alone(void **state)
@@ -205,7 +212,7 @@ static void what_does_not_fit_the_table_is_corrupt(void **state)
 		*segments = right;
 		segments->header.mcu_height_px = 16;
 		segments->header.segment_count = right.header.segment_count / 2;
-		check_damage(&made, &want, bytes, runs, "segment");
+		check_damage(&made, &want, bytes, runs, "MCUs of");
 		*segments = right;
 		segments->header.head_bytes--;
 		check_damage(&made, &want, bytes, runs, "header");
@@ -243,6 +250,35 @@ static void what_does_not_fit_the_table_is_corrupt(void **state)
 		free(runs);
 		segmented_free(&made);
 	}
+}
+
+/* Their places are in order, and the table's checks are right. */
+static void segments_without_room_for_a_marker_are_corrupt(void **state)
+{
+	struct segmented made = make(&kinds[0], 400, 300, 0, 10, true);
+	const struct decode_want want = {{80, 100, 160, 60}, 3, 8, false};
+	uint32_t count = made.segments.header.segment_count;
+	uint64_t *ends = calloc(count, sizeof *ends);
+	struct file_runs *runs;
+	uint8_t *bytes;
+
+	(void)state;
+	for (uint32_t i = 0; i < count; i++) {
+		struct file_run run;
+
+		assert_true(segment_table_run(&made.segments, i, i + 1, &run));
+		ends[i] = run.offset + run.byte_count - made.segments.header.data_at;
+	}
+	ends[62] = ends[61] + 1; /* in row 12 */
+	made.table.used_bytes = 0;
+	assert_int_equal(segment_table_write(&made.segments.header, ends, count, &made.table), 0);
+	assert_true(segment_table_open(&made.segments, (const uint8_t *)made.table.data, made.table.used_bytes));
+	assert_true(read_region(&made, &want, &runs, &bytes));
+	check_damage(&made, &want, bytes, runs, "segment 62 is too short");
+	free(bytes);
+	free(runs);
+	free(ends);
+	segmented_free(&made);
 }
 
 /* As libjpeg has it, whether a segment is copied or cut. */
@@ -316,6 +352,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(runs_are_only_those_of_the_head_and_of_the_rows),
 		cmocka_unit_test(a_picture_over_the_limit_is_refused_by_its_numbers_alone),
 		cmocka_unit_test(what_does_not_fit_the_table_is_corrupt),
+		cmocka_unit_test(segments_without_room_for_a_marker_are_corrupt),
 		cmocka_unit_test(bytes_that_no_code_takes_are_corrupt),
 		cmocka_unit_test(damaged_bytes_do_no_harm),
 	};
