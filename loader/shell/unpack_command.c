@@ -301,6 +301,12 @@ static void sum_up(const struct unpack_run *run)
 {
 	char count[32], damaged[32], renamed[64] = "", number[32];
 
+	if (stop_signal_number()) {
+		log_write(LOG_WARNING, "%s: stopped by SIG%s after %s of %s files, which are whole; with --force the same command writes all",
+		          run->flags->folder, sigabbrev_np(stop_signal_number()), with_commas(run->written, count),
+		          with_commas(run->list.count, number));
+		return;
+	}
 	if (run->list.renamed)
 		snprintf(renamed, sizeof renamed, ", %s under another name", with_commas(run->list.renamed, number));
 	log_write(LOG_INFO, "%s: %s file%s, %.1f MB%s, %s damaged", run->flags->folder, with_commas(run->written, count),
