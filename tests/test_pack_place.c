@@ -2,6 +2,7 @@
 #include "loader/pack/pack_part.h"
 #include "loader/pack/pack_place.h"
 #include "loader/plan/pack/pack_layout.h"
+#include "tests/fsync_watch.h"
 #include "tests/tree_fixture.h"
 
 enum { SHARDS = 3 };
@@ -203,6 +204,38 @@ static void without_anything_begun_no_folder_stays(void **state)
 	assert_false(is_there("a.pack.partial"));
 }
 
+/* A folder whose name a loss of power takes away takes all that was synced in it along. */
+static void names_are_on_the_disk(void **state)
+{
+	struct pack_place place;
+	struct err err;
+
+	(void)state;
+	fsync_watch.count = 0;
+	place = filled("a.pack");
+	assert_true(fsync_watch_saw("."));
+	fsync_watch.count = 0;
+	assert_int_equal(pack_place_publish(&place, SHARDS, id, &err), 0);
+	assert_true(fsync_watch_saw("."));
+	assert_int_equal(fsync_watch.count, 2); /* the shards' names before the pack's */
+	pack_place_close(&place);
+}
+
+static void a_file_system_that_syncs_no_folders_will_do(void **state)
+{
+	struct pack_place place;
+	struct err err;
+
+	(void)state;
+	fsync_watch.refuses_folders = true;
+	place = filled("a.pack");
+	if (pack_place_publish(&place, SHARDS, id, &err) != 0)
+		fail_msg("%s", err.text);
+	pack_place_close(&place);
+	fsync_watch.refuses_folders = false;
+	assert_published();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +246,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(names_that_will_not_do_are_refused_and_nothing_is_made, enter_tree, leave_tree),
 		cmocka_unit_test_setup_teardown(a_folder_of_other_things_is_left_alone, enter_tree, leave_tree),
 		cmocka_unit_test_setup_teardown(without_anything_begun_no_folder_stays, enter_tree, leave_tree),
+		cmocka_unit_test_setup_teardown(names_are_on_the_disk, enter_tree, leave_tree),
+		cmocka_unit_test_setup_teardown(a_file_system_that_syncs_no_folders_will_do, enter_tree, leave_tree),
 	};
 
 	return cmocka_run_group_tests(tests, make_workplace, remove_workplace);

@@ -4,6 +4,7 @@
 #include "loader/pack/pack_writer.h"
 #include "loader/pack/pack_written.h"
 #include "loader/plan/pack/pack_layout.h"
+#include "tests/fsync_watch.h"
 #include "tests/seed.h"
 #include "tests/tree_fixture.h"
 
@@ -429,6 +430,21 @@ static void a_shard_is_synced_before_the_next_begins(void **state)
 	pack_writer_close(&writer);
 }
 
+/* It is killed right after the terms were written, and goes on: the first file and the journal are to keep their names. */
+static void names_are_on_the_disk_also_after_an_early_kill(void **state)
+{
+	struct pack_writer writer = opened(0);
+
+	(void)state;
+	pack_writer_close(&writer);
+	assert_int_equal(unlink("tree/" PACK_PART_NAME), 0);
+	fsync_watch.count = 0;
+	writer = opened(0);
+	assert_true(fsync_watch_saw("tree"));
+	assert_int_equal(access("tree/" PACK_PART_NAME, F_OK), 0);
+	pack_writer_close(&writer);
+}
+
 /* A record with the right check that nothing here writes; it would be the second picture. */
 static void assert_not_taken(const struct pack_written *written, size_t byte_count, const char *why)
 {
@@ -578,6 +594,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_synced_file_that_is_short_long_or_gone_is_refused, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(two_cannot_pack_at_once, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(a_shard_is_synced_before_the_next_begins, open_tree, close_tree),
+		cmocka_unit_test_setup_teardown(names_are_on_the_disk_also_after_an_early_kill, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(records_that_cannot_be_do_not_count, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(shards_that_do_not_count_go, open_tree, close_tree),
 		cmocka_unit_test_setup_teardown(what_is_whole_says_so, open_tree, close_tree),

@@ -207,8 +207,7 @@ static int write_all(struct finishing *finishing)
 	                                            .index_at = index_at,
 	                                            .index_bytes = finishing->index_bytes,
 	                                            .original_bytes = writer->original_bytes});
-	if (rc == 0 && fsync(writer->folder_fd) < 0)
-		rc = -errno;
+	rc = rc ? rc : pack_io_sync_folder(writer->folder_fd);
 	rc = rc ? rc : pack_journal_append(&writer->journal, PACK_RECORD_WHOLE, &(struct iovec){writer->id, sizeof writer->id}, 1);
 	return rc ? rc : pack_journal_sync(&writer->journal);
 }

@@ -1,4 +1,4 @@
-/* pack_io.h - part of `cropring pack`: bytes at a place of a file, all of them. */
+/* pack_io.h - part of `cropring pack`: bytes at a place of a file, all of them; names that are on the disk. */
 #ifndef CROPRING_PACK_IO_H
 #define CROPRING_PACK_IO_H
 
@@ -39,6 +39,12 @@ static inline int pack_io_read(int fd, void *data, size_t byte_count, uint64_t a
 		byte_count -= (size_t)got;
 	}
 	return 0;
+}
+
+/* After a loss of power the folder's files have their names, where the file system can promise that (some network ones cannot). */
+static inline int pack_io_sync_folder(int folder_fd)
+{
+	return fsync(folder_fd) == 0 || errno == EINVAL ? 0 : -errno;
 }
 
 #endif

@@ -25,6 +25,17 @@ static bool exists(int folder_fd, const char *name)
 	return fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/* The names in OUT's folder are on the disk. */
+static int sync_folder(const struct pack_place *place, struct err *err)
+{
+	int fd = openat(place->folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = fd < 0 ? -errno : pack_io_sync_folder(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return rc < 0 ? err_fail(err, rc, "%.300s: its folder cannot be synced: %s", place->out, strerror(-rc)) : 0;
+}
+
 /* The first is enough: all come together. */
 static int refuse_shard(const struct pack_place *place, struct err *err)
 {
@@ -114,6 +125,7 @@ int pack_place_open(struct pack_place *place, const char *out, bool resume, stru
 	if (!exists(place->folder_fd, place->partial + (place->name - out))) {
 		if (mkdir(place->partial, 0777) < 0 && errno != EEXIST)
 			rc = err_fail(err, -errno, "%.300s cannot be made: %s", place->partial, strerror(errno));
+		rc = rc ? rc : sync_folder(place, err);
 	} else if (!resume) {
 		rc = err_fail(err, -EEXIST, "%.200s was interrupted: go on with --resume, or remove %.200s", out, place->partial);
 	}
@@ -179,18 +191,6 @@ static int publish(const struct pack_place *place, const char *from, const char 
 	if (rc == -EEXIST)
 		return err_fail(err, rc, "%.200s: %.255s is there already; remove it, and end with --resume", place->out, to);
 	return err_fail(err, rc, "%.200s: %.255s cannot be given its name: %s; end with --resume", place->out, to, strerror(-rc));
-}
-
-/* The names are on the disk. */
-static int sync_folder(const struct pack_place *place, struct err *err)
-{
-	int fd = openat(place->folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-
-	if (fd < 0 || fsync(fd) < 0)
-		rc = err_fail(err, -errno, "%.300s: its folder cannot be synced: %s", place->out, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return rc;
 }
 
 int pack_place_publish(struct pack_place *place, uint64_t shard_count, const uint8_t id[16], struct err *err)

@@ -218,6 +218,7 @@ static int go_on(struct resuming *resuming)
 	rc = rc ? rc : pack_journal_cut(&writer->journal);
 	if (rc == 0 && ftruncate(writer->file_fd, (off_t)writer->end_bytes) < 0)
 		rc = -errno;
+	rc = rc ? rc : pack_io_sync_folder(writer->folder_fd); /* the process may have been killed before it did this */
 	if (rc < 0)
 		return err_fail(resuming->err, rc, "%.300s: cannot be gone on with: %s", writer->folder, strerror(-rc));
 	remove_later_shards(writer);

@@ -57,8 +57,9 @@ static int begin_file(struct pack_writer *writer, uint64_t shard)
 {
 	int rc = pack_writer_open_file(writer, shard, O_CREAT | O_TRUNC);
 
-	if (rc == 0 && (ftruncate(writer->file_fd, PACK_HEADER_BYTES) < 0 || fsync(writer->folder_fd) < 0))
+	if (rc == 0 && ftruncate(writer->file_fd, PACK_HEADER_BYTES) < 0)
 		rc = -errno;
+	rc = rc ? rc : pack_io_sync_folder(writer->folder_fd);
 	writer->shard = shard;
 	writer->end_bytes = PACK_HEADER_BYTES;
 	return rc;
