@@ -22,6 +22,7 @@
 #include "loader/run/log.h"
 #include "loader/run/serve.h"
 #include "loader/shell/pack_report.h"
+#include "loader/shell/stop_signal.h"
 
 enum { TICK_MS = 100 };
 
@@ -39,32 +40,20 @@ struct packing {
 
 /* ------------------------------------------------------------------ signals */
 
-static volatile sig_atomic_t ending_signal;
-
-static void remember(int number)
-{
-	ending_signal = number;
-}
-
-/* The first one ends the packing in good order, a second one ends it at once, which costs nothing either. */
 static void catch_signals(void)
 {
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-
-	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-		struct sigaction action = {.sa_handler = remember, .sa_flags = (int)SA_RESETHAND}, before;
-
-		if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-			(void)sigaction(numbers[i], &action, NULL);
-	}
+	stop_signal_catch();
 	pack_crash_catch_signals();
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow any more is an error with a name */
 }
 
-/* All that was packed is on the disk.  The threads are not waited for: what they are at can take long, and is not wanted. */
+/*
+ * All that was packed is made to be on the disk; a second signal meanwhile ends us at once, which costs nothing either.  The threads
+ * are not waited for: what they are at can take long, and is not wanted.
+ */
 static _Noreturn void end_by_signal(struct packing *packing)
 {
-	int number = ending_signal;
+	int number = stop_signal_number();
 	struct err err = {.text = ""};
 
 	log_progress("");
@@ -206,7 +195,7 @@ static int pack_all(struct packing *packing, uint32_t threads, struct err *err)
 	while (rc == 0 && pack_writer_count(&packing->writer) < packing->pictures.count) {
 		struct pack_result *result;
 
-		if (ending_signal)
+		if (stop_signal_number())
 			end_by_signal(packing);
 		pack_report_progress(&packing->report);
 		if (pack_run_take(packing->run, TICK_MS, &result) == -ETIMEDOUT)
@@ -232,7 +221,7 @@ static int work(struct packing *packing, uint32_t threads, struct err *err)
 	pack_report_begin(&packing->report, &packing->writer);
 	if (!packing->writer.is_whole) {
 		rc = pack_all(packing, threads, err);
-		if (rc == 0 && ending_signal)
+		if (rc == 0 && stop_signal_number())
 			end_by_signal(packing);
 		rc = rc ? rc : pack_finish(&packing->writer, err);
 	}
