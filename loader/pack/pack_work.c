@@ -36,9 +36,19 @@ void pack_work_close(struct pack_work *work)
 	free(work);
 }
 
+/* No fault of the file: when there is more again, it can be read. */
+static bool is_shortage(int rc)
+{
+	return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM;
+}
+
 /* `result->err` says what is wrong with the file. */
 static void give_up_file(const struct pack_job *job, struct pack_result *result, int rc)
 {
+	if (is_shortage(rc)) {
+		result->rc = rc;
+		return;
+	}
 	result->is_skipped = job->skip_unreadable;
 	result->rc = job->skip_unreadable ? 0 : -EIO;
 	result->packed.outcome = PACK_DAMAGED;
@@ -169,7 +179,10 @@ void pack_work_end(struct pack_work *work, const struct pack_job *job, struct pa
 		rc = find_name(work, result);
 	pack_read_close(&work->reading);
 	if (rc < 0)
-		result->rc = err_fail(&result->err, rc, "%.300s: out of memory", work->reading.path);
+		result->rc = err_fail(&result->err, rc,
+		                      "%.300s: out of memory; go on with --resume and fewer threads (-j), or begin anew with "
+		                      "smaller --memory-bytes",
+		                      work->reading.path);
 	if (result->rc == 0)
 		describe(result);
 }

@@ -18,7 +18,7 @@ struct pack_job {
 
 /* A picture, ready to write. */
 struct pack_result {
-	int rc;          /* -EIO: its file cannot be read; -ENOMEM; `err` has the sentence */
+	int rc;          /* -EIO: its file cannot be read; -ENOMEM, -EMFILE, -ENFILE; `err` has the sentence */
 	bool is_skipped; /* it could not be read, which `err` tells, and is stored as an empty file */
 	struct err err;
 	struct pack_picture picture; /* points into what follows */

@@ -435,6 +435,19 @@ def test_going_on_otherwise_is_refused(start: Callable[..., subprocess.Popen[str
     good(pack(many, "work/many.pack", "--resume", "-j3"))
 
 
+def test_too_few_descriptors_are_no_fault_of_a_file(start: Callable[..., subprocess.Popen[str]], pack: Pack, many: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    folder = work(tmp_path)
+    short = 0
+    for limit in range(8, 64):
+        process = start(many, "work/many.pack", "--shard-bytes=200K", "--skip-unreadable", "--resume", "-j3", before=lambda limit=limit: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+        said = process.communicate(timeout=WATCHDOG_S)[1]
+        assert "passed over, since it cannot be read: Too many open files" not in said
+        if process.returncode == 0:
+            break
+        short += process.returncode == 1 and re.search(r"\.\w+: cannot be opened: Too many open files", said) is not None
+    assert short > 0 and contents(folder) == undisturbed
+
+
 def test_two_at_once_are_kept_apart(start: Callable[..., subprocess.Popen[str]], pack: Pack, many: Path, tmp_path: Path) -> None:
     folder = work(tmp_path)
     interrupted(start, many, folder)
