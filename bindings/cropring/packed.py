@@ -85,8 +85,6 @@ class Pack(Sequence[bytes]):
         The name of each sample's target; None for a pack without targets.
     boxes : ndarray of int32, (N, 4), read-only, or None
         x, y, width and height in pixels; None where the source told none.
-    root : str
-        What the source was called.
     fingerprint : str
         32 hexadecimal digits, the same for the same pack.
 
@@ -139,7 +137,6 @@ class Pack(Sequence[bytes]):
         if any((offsets >= root_at).any() for offsets in texts):
             raise _damaged(self.path)
         text = _Text(index, text_at)
-        self.root = text[root_at]
         self.fingerprint = fingerprint.hex()
         self.labels: NDArray[np.int64] = self._columns["label"]
         self.classes = [text[int(offset)] for offset in class_offsets]
