@@ -116,11 +116,11 @@ static void shards_of_another_pack_are_refused(void **state)
 	(void)state;
 	header->id[3] ^= 1;
 	pack_recipe_mend(&recipe.shards[1]);
-	assert_recipe_refused(&recipe, "tree/small-00001.shard: not shard 1 of tree/small.pack");
+	assert_recipe_refused(&recipe, "tree/small-00001.shard: not shard 1 of tree/small.pack, but of another pack");
 	recipe = small_pack(2);
 	((struct pack_header *)(void *)recipe.shards[1].data)->shard_number = 0;
 	pack_recipe_mend(&recipe.shards[1]);
-	assert_recipe_refused(&recipe, "tree/small-00001.shard: not shard 1 of tree/small.pack");
+	assert_recipe_refused(&recipe, "tree/small-00001.shard: not shard 1 of tree/small.pack, but another one of it");
 	recipe = small_pack(2);
 	((struct pack_header *)(void *)recipe.shards[0].data)->shard_count = 3;
 	pack_recipe_mend(&recipe.shards[0]);
@@ -133,7 +133,7 @@ static void shards_of_another_pack_are_refused(void **state)
 	pack_recipe_write(&recipe, "tree/small.pack");
 	pack_recipe_free(&recipe);
 	assert_int_equal(unlink("tree/small-00001.shard"), 0);
-	assert_refused("tree/small.pack", -ENOENT, "tree/small-00001.shard: cannot open");
+	assert_refused("tree/small.pack", -ENOENT, "tree/small-00001.shard: this shard of tree/small.pack is missing");
 }
 
 static void an_index_of_other_shards_is_refused(void **state)
