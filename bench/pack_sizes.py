@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a JPEG's segments cost in bytes and save in CPU time, by how long they are; and what packing takes.
+"""What a JPEG's segments cost in bytes and save in CPU time, by how long they are.
 
 The figures behind loader/pack/jpeg_interval.c. Pictures are parts of photographs, and mosaics of such from 1920 pixels on.
 """
@@ -10,7 +10,7 @@ import argparse
 import random
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ SAMPLINGS = {"4:2:0": (90, 2), "4:4:4": (95, 0), "gray": (90, None)}  # Pillow's
 SEGMENTS = ("none", "5m", "8m", "10m", "16m", "20m", "32m", "row", "auto")
 AS_ASKED = {"row": "1000000", "auto": "0"}  # pack_sizes.c's words for these
 MOSAIC_PX, TILE_PX, COPIES = 1500, 500, 3  # from which width on pictures are mosaics, of what tiles; how many of the smaller ones
-SIZES_PROGRAM, SPEED_PROGRAM = common.PROGRAMS / "pack_sizes", common.PROGRAMS / "pack_speed"
+PROGRAM = common.PROGRAMS / "pack_sizes"
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,6 @@ class Row:
     crop_cpu_us: float | None
     resized_read_bytes: int  # per crop of RandomResizedCrop
     resized_cpu_us: float
-
-
-@dataclass(frozen=True)
-class Speed:
-    pictures: str
-    repetition: int
-    count: int
-    source_bytes: int
-    pack_ms: float  # CPU time of all of them
-    pack_and_verify_ms: float
 
 
 def mosaic(rng: random.Random, size: tuple[int, int], keys: Sequence[str]) -> Image.Image:
@@ -93,7 +83,7 @@ def make_pictures(folder: Path, seed: int) -> dict[str, list[Path]]:
 
 def measure(pictures: str, paths: Sequence[Path], segments: Sequence[str], rounds: int, crops: int) -> Iterator[Row]:
     words = {AS_ASKED.get(name, name): name for name in segments}
-    command: list[str | Path] = [SIZES_PROGRAM, str(rounds), str(crops), *words, "--", *paths]
+    command: list[str | Path] = [PROGRAM, str(rounds), str(crops), *words, "--", *paths]
     for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
         path, segment, *numbers = line.rsplit(maxsplit=9)
         mcus, source_bytes, file_bytes, table_bytes, crop_read, crop_ns, resized_read, resized_ns = numbers
@@ -143,27 +133,6 @@ def print_times(rows: Sequence[Row], what: str, field: str) -> None:
         print(f"| {pictures} | {whole / len(base):,.0f} | " + " | ".join(cells) + " |")
 
 
-def time_packing(groups: Mapping[str, Sequence[Path]], repetitions: int) -> list[Speed]:
-    rows = []
-    for repetition in range(repetitions):
-        for pictures, paths in groups.items():
-            said = subprocess.run([SPEED_PROGRAM, "1", *paths], capture_output=True, text=True, check=True).stdout.split()
-            count, source_bytes, pack_ns, verify_ns = map(int, said)
-            rows.append(Speed(pictures, repetition, count, source_bytes, pack_ns / 1e6, verify_ns / 1e6))
-    return rows
-
-
-def print_speed(rows: Sequence[Speed]) -> None:
-    print("| pictures | packing, CPU ms each | MB/s | with verifying, CPU ms each | MB/s |\n|---|---|---|---|---|")
-    for pictures in dict.fromkeys(row.pictures for row in rows):
-        mine = [row for row in rows if row.pictures == pictures]
-        # The least: the machine may be busy with other things, and nothing makes it faster than it is.
-        pack_ms, verify_ms = min(row.pack_ms for row in mine), min(row.pack_and_verify_ms for row in mine)
-        count, megabytes = mine[0].count, mine[0].source_bytes / 1e6
-        cells = (f"{ms / count:.2f} | {megabytes / ms * 1e3:.1f}" for ms in (pack_ms, verify_ms))
-        print(f"| {pictures} | " + " | ".join(cells) + " |")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="how often each length takes its turn; the least time counts")
@@ -171,8 +140,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
 
-    common.build(SIZES_PROGRAM)
-    common.build(SPEED_PROGRAM)
+    common.build(PROGRAM)
     made = make_pictures(common.HERE / "data" / "pack_sizes", options.seed)
     set_paths = sorted(DEFAULT_FOLDER.rglob("*.jpg"))
     rows: list[Row] = []
@@ -181,19 +149,12 @@ def main() -> None:
         rows += measure(pictures, paths, SEGMENTS, options.rounds, options.crops)
     print("  the ImageNet-like set", file=sys.stderr)
     rows += measure("ImageNet-like", set_paths, ("none", "auto"), 2, 8)
-    facts = common.machine_facts(("cropring", "Pillow"))
-    common.write_csv("pack_sizes", rows, facts)
+    common.write_csv("pack_sizes", rows, common.machine_facts(("cropring", "Pillow")))
     print_sizes(rows)
     print()
     print_times(rows, "crop of 224x224", "crop_cpu_us")
     print()
     print_times(rows, "RandomResizedCrop", "resized_cpu_us")
-
-    large = {name: paths for name, paths in made.items() if name.startswith("4000x4000")}
-    speeds = time_packing({"ImageNet-like": set_paths} | large, 3)
-    print()
-    print_speed(speeds)
-    common.write_csv("pack_speed", speeds, facts)
 
 
 if __name__ == "__main__":
