@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws what a crop of 224x224 pixels costs, against the size of the picture: docs/crop-cost.png and its dark twin.
+"""Draws what a crop of 224x224 pixels costs, against the size of the picture: docs/crop-cost.png.
 
     python bench/pack_plot.py
 """
@@ -14,15 +14,15 @@ from typing import Any
 
 import common
 
-# Side -> its colour on light and on dark ground (told apart with any colour vision), marker, and the name in the picture.
-LOOKS = {
-    "Pillow": ("#8a5a00", "#e0a33a", "s", "Pillow"),
-    "OpenCV": ("#7b3294", "#c795e0", "^", "OpenCV"),
-    "pyvips": ("#4d4d4d", "#b5b5b5", "D", "pyvips"),
-    "cropring, loose file": ("#2171b5", "#74b3e8", "o", "cropring, loose files"),
-    "cropring, pack": ("#00734a", "#3ddc97", "o", "cropring, pack"),
+# Side -> how its curve looks: told apart with any colour vision.
+LOOKS: dict[str, dict[str, Any]] = {
+    "Pillow": {"color": "#8a5a00", "marker": "s"},
+    "OpenCV": {"color": "#7b3294", "marker": "^"},
+    "pyvips": {"color": "#4d4d4d", "marker": "D"},
+    "cropring, loose file": {"color": "#2171b5", "marker": "o", "linestyle": "--"},
+    "cropring, pack": {"color": "#00734a", "marker": "o", "linewidth": 2.6},
 }
-GROUNDS = {"": ("white", "#202020", "#d8d8d8"), "-dark": ("#0d1117", "#e6edf3", "#30363d")}  # ground, ink, grid
+INK, GRID = "#202020", "#d8d8d8"
 PANELS = {"jpg": "JPEG, colour, 4:2:0", "png": "PNG, gray"}
 
 Curves = dict[str, dict[int, float]]  # side -> pixels of a side of the picture -> CPU ms
@@ -40,45 +40,39 @@ def read(path: Path) -> dict[str, Curves]:
     return panels
 
 
-def draw_panel(axes: Any, curves: Curves, title: str, dark: bool, ink: str, grid: str) -> None:
-    for side, (light_colour, dark_colour, marker, name) in LOOKS.items():
+def draw_panel(axes: Any, curves: Curves, title: str) -> None:
+    for side, looks in LOOKS.items():
         sizes_px = sorted(curves[side])
-        cpu_ms = [curves[side][size_px] for size_px in sizes_px]
-        is_pack = side == "cropring, pack"
-        axes.plot(
-            sizes_px, cpu_ms, color=dark_colour if dark else light_colour, marker=marker, markersize=5, linewidth=2.6 if is_pack else 1.4, label=name,
-            linestyle="--" if side == "cropring, loose file" else "-", zorder=3 if is_pack else 2,
-        )  # fmt: skip
+        axes.plot(sizes_px, [curves[side][size_px] for size_px in sizes_px], label=side, **({"linewidth": 1.4, "markersize": 5} | looks))
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.set_ylim(bottom=0.1)
     axes.set_xticks(sizes_px, [f"{size_px}²" for size_px in sizes_px], fontsize=8)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_title(title, color=ink, fontsize=11)
-    axes.set_xlabel("picture, pixels", color=ink)
-    axes.grid(which="major", color=grid, linewidth=0.7)
+    axes.set_title(title, color=INK, fontsize=11)
+    axes.set_xlabel("pixels of the picture", color=INK)
+    axes.grid(which="major", color=GRID, linewidth=0.7)
     axes.minorticks_off()
-    axes.tick_params(colors=ink, length=0)
+    axes.tick_params(colors=INK, length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
 
 
-def draw(results: Path, folder: Path) -> None:
+def draw(results: Path, picture: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    figure, all_axes = pyplot.subplots(1, len(PANELS), figsize=(10, 4.4), sharey=True, layout="constrained")
     panels = read(results)
-    for ending, (ground, ink, grid) in GROUNDS.items():
-        figure, all_axes = pyplot.subplots(1, len(PANELS), figsize=(10, 4.4), sharey=True, facecolor=ground, layout="constrained")
-        for axes, (suffix, title) in zip(all_axes, PANELS.items()):
-            axes.set_facecolor(ground)
-            draw_panel(axes, panels[suffix], title, ending == "-dark", ink, grid)
-        all_axes[0].set_ylabel("CPU ms for a crop of 224×224", color=ink)
-        all_axes[0].legend(loc="upper left", fontsize=9, frameon=False, labelcolor=ink)
-        figure.savefig(folder / f"crop-cost{ending}.png", dpi=120, facecolor=ground, metadata={"Software": None})
-        pyplot.close(figure)
+    for axes, (suffix, title) in zip(all_axes, PANELS.items()):
+        draw_panel(axes, panels[suffix], title)
+    all_axes[0].set_ylabel("CPU ms for a crop of 224×224", color=INK)
+    all_axes[0].legend(loc="upper left", fontsize=9, frameon=False, labelcolor=INK)
+    figure.savefig(picture, dpi=120, metadata={"Software": None})
+    pyplot.close(figure)
 
 
 if __name__ == "__main__":
-    draw(common.RESULTS / "pack_size.csv", common.HERE.parent / "docs")
+    draw(common.RESULTS / "pack_size.csv", common.HERE.parent / "docs" / "crop-cost.png")

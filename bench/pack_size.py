@@ -68,4 +68,4 @@ def run(repetitions: int) -> None:
             print(f"  {path.name}: done", file=sys.stderr)
     print_table(rows)
     common.write_csv("pack_size", rows, pack_sets.build_facts())
-    pack_plot.draw(common.RESULTS / "pack_size.csv", common.HERE.parent / "docs")
+    pack_plot.draw(common.RESULTS / "pack_size.csv", common.HERE.parent / "docs" / "crop-cost.png")

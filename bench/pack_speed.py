@@ -45,7 +45,7 @@ def print_table(rows: Sequence[Row]) -> None:
         mine = [row for row in rows if (row.source, row.verify, row.threads) == (source, verify, threads)]
         wall_s, cpu_s = statistics.median(row.wall_s for row in mine), statistics.median(row.cpu_s for row in mine)
         first, megabytes = mine[0], mine[0].source_bytes / 1e6
-        speeds = f"{first.files / wall_s:.0f} | {megabytes / wall_s:.1f} | {cpu_s * 1e3 / first.files:.1f} | {cpu_s * 1e3 / megabytes:.0f}"
+        speeds = f"{first.files / wall_s:.3g} | {megabytes / wall_s:.1f} | {cpu_s * 1e3 / first.files:.1f} | {cpu_s * 1e3 / megabytes:.0f}"
         memory_mb = max(row.most_memory_bytes for row in mine) / 1e6
         words = f"{speeds} | {memory_mb:.0f} | {first.pack_bytes / first.source_bytes - 1:+.2%}"
         print(f"| {source}, {first.files} files of {megabytes:.0f} MB | {verify} | {threads or len(os.sched_getaffinity(0))} | {words} |")
