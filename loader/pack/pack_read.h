@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "loader/pack/pack_pictures.h"
 
-enum { PACK_HEAD_BYTES = 131072 }; /* up to where a JPEG tells its size, behind most metadata */
+enum { PACK_HEAD_BYTES = 1 << 20 }; /* up to where a JPEG tells its size, behind the largest profiles and thumbnails */
 
 struct pack_read {
 	int fd;          /* -1: not open */

@@ -350,6 +350,15 @@ def test_what_is_no_image_stays_as_it_is(pack: Pack, many: Path, tmp_path: Path)
     assert re.search(r"debug: 3 damaged: empty file \(057\.\w+, 157\.\w+, 257\.\w+\)", said), said
 
 
+def test_a_size_behind_much_metadata_is_found(pack: Pack, tmp_path: Path) -> None:
+    """A print's colour profile: were the size not found, one such image at a time would be packed, with all the memory there is."""
+    (tmp_path / "prints").mkdir()
+    Image.new("RGB", (300, 200)).save(tmp_path / "prints/a.jpg", icc_profile=random.Random(SEED).randbytes(600_000))
+    said = good(pack("prints", "prints.pack", "-v"))
+    megabytes = re.search(r"images took ([0-9.]+) MB of memory at once", said)
+    assert megabytes and float(megabytes[1]) < 100, said
+
+
 # ---------------------------------------------------------------- interrupted
 
 
