@@ -304,13 +304,6 @@ static void memory_is_told_before_it_is_spent(void **state)
 	bytes = pack_image_memory_bytes(&rules, file.bytes, file.byte_count, file.byte_count);
 	assert_in_range(bytes, coefficient_bytes + 3 * file.byte_count, coefficient_bytes + 3 * file.byte_count + (10 << 20));
 	assert_true(pack_image_memory_bytes(&rules, file.bytes, 64, file.byte_count) > rules.most_memory_bytes);
-	/* A marker without a length, behind which what looks like one would lead to a smaller frame. */
-	file_insert(&file, 2,
-	            "\xff\x01\xff\xe0\0\x10"
-	            "..\xff\xc0\0\x0b\x8\0\x8\0\x8\1",
-	            18);
-	assert_in_range(pack_image_memory_bytes(&rules, file.bytes, file.byte_count, file.byte_count), coefficient_bytes,
-	                coefficient_bytes + 3 * file.byte_count + (10 << 20));
 	rules.most_memory_bytes = 1000000;
 	assert_int_equal(pack_image_memory_bytes(&rules, file.bytes, file.byte_count, file.byte_count),
 	                 bytes - coefficient_bytes + 1000000);
@@ -319,6 +312,11 @@ static void memory_is_told_before_it_is_spent(void **state)
 	rules.most_memory_bytes = UINT64_MAX;
 	file_insert(&file, 2, "\xff\xfe\0\x13\xff\xc0\0\x11\x8\xff\xff\xff\xff\3\1\x22\0\2\x11\0\3", 21);
 	assert_int_equal(pack_image_memory_bytes(&rules, file.bytes, file.byte_count, file.byte_count), bytes + 3 * 21);
+
+	/* A marker without a length, behind which what is no length leads to a header in metadata. */
+	file_insert(&file, 2, "\xff\x01\xff\xe0\0\x0e..\xff\xc0\0\x0b\x8\0\x8\0\x8\1", 18);
+	assert_int_equal(pack_image_memory_bytes(&rules, file.bytes, file.byte_count, file.byte_count), bytes + 3 * (21 + 18));
+
 	for (size_t byte_count = 0; byte_count < file.byte_count; byte_count += 1 + check_below(30)) {
 		struct file head = file_copy(file.bytes, byte_count);
 
