@@ -47,6 +47,33 @@ static void images_lie_in_shards_that_stay_open(void **state)
 	assert_holds_the_samples(3);
 }
 
+/* Files, and places in memory, that the process has of tree/small*. */
+static int held_count(void)
+{
+	static const char count[] = "(readlink /proc/$PPID/fd/*; cat /proc/$PPID/maps) | grep -c tree/small";
+	FILE *output = popen(count, "re");
+	int held = -1;
+
+	assert_non_null(output);
+	assert_int_equal(fscanf(output, "%d", &held), 1);
+	(void)pclose(output); /* grep's status */
+	return held;
+}
+
+static void nothing_of_a_closed_pack_is_held(void **state)
+{
+	struct pack_recipe recipe = small_pack(2);
+	struct dataset *dataset = open_recipe(&recipe);
+
+	(void)state;
+	assert_int_equal(held_count(), 3 + 2); /* the shards are mapped */
+	dataset_close(dataset);
+	assert_int_equal(held_count(), 0);
+	assert_int_equal(truncate("tree/small-00001.shard", 4097), 0);
+	assert_refused("tree/small.pack", -EINVAL, "it is shorter than it was");
+	assert_int_equal(held_count(), 0);
+}
+
 static void a_table_tells_where_segments_are(void **state)
 {
 	struct pack_recipe recipe = small_pack(2);
@@ -338,6 +365,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_pack_has_the_samples_of_its_index, make_tree, remove_tree),
 		cmocka_unit_test_setup_teardown(images_lie_in_shards_that_stay_open, make_tree, remove_tree),
+		cmocka_unit_test_setup_teardown(nothing_of_a_closed_pack_is_held, make_tree, remove_tree),
 		cmocka_unit_test_setup_teardown(a_table_tells_where_segments_are, make_tree, remove_tree),
 		cmocka_unit_test_setup_teardown(a_pack_is_known_by_its_name_or_by_its_first_bytes, make_tree, remove_tree),
 		cmocka_unit_test_setup_teardown(a_link_to_a_pack_finds_the_shards_beside_itself, make_tree, remove_tree),
