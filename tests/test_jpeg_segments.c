@@ -126,6 +126,7 @@ static void runs_are_only_those_of_the_head_and_of_the_rows(void **state)
 	const struct decode_want want = {{100, 100, 50, 60}, 3, 8, false}; /* columns 12 to 18 of rows 12 to 19: a segment each */
 	const struct decode_want all = {{0, 0, 400, 300}, 3, 8, false}, half = {{0, 0, 400, 140}, 3, 8, false};
 	struct file_runs *runs;
+	struct file_run run;
 	uint8_t *bytes;
 
 	(void)state;
@@ -143,6 +144,13 @@ static void runs_are_only_those_of_the_head_and_of_the_rows(void **state)
 	assert_false(decode_runs(&made.segments, &(struct decode_want){{0, 0, 10, 10}, 3, 0, false}, &runs));
 	made.segments.height_px += 8; /* another number of segments */
 	assert_false(decode_runs(&made.segments, &want, &runs));
+	segmented_free(&made);
+
+	made = make(&kinds[0], 400, 300, 0, 10, true);
+	assert_true(segment_table_run(&made.segments, 189, 190, &run));
+	made.segments.file_bytes = run.offset + run.byte_count - 1; /* of which the table makes more */
+	assert_false(segment_table_run(&made.segments, 189, 190, &run));
+	assert_true(segment_table_run(&made.segments, 188, 189, &run));
 	segmented_free(&made);
 
 	made = make(&kinds[0], 400, 300, 0, 7, true); /* a row ends where the first segment of the next one has begun */
@@ -309,6 +317,30 @@ static void bytes_that_no_code_takes_are_corrupt(void **state)
 	}
 }
 
+static void fill_bytes_before_a_marker_are_no_data(void **state)
+{
+	static const int cuts_and_copies[] = {10, 7};
+	struct decoder *decoder = open_decoder();
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct segmented made = make(&kinds[0], 400, 300, 0, cuts_and_copies[i], false);
+		const struct decode_want want = {{0, 100, 300, 60}, 3, 8, false};
+		struct file file = file_copy(made.file.bytes, made.file.byte_count);
+		struct picture full = jpeg_reference(file, 3, 8);
+		struct file_run run;
+
+		assert_true(segment_table_run(&made.segments, 110, 111, &run));
+		segmented_free(&made);
+		file_insert(&file, (size_t)(run.offset + run.byte_count) - 2, "\xff\xff", 2);
+		made = segmented_jpeg(file, 0, 0);
+		assert_true(check_in_runs(decoder, &made, &want, &full));
+		free(full.data);
+		segmented_free(&made);
+	}
+	decoder_close(decoder);
+}
+
 /* Anything at all, anywhere in what was read: pixels or a failure with words, in bounds. */
 static void damaged_bytes_do_no_harm(void **state)
 {
@@ -354,6 +386,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_does_not_fit_the_table_is_corrupt),
 		cmocka_unit_test(segments_without_room_for_a_marker_are_corrupt),
 		cmocka_unit_test(bytes_that_no_code_takes_are_corrupt),
+		cmocka_unit_test(fill_bytes_before_a_marker_are_no_data),
 		cmocka_unit_test(damaged_bytes_do_no_harm),
 	};
 
