@@ -260,6 +260,24 @@ static void what_does_not_fit_the_table_is_corrupt(void **state)
 	}
 }
 
+static void another_byte_anywhere_in_a_table_is_noticed(void **state)
+{
+	struct segmented made = make(&kinds[0], 400, 300, 0, 10, true);
+	size_t begin = sizeof made.segments.header, group_bytes = (made.table.used_bytes - begin) / 6; /* 190 segments */
+	struct file_run run;
+
+	(void)state;
+	for (size_t at = begin; at < made.table.used_bytes; at++) {
+		uint32_t first = (uint32_t)((at - begin) / group_bytes) * SEGMENTS_OF_GROUP;
+
+		made.table.data[at] ^= 1;
+		assert_false(segment_table_run(&made.segments, first, first + 1, &run));
+		made.table.data[at] ^= 1;
+		assert_true(segment_table_run(&made.segments, first, first + 1, &run));
+	}
+	segmented_free(&made);
+}
+
 /* Their places are in order, and the table's checks are right. */
 static void segments_without_room_for_a_marker_are_corrupt(void **state)
 {
@@ -384,6 +402,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(runs_are_only_those_of_the_head_and_of_the_rows),
 		cmocka_unit_test(a_picture_over_the_limit_is_refused_by_its_numbers_alone),
 		cmocka_unit_test(what_does_not_fit_the_table_is_corrupt),
+		cmocka_unit_test(another_byte_anywhere_in_a_table_is_noticed),
 		cmocka_unit_test(segments_without_room_for_a_marker_are_corrupt),
 		cmocka_unit_test(bytes_that_no_code_takes_are_corrupt),
 		cmocka_unit_test(fill_bytes_before_a_marker_are_no_data),
