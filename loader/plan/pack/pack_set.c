@@ -60,7 +60,8 @@ static int open_shard(struct pack_set *set, const char *path, uint32_t number, s
 		rc = err_fail(err, -EINVAL, "%s: not shard %u of %s, but of another pack; a pack and its shards stay together",
 		              shard_path, number, path);
 	else if (rc == 0 && shard->header.shard_number != number)
-		rc = err_fail(err, -EINVAL, "%s: not shard %u of %s, but another one of it; copy them again", shard_path, number, path);
+		rc = err_fail(err, -EINVAL, "%s: not shard %u of %s, but another one of it; copy them again", shard_path, number,
+		              path);
 	free(shard_path);
 	return rc;
 }
