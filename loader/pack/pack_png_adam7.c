@@ -41,7 +41,7 @@ static void spread(const uint8_t *from, uint32_t pixel_count, const struct pass 
 			memcpy(row + x * px_bytes, from + (size_t)i * px_bytes, px_bytes);
 		} else {
 			size_t from_bit = (size_t)i * px_bits, bit = x * px_bits;
-			unsigned value = from[from_bit / 8] >> (8 - px_bits - from_bit % 8) & ((1u << px_bits) - 1);
+			unsigned value = (unsigned)from[from_bit / 8] >> (8 - px_bits - from_bit % 8) & ((1u << px_bits) - 1);
 
 			row[bit / 8] |= (uint8_t)(value << (8 - px_bits - bit % 8));
 		}
