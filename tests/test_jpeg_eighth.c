@@ -158,8 +158,8 @@ static void damage_is_left_to_libjpeg(void **state)
 				size_t at = check_below(8) ? 600 + check_below((uint32_t)damaged.byte_count - 600)
 				                           : check_below((uint32_t)damaged.byte_count);
 
-				damaged.bytes[at] = check_below(2) ? (uint8_t)check_random()
-				                                   : damaged.bytes[at] ^ (uint8_t)(1 << check_below(8));
+				damaged.bytes[at] =
+					(uint8_t)(check_below(2) ? check_random() : damaged.bytes[at] ^ 1u << check_below(8));
 			}
 			if (read_eighth(damaged, &info, &want, &kept)) {
 				read_count++;
