@@ -8,7 +8,7 @@ crate      batches of 32 windows to 32x32, as in `bench/run crops`
 size       crops of 224 pixels of pictures of 256x256 to 16384x16384
 cold       crops when nothing is in the page cache: wall time, and what the disk reads
 imagenet   RandomResizedCrop(224) of ImageNet-like pictures, warm and cold
-segments   sizes of segments: how many bytes they add, and what crops cost with them
+rows       how many rows a segment of a PNG has: bytes that they add, and what crops cost with them
 speed      how long packing takes, and its memory
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-PARTS = ("crops", "crate", "size", "cold", "imagenet", "segments", "speed")
+PARTS = ("crops", "crate", "size", "cold", "imagenet", "rows", "speed")
 
 
 def main() -> None:

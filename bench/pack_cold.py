@@ -13,7 +13,7 @@ import common
 import pack_sets
 from pack_sides import Cutter
 
-COPIES = 64
+COPIES = {"420.jpg": 64, "gray.png": 16}
 CROP_PX = 224
 SIDES = ("loose files", "pack")
 
@@ -73,9 +73,9 @@ def run(repetitions: int) -> None:
         print("skipped, because only root may drop the page cache")
         return
     rows: list[Row] = []
-    for picture in ("420.jpg", "gray.png"):
-        folder = pack_sets.copies(pack_sets.mosaics() / picture, COPIES)
+    for picture, count in COPIES.items():
+        folder = pack_sets.copies(pack_sets.mosaics() / picture, count)
         sources = folder, pack_sets.packed(folder)
-        rows += common.in_fresh_process(measure, sources, picture, COPIES, repetitions, size=CROP_PX, channels=1 if "gray" in picture else 3)
+        rows += common.in_fresh_process(measure, sources, picture, count, repetitions, size=CROP_PX, channels=1 if "gray" in picture else 3)
     print_table(rows, "crop")
     common.write_csv("pack_cold", rows, pack_sets.build_facts())

@@ -64,7 +64,7 @@ def growth(suffix: str) -> Path:
 
 def copies(picture: Path, count: int) -> Path:
     """A folder of so many copies, each with blocks of its own on the disk."""
-    folder = FOLDER / f"copies_{picture.name.replace('.', '_')}"
+    folder = FOLDER / f"copies_{count}_{picture.name.replace('.', '_')}"
     for number in range(count):
         path = folder / f"{number:03}{picture.suffix}"
         if not path.exists():
