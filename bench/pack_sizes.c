@@ -20,7 +20,7 @@
 
 #include "base/clock.h"
 #include "loader/decode/decode.h"
-#include "loader/pack/pack_jpeg.h"
+#include "loader/pack/image/pack_jpeg.h"
 #include "tests/seed.h"
 
 enum { MOST_VARIANTS = 16, FIXED_CROP_PX = 224, CROP_KINDS = 2 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a JPEG's segments cost in bytes and save in CPU time, by how long they are.
 
-The figures behind loader/pack/jpeg_interval.c. Pictures are parts of photographs, and mosaics of such from 1920 pixels on.
+The figures behind loader/pack/image/jpeg_interval.c. Pictures are parts of photographs, and mosaics of such from 1920 pixels on.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 #ifndef CROPRING_TESTS_PACK_CHECK_H
 #define CROPRING_TESTS_PACK_CHECK_H
 
-#include "loader/pack/pack_jpeg.h"
+#include "loader/pack/image/pack_jpeg.h"
 #include "loader/segment_table.h"
 #include "tests/decode_check.h"
 #include "tests/jpeg_recipe.h"

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "loader/pack/jpeg_interval.h"
+#include "loader/pack/image/jpeg_interval.h"
 #include "tests/seed.h"
 
 static struct jpeg_grid grid_of(uint32_t width_px, uint32_t height_px, uint32_t mcu_px)

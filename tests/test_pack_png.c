@@ -2,7 +2,7 @@
 #include "tests/png_recipe.h"
 #include "tests/png_reference.h"
 
-#include "loader/pack/pack_png.h"
+#include "loader/pack/image/pack_png.h"
 #include "loader/segment_table.h"
 
 static const struct pack_rules usual = {

@@ -1,7 +1,7 @@
 /* A packed image that is not its source: whatever differs is found.  One thread. */
-#include "loader/pack/pack_png_chunks.h"
-#include "loader/pack/pack_png_idat.h"
-#include "loader/pack/pack_verify.h"
+#include "loader/pack/image/pack_png_chunks.h"
+#include "loader/pack/image/pack_png_idat.h"
+#include "loader/pack/image/pack_verify.h"
 #include "tests/pack_check.h"
 #include "tests/png_recipe.h"
 

@@ -2,7 +2,7 @@
 #include "tests/png_recipe.h"
 #include "tests/png_reference.h"
 
-#include "loader/pack/pack_png.h"
+#include "loader/pack/image/pack_png.h"
 
 /* A packed picture, and the source that it was made of. */
 struct packed {

@@ -44,7 +44,8 @@ bool pack_member_name(int fd, uint64_t offset, char *name, size_t name_bytes)
 	    pack_io_read(fd, blocks + sizeof blocks - byte_count, byte_count, offset - byte_count) < 0 ||
 	    tar_header_read(last, &header) || header.type != TAR_FILE)
 		return false;
-	for (size_t data_blocks = 1; data_blocks <= EXTRA_BLOCKS && (data_blocks + 2) * TAR_BLOCK_BYTES <= byte_count; data_blocks++) {
+	for (size_t data_blocks = 1; data_blocks <= EXTRA_BLOCKS && (data_blocks + 2) * TAR_BLOCK_BYTES <= byte_count;
+	     data_blocks++) {
 		if (read_extra(last - (data_blocks + 1) * TAR_BLOCK_BYTES, data_blocks, &pax)) {
 			found = *pax.name ? pax.name : header.name;
 			break;

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 
 enum { PACK_TALLY_KINDS = 64, PACK_TALLY_NAMED = 3 };
 

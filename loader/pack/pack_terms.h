@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 
 struct pack_terms {
 	char made_by[96];        /* this program and its codecs */

@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 #include "loader/pack/pack_journal.h"
 #include "loader/pack/pack_pictures.h"
 #include "loader/pack/pack_tally.h"

@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 #include "loader/options.h"
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 
 /* Strings point into argv. */
 struct pack_flags {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 
 enum { CHOICE_BYTES = 4, MOST_PIXELS = 1 << 16 };
 

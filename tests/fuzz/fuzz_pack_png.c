@@ -7,7 +7,7 @@
  */
 #include <zlib.h>
 
-#include "loader/pack/pack_png.h"
+#include "loader/pack/image/pack_png.h"
 #include "tests/fuzz/decode_sweep.h"
 #include "tests/png_reference.h"
 #include "tests/seed.h"

@@ -1,5 +1,5 @@
 /* Part of `cropring pack`: a PNG's chunks in, those of the packed one out.  Any thread. */
-#include "loader/pack/pack_png_chunks.h"
+#include "loader/pack/image/pack_png_chunks.h"
 
 enum place { LEFT_OUT, BEFORE_PALETTE, PALETTE, BEHIND };
 

@@ -3,12 +3,12 @@
  *
  * Pixels go through a hash, row by row as they are decoded; only those of a few boxes are kept, for the regions.
  */
-#include "loader/pack/pack_verify.h"
+#include "loader/pack/image/pack_verify.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "loader/pack/pack_verify_png.h"
+#include "loader/pack/image/pack_verify_png.h"
 
 enum { BOX_COUNT = 8, CORNER_COUNT = 4, BOX_MOST_PX = 80, BOX_MOST_BYTES = BOX_MOST_PX * BOX_MOST_PX * 3 };
 

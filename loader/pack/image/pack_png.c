@@ -5,16 +5,16 @@
  * anew if it looks at the row above, so all rows are unfiltered on the side.  Interlaced pictures and those that were no PNG are
  * filtered as a whole.
  */
-#include "loader/pack/pack_png.h"
+#include "loader/pack/image/pack_png.h"
 
 #include "base/simd.h"
 #include "loader/decode/decode.h"
 #include "loader/decode/png_unfilter.h"
-#include "loader/pack/pack_png_adam7.h"
-#include "loader/pack/pack_png_chunks.h"
-#include "loader/pack/pack_png_filter.h"
-#include "loader/pack/pack_png_idat.h"
-#include "loader/pack/pack_png_source.h"
+#include "loader/pack/image/pack_png_adam7.h"
+#include "loader/pack/image/pack_png_chunks.h"
+#include "loader/pack/image/pack_png_filter.h"
+#include "loader/pack/image/pack_png_idat.h"
+#include "loader/pack/image/pack_png_source.h"
 
 #define PIECE_ROWS      32u /* the most that png_unfilter() does at once */
 #define PIECE_MAX_BYTES ((size_t)4 << 20)

@@ -4,7 +4,7 @@
  * The shorter, the less is read and decoded beside a crop; and each costs 5 bytes: its marker, half a byte of padding, DC values that
  * begin anew, and 2.2 bytes of the segment table.  `bench/run pack_sizes` has the figures behind the numbers below (bench/README.md).
  */
-#include "loader/pack/jpeg_interval.h"
+#include "loader/pack/image/jpeg_interval.h"
 
 #include <stdbool.h>
 

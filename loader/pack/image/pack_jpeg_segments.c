@@ -1,5 +1,5 @@
 /* Part of `cropring pack`: a JPEG of our own in, where its restart intervals end out.  Any thread. */
-#include "loader/pack/pack_jpeg_segments.h"
+#include "loader/pack/image/pack_jpeg_segments.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* Part of `cropring pack`: a PNG in, a hash of all its pixels out, by libpng.  Any thread. */
-#include "loader/pack/pack_verify_png.h"
+#include "loader/pack/image/pack_verify_png.h"
 
 #include <setjmp.h>
 #include <stdio.h>

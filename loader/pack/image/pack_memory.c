@@ -1,7 +1,7 @@
 /* Part of `cropring pack`: an image's first bytes (hostile) in, what it will take to take it apart out.  Any thread. */
 #include "loader/decode/sniff.h"
-#include "loader/pack/pack_image.h"
-#include "loader/pack/pack_png.h"
+#include "loader/pack/image/pack_image.h"
+#include "loader/pack/image/pack_png.h"
 
 enum { MARKER_SOF0 = 0xc0, MARKER_DHT = 0xc4, MARKER_JPG = 0xc8, MARKER_DAC = 0xcc, MARKER_SOF15 = 0xcf, MARKER_SOS = 0xda };
 enum { MARKER_TEM = 0x01, MARKER_RST0 = 0xd0, MARKER_RST7 = 0xd7 }; /* which have no length */

@@ -9,7 +9,7 @@
 #include <zlib.h>
 
 #include "loader/decode/png_chunks.h"
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 
 enum { PNG_SIGNATURE_BYTES = 8, PNG_CHUNK_BYTES = 12 }; /* of a chunk without data */
 

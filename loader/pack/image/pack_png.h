@@ -7,7 +7,7 @@
 #ifndef CROPRING_PACK_PNG_H
 #define CROPRING_PACK_PNG_H
 
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 #include "loader/pixels.h"
 
 /*

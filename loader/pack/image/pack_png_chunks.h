@@ -8,7 +8,7 @@
 #ifndef CROPRING_PACK_PNG_CHUNKS_H
 #define CROPRING_PACK_PNG_CHUNKS_H
 
-#include "loader/pack/pack_png_source.h"
+#include "loader/pack/image/pack_png_source.h"
 #include "loader/segment_table.h"
 
 /* Appends signature and IHDR of a picture that is not interlaced. */

@@ -1,5 +1,5 @@
 /* Part of `cropring pack`: a PNG's row of samples in, the same row filtered out.  Any thread. */
-#include "loader/pack/pack_png_filter.h"
+#include "loader/pack/image/pack_png_filter.h"
 
 #include <stdlib.h>
 #include <string.h>

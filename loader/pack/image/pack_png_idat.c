@@ -1,8 +1,8 @@
 /* Part of `cropring pack`: a PNG's filtered rows in, its IDAT chunks out.  Any thread. */
-#include "loader/pack/pack_png_idat.h"
+#include "loader/pack/image/pack_png_idat.h"
 
 #include "loader/decode/png_unfilter.h"
-#include "loader/pack/pack_png_source.h"
+#include "loader/pack/image/pack_png_source.h"
 
 enum { BUFFER_BYTES = 1 << 16, WINDOW_BITS = 15, MEMORY_LEVEL = 9 };
 #define DEFLATE_BYTES   (((uint64_t)1 << (WINDOW_BITS + 2)) + ((uint64_t)1 << (MEMORY_LEVEL + 9)) + 8192) /* zconf.h */

@@ -1,5 +1,5 @@
 /* Part of `cropring pack`: the seven pictures of an interlaced PNG in, its rows out (PNG 3rd edition, section 8.1).  Any thread. */
-#include "loader/pack/pack_png_adam7.h"
+#include "loader/pack/image/pack_png_adam7.h"
 
 #include "loader/decode/png_unfilter.h"
 

@@ -4,7 +4,7 @@
  *
  * The new file: SOI, JFIF and Adobe segments (they say which colours these are), metadata, then what libjpeg writes.
  */
-#include "loader/pack/pack_jpeg.h"
+#include "loader/pack/image/pack_jpeg.h"
 
 #include <limits.h>
 #include <setjmp.h>
@@ -17,8 +17,8 @@
 #include "loader/decode/exif.h"
 #include "loader/decode/jpeg_limits.h"
 #include "loader/decode/jpeg_source.h"
-#include "loader/pack/jpeg_interval.h"
-#include "loader/pack/pack_jpeg_segments.h"
+#include "loader/pack/image/jpeg_interval.h"
+#include "loader/pack/image/pack_jpeg_segments.h"
 
 enum { MARKER_COM = JPEG_COM, MARKER_EXIF = JPEG_APP0 + 1, MARKER_ADOBE = JPEG_APP0 + 14 };
 enum { LONGEST_SEGMENT = 0xffff, JFIF_BYTES = 14, ADOBE_BYTES = 12 };

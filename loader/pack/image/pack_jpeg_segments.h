@@ -2,7 +2,7 @@
 #ifndef CROPRING_PACK_JPEG_SEGMENTS_H
 #define CROPRING_PACK_JPEG_SEGMENTS_H
 
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 
 struct pack_jpeg_parts {
 	uint32_t interval_mcus;

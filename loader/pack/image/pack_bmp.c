@@ -1,10 +1,10 @@
 /* Part of `cropring pack --bmp-to-png`: a BMP's pixels, or palette and indexes, in; a PNG out.  One thread per decoder. */
-#include "loader/pack/pack_bmp.h"
+#include "loader/pack/image/pack_bmp.h"
 
 #include <stdio.h>
 
 #include "loader/decode/bmp_header.h"
-#include "loader/pack/pack_png.h"
+#include "loader/pack/image/pack_png.h"
 
 enum { INDEX_COUNT = 256 };
 

@@ -2,7 +2,7 @@
 #ifndef CROPRING_PACK_JPEG_H
 #define CROPRING_PACK_JPEG_H
 
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 
 /*
  * Sets file, table, outcome and reason of *out, which is empty.  A file is there if the outcome is PACK_SEGMENTED or PACK_SMALL; of

@@ -3,7 +3,7 @@
 #define CROPRING_PACK_BMP_H
 
 #include "loader/decode/decode.h"
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 
 /*
  * Sets what pack_png_from_pixels() sets of *out; PACK_BMP, and no file, if the PNG would not be smaller or the picture is over

@@ -1,5 +1,5 @@
 /* Part of `cropring pack`: a PNG's bytes in, its chunks, looked at, and its filtered rows out.  Any thread. */
-#include "loader/pack/pack_png_source.h"
+#include "loader/pack/image/pack_png_source.h"
 
 #include <stdarg.h>
 #include <stdio.h>

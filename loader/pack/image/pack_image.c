@@ -1,13 +1,13 @@
 /* Part of `cropring pack`: an image's file in, what is stored of it out.  One thread per worker. */
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 
 #include <ctype.h>
 #include <stdio.h>
 
-#include "loader/pack/pack_bmp.h"
-#include "loader/pack/pack_jpeg.h"
-#include "loader/pack/pack_png.h"
-#include "loader/pack/pack_verify.h"
+#include "loader/pack/image/pack_bmp.h"
+#include "loader/pack/image/pack_jpeg.h"
+#include "loader/pack/image/pack_png.h"
+#include "loader/pack/image/pack_verify.h"
 
 struct pack_worker {
 	struct pack_rules rules;

@@ -8,7 +8,7 @@
 
 #include <zlib.h>
 
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 
 struct pack_png_idat {
 	struct packed_image *out;      /* chunks are appended to out->file */

@@ -3,7 +3,7 @@
 #define CROPRING_PACK_VERIFY_H
 
 #include "loader/decode/decode.h"
-#include "loader/pack/pack_image.h"
+#include "loader/pack/image/pack_image.h"
 
 struct pack_verify_room; /* what it keeps from picture to picture; one per thread */
 
