@@ -75,6 +75,7 @@ def copies(picture: Path, count: int) -> Path:
 
 def packed(source: Path, *flags: str) -> Path:
     """The pack of a folder: made anew, for the figures belong to the tree as it is."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
     out = FOLDER / f"{source.name}.pack"
     packing = pack(source, out, "--verify", "none", *flags)
     print(f"  {out.name}: {packing.pack_bytes} bytes in {packing.wall_s:.1f} s", file=sys.stderr)
