@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "shmring/bell.h"
 #include "shmring/slot.h"
+#include "shmring/times.h"
 
 static pthread_mutex_t *lock_of(const struct shmring_producer *producer)
 {
@@ -60,6 +61,7 @@ void audience_join(struct shmring_producer *producer, uint32_t number, int32_t p
 	pthread_mutex_lock(&producer->publish_lock);
 	/* relaxed: for messages */
 	atomic_store_explicit(&producer->map.bells->reader[number].pid, pid, memory_order_relaxed);
+	times_reader_came(&producer->map.bells->reader[number]);
 	producer->present_mask |= bit;
 	producer->known_mask |= bit;
 	producer->hold[number] = hold;
@@ -86,10 +88,12 @@ static bool clear_bit(struct shmring_producer *producer, uint32_t index, uint32_
 		if (slot_state(word) != LAYOUT_READY || (slot_mask(word) & bit) == 0)
 			return false;
 		orphaned = slot_mask(word) == bit && seen == 0;
-		if (slot_mask(word) == bit && seen != 0)
+		if (slot_mask(word) == bit && seen != 0) {
 			changed = slot_word(slot_sequence(word), 0, LAYOUT_FREE);
-		else
+			times_set(&producer->map.slot[index].released_ns, clock_now_ns());
+		} else {
 			changed = slot_word(slot_sequence(word), slot_mask(word) & ~bit, LAYOUT_READY) | seen;
+		}
 	} while (!change(producer, index, &word, changed));
 	producer->shadow[index].offered_mask &= ~bit; /* as long as nobody has read it, the audit expects exactly these */
 	return orphaned;
@@ -101,6 +105,7 @@ void audience_leave(struct shmring_producer *producer, uint32_t number, const st
 
 	pthread_mutex_lock(&producer->publish_lock);
 	producer->present_mask &= ~bit;
+	times_reader_went(&producer->map.bells->reader[number]);
 	for (uint32_t i = 0; i < producer->slot_count && producer->share == SHMRING_BROADCAST; i++) {
 		bool held = (goodbye->held_slots >> i & 1) != 0 && goodbye->held_sequence[i] == producer->shadow[i].sequence;
 
@@ -140,6 +145,7 @@ static bool take_back(struct shmring_producer *producer, uint32_t index, uint32_
 		return false;
 	if (has_read) {
 		changed = slot_word(slot_sequence(word), 0, LAYOUT_FREE);
+		times_set(&producer->map.slot[index].released_ns, clock_now_ns());
 	} else {
 		changed = slot_word(slot_sequence(word), producer->shadow[index].offered_mask, LAYOUT_READY);
 		producer->map.slot[index].redelivered = 1;
@@ -163,6 +169,7 @@ uint32_t audience_forget(struct shmring_producer *producer, uint32_t number, boo
 
 	pthread_mutex_lock(&producer->publish_lock);
 	producer->present_mask &= ~bit;
+	times_reader_went(&producer->map.bells->reader[number]);
 	for (uint32_t i = 0; i < producer->slot_count; i++) {
 		if (producer->share == SHMRING_BROADCAST)
 			offered_again += bereave(producer, i, bit, had_left);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shmring/producer.h"
+#include "shmring/times.h"
 
 void shmring_counter_add(struct shmring_producer *producer, uint32_t counter, uint64_t amount)
 {
@@ -28,13 +29,21 @@ uint64_t shmring_counter_value(const struct shmring_producer *producer, uint32_t
 	return atomic_load_explicit(&producer->map.counters->value[counter], memory_order_relaxed);
 }
 
-uint64_t shmring_reader_wait_ns(const struct shmring_producer *producer)
+struct shmring_times shmring_slot_times(const struct shmring_producer *producer, uint32_t index)
 {
-	uint64_t sum = 0;
+	return times_of_slot(&producer->map.slot[index]);
+}
+
+struct shmring_reader_times shmring_reader_times(const struct shmring_producer *producer)
+{
+	struct shmring_reader_times sum = {0};
 
 	for (uint32_t i = 0; i < LAYOUT_MAX_READERS; i++) {
-		/* relaxed: a number for people */
-		sum += atomic_load_explicit(&producer->map.bells->reader[i].wait_ns, memory_order_relaxed);
+		const struct layout_reader *reader = &producer->map.bells->reader[i];
+
+		sum.present_ns += times_present_ns(reader);
+		sum.wait_ns += times_get(&reader->wait_ns);
+		sum.start_wait_ns += times_get(&reader->start_wait_ns);
 	}
 	return sum;
 }

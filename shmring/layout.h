@@ -3,7 +3,7 @@
  *
  *   page   offset   bytes   what                                    written by
  *   0      0        4096    struct layout_header                    producer, before anyone attaches
- *   1      4096     4096    struct layout_slot[64]                  words: producer and readers, by CAS; the rest: producer
+ *   1      4096     4096    struct layout_slot[64]                  words: producer and readers, by CAS; the rest: see the fields
  *   2      8192     4096    struct layout_bells                     bells and end: see the fields
  *   3      12288    4096    struct layout_counters                  producer
  *   4, 5   16384    8192    struct layout_log                       producer
@@ -27,7 +27,7 @@
 #define LAYOUT_MAGIC "cropring"
 
 enum {
-	LAYOUT_VERSION = 2,
+	LAYOUT_VERSION = 3,
 	LAYOUT_PAGE_BYTES = 4096,
 	LAYOUT_FIELD_ALIGN_BYTES = 256,
 	LAYOUT_SLOTS_OFFSET = 8 * LAYOUT_PAGE_BYTES,
@@ -69,19 +69,35 @@ enum layout_state {
 	LAYOUT_POISON = 5,  /* the producer found an impossible word somewhere: all are this now */
 };
 
+/*
+ * Times are CLOCK_MONOTONIC's, of the batch that is or was last in the slot; 0: that has not happened to it.  They are for people:
+ * each is written before the change of the word that hands the slot on, and nothing is decided by them.
+ */
 struct layout_slot {
 	_Atomic uint64_t word;
-	uint32_t epoch, row_count; /* producer, before READY */
-	uint32_t redelivered;      /* producer, before READY: 1 when a reader that died had it */
-	uint8_t reserved[44];
+	_Atomic uint32_t epoch;                /* producer, before READY */
+	uint32_t row_count;                    /* producer, before READY */
+	uint32_t redelivered;                  /* producer, before READY: 1 when a reader that died had it */
+	_Atomic uint32_t reader;               /* reader, with acquired_ns: its number */
+	_Atomic uint64_t claimed_ns, ready_ns; /* producer */
+	_Atomic uint64_t acquired_ns;          /* reader, when it takes the batch; in broadcast the first one that does */
+	_Atomic uint64_t waited_ns;            /* reader, with acquired_ns: how long it had waited for the batch */
+	_Atomic uint64_t
+		released_ns; /* whoever makes the word FREE: the reader, in broadcast the last one, or the producer for a dead one */
 };
 
+/* The reader's fields go on where its predecessor with the same number left them; the producer's start anew. */
 struct layout_reader {
-	sem_t bell;               /* rung by the producer after a commit or the end; waited on by the reader */
-	_Atomic uint64_t wait_ns; /* reader */
-	_Atomic uint64_t taken;   /* reader: batches acquired */
-	_Atomic int32_t pid;      /* producer, when it lets the reader in: for messages only */
-	uint8_t reserved[76];
+	sem_t bell;                     /* rung by the producer after a commit or the end; waited on by the reader */
+	_Atomic uint64_t wait_ns;       /* reader: waited in acquire */
+	_Atomic uint64_t taken;         /* reader: batches acquired */
+	_Atomic uint64_t start_wait_ns; /* reader: that part of wait_ns which passed before its first batch */
+	_Atomic uint64_t held_slots;    /* reader: a bit for each slot that it has; producer: 0 when a reader comes */
+	_Atomic uint64_t joined_ns;     /* producer: when the reader came; 0: nobody is there */
+	_Atomic uint64_t present_ns;    /* producer: how long those before were there, all together */
+	_Atomic int32_t pid;            /* producer, when it lets the reader in: for messages only */
+	_Atomic uint32_t waiting;       /* reader: 1 while it waits in acquire; producer: 0 when a reader comes or goes */
+	uint8_t reserved[40];
 };
 
 struct layout_bells {

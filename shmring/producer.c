@@ -12,6 +12,7 @@
 #include "shmring/bell.h"
 #include "shmring/segment.h"
 #include "shmring/slot.h"
+#include "shmring/times.h"
 
 static int check_name(const char *name, struct err *err)
 {
@@ -157,7 +158,7 @@ const char *shmring_segment_name(const struct shmring_producer *producer)
 }
 
 /* Any free slot will do, so that a reader that keeps one for long holds up nobody. */
-static int claim_free_slot(struct shmring_producer *producer, uint32_t *index)
+static int claim_free_slot(struct shmring_producer *producer, uint32_t *index, struct shmring_times *before)
 {
 	int rc;
 
@@ -170,6 +171,8 @@ static int claim_free_slot(struct shmring_producer *producer, uint32_t *index)
 		uint32_t sequence = (uint32_t)batch;
 
 		producer->shadow[*index] = (struct producer_shadow){.sequence = sequence, .batch = batch, .filling = true};
+		*before = times_of_slot(&producer->map.slot[*index]);
+		times_begin_batch(&producer->map.slot[*index]);
 		/* relaxed: FILLING tells readers nothing; READY will be a release */
 		atomic_store_explicit(&producer->map.slot[*index].word, slot_word(sequence, 0, LAYOUT_FILLING),
 		                      memory_order_relaxed);
@@ -200,7 +203,7 @@ int shmring_claim(struct shmring_producer *producer, int timeout_ms, struct shmr
 		/* relaxed: a wish; the bell that follows it makes us look again */
 		if (atomic_load_explicit(&producer->claims_cancelled, memory_order_relaxed))
 			return -ECANCELED;
-		rc = claim_free_slot(producer, &index);
+		rc = claim_free_slot(producer, &index, &slot->before);
 		note_hunger(producer, rc == -EAGAIN);
 		if (rc != -EAGAIN)
 			break;
@@ -250,12 +253,14 @@ static void publish(struct shmring_producer *producer, uint32_t index)
 	struct producer_shadow *shadow = &producer->shadow[index];
 	struct layout_slot *slot = &producer->map.slot[index];
 
-	slot->epoch = shadow->epoch;
+	/* relaxed: the word below hands it to readers; others only look */
+	atomic_store_explicit(&slot->epoch, shadow->epoch, memory_order_relaxed);
 	slot->row_count = shadow->row_count;
 	slot->redelivered = 0;
 	shadow->filling = false;
 	shadow->done = false;
 	shadow->offered_ns = clock_now_ns();
+	times_set(&slot->ready_ns, shadow->offered_ns);
 	shadow->offered_mask = choose_offered_mask(producer, shadow->batch);
 	/* [COMMIT] release: every field of the batch is in memory before a reader sees READY.
 	 * Pairs with the acquire loads in slot_find_lowest() and the acquire CAS in claim_word(). */

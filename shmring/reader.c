@@ -12,6 +12,7 @@
 #include "shmring/reader.h"
 #include "shmring/requests.h"
 #include "shmring/segment.h"
+#include "shmring/times.h"
 #include "shmring/wire.h"
 
 static void drop_reference(struct shmring_reader *reader)
@@ -222,7 +223,7 @@ static bool claim_word(struct shmring_reader *reader, uint32_t index, uint64_t w
 /* -EAGAIN: nothing is ready now. */
 static int claim_ready_slot(struct shmring_reader *reader, struct shmring_lease *lease)
 {
-	const struct layout_slot *slot;
+	struct layout_slot *slot;
 	uint64_t word;
 	uint32_t index;
 
@@ -234,17 +235,38 @@ static int claim_ready_slot(struct shmring_reader *reader, struct shmring_lease 
 	slot = &reader->map.slot[index];
 	*lease = (struct shmring_lease){.slot = index,
 	                                .sequence = slot_sequence(word),
-	                                .epoch = slot->epoch,
+	                                /* relaxed: the word handed it to us */
+	                                .epoch = atomic_load_explicit(&slot->epoch, memory_order_relaxed),
 	                                .row_count = slot->row_count,
 	                                .redelivered = slot->redelivered != 0};
 	return lease->row_count <= reader->header.field[0].shape[0] ? 0 : -EPROTO;
 }
 
+/* For people: who has the batch since when, and how long it had to wait for it; in broadcast, of the first one to come. */
+static void note_times(struct shmring_reader *reader, struct layout_slot *slot)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	if (reader->filter.share != SHMRING_BROADCAST)
+		times_set(&slot->acquired_ns, now_ns);
+	if (reader->filter.share != SHMRING_BROADCAST || times_set_first(&slot->acquired_ns, now_ns)) {
+		times_set(&slot->waited_ns, reader->waited_ns);
+		/* relaxed: as all times */
+		atomic_store_explicit(&slot->reader, reader->number, memory_order_relaxed);
+	}
+	reader->waited_ns = 0;
+	reader->has_taken = true;
+}
+
 static void note_lease(struct shmring_reader *reader, const struct shmring_lease *lease)
 {
+	uint64_t bit = UINT64_C(1) << lease->slot;
+
+	note_times(reader, &reader->map.slot[lease->slot]);
 	slot_note_taken(&reader->filter, lease->slot, lease->sequence);
 	/* relaxed: the lease is this thread's until it hands it on */
-	atomic_fetch_or_explicit(&reader->held_slots, UINT64_C(1) << lease->slot, memory_order_relaxed);
+	atomic_fetch_or_explicit(&reader->held_slots, bit, memory_order_relaxed);
+	atomic_fetch_or_explicit(&reader->map.bells->reader[reader->number].held_slots, bit, memory_order_relaxed);
 	atomic_fetch_add_explicit(&reader->references, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&reader->map.bells->reader[reader->number].taken, 1, memory_order_relaxed);
 }
@@ -287,24 +309,39 @@ static int try_acquire(struct shmring_reader *reader, bool producer_dead, struct
 	return rc == -EAGAIN ? explain_nothing(end, producer_dead, holds_too_many) : rc;
 }
 
+/* Adds what has passed since *from_ns to what this reader waited; returns now, where the rest of its wait begins. */
+static uint64_t count_wait(struct shmring_reader *reader, uint64_t from_ns)
+{
+	struct layout_reader *own = &reader->map.bells->reader[reader->number];
+	uint64_t now_ns = clock_now_ns();
+
+	times_add(&own->wait_ns, now_ns - from_ns);
+	if (!reader->has_taken)
+		times_add(&own->start_wait_ns, now_ns - from_ns);
+	reader->waited_ns += now_ns - from_ns;
+	return now_ns;
+}
+
 static int wait_for_batch(struct shmring_reader *reader, int timeout_ms, struct shmring_lease *lease)
 {
 	struct layout_reader *own = &reader->map.bells->reader[reader->number];
-	uint64_t deadline_ns = bell_deadline_ns(timeout_ms), start_ns = clock_now_ns();
+	uint64_t deadline_ns = bell_deadline_ns(timeout_ms), now_ns = clock_now_ns();
 	bool in_time, producer_dead;
 	int rc;
 
+	/* relaxed: for those who look */
+	atomic_store_explicit(&own->waiting, 1, memory_order_relaxed);
 	do {
 		rc = bell_wait(&own->bell, deadline_ns);
+		now_ns = count_wait(reader, now_ns); /* slice by slice, so that whoever looks sees it grow */
 		if (rc == -EINTR)
 			break;
-		in_time = clock_now_ns() < deadline_ns;
+		in_time = now_ns < deadline_ns;
 		/* First whether it lives, then what there is: it may have published just before it died. */
 		producer_dead = rc == -ETIMEDOUT && reader_sees_producer_dead(reader);
 		rc = try_acquire(reader, producer_dead, lease);
 	} while (rc == -EAGAIN && in_time);
-	/* relaxed: a number for people, written by this reader alone */
-	atomic_fetch_add_explicit(&own->wait_ns, clock_now_ns() - start_ns, memory_order_relaxed);
+	atomic_store_explicit(&own->waiting, 0, memory_order_relaxed); /* relaxed: as above */
 	return rc == -EAGAIN ? -ETIMEDOUT : rc;
 }
 
@@ -343,12 +380,16 @@ int shmring_release(struct shmring_reader *reader, const struct shmring_lease *l
 	if (reader->filter.taken_sequence[lease->slot] != lease->sequence ||
 	    (atomic_fetch_and_explicit(&reader->held_slots, ~bit, memory_order_relaxed) & bit) == 0)
 		return -ESTALE;
+	/* relaxed: for those who look, who compare it with the words */
+	atomic_fetch_and_explicit(&reader->map.bells->reader[reader->number].held_slots, ~bit, memory_order_relaxed);
 	/* relaxed: a first guess for the CAS */
 	word = atomic_load_explicit(slot_word_at, memory_order_relaxed);
 	/* [RELEASE] release: our last loads from the slot happen before the producer overwrites it.  A CAS, so that a stale release
 	 * fails, and that other readers' bits stay.  Pairs with the acquire loads in audit_words() and [OFFER] in audience.c. */
 	do {
 		changed = released_word(&reader->filter, lease->sequence, word);
+		if (slot_state(changed) == LAYOUT_FREE)
+			times_set(&reader->map.slot[lease->slot].released_ns, clock_now_ns());
 	} while (changed != 0 &&
 	         !atomic_compare_exchange_weak_explicit(slot_word_at, &word, changed, memory_order_release, memory_order_relaxed));
 	bell_ring(&reader->map.bells->producer_bell);

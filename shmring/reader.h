@@ -17,6 +17,8 @@ struct shmring_reader {
 	struct slot_filter filter;   /* the acquiring thread's; others look at the sequence of a lease that they have */
 	_Atomic uint64_t held_slots; /* a bit for each lease that is out */
 	_Atomic uint32_t references; /* 1 while attached, and 1 per lease */
+	uint64_t waited_ns;          /* for the batch that comes next; the acquiring thread's, as the next */
+	bool has_taken;              /* a batch, ever */
 };
 
 static inline bool reader_is_forked(const struct shmring_reader *reader)

@@ -88,10 +88,22 @@ struct shmring_config {
 	const char *subject; /* what is served, for `cropring list`; cut to fit */
 };
 
+/*
+ * What happened to a batch, in nanoseconds of CLOCK_MONOTONIC; 0: it did not.  For people: readers write a part of it, and may write
+ * anything.
+ */
+struct shmring_times {
+	uint32_t sequence, epoch, reader; /* reader: who acquired it */
+	uint64_t claimed_ns, ready_ns;
+	uint64_t acquired_ns, waited_ns; /* by a reader that had waited so long for it; in broadcast by the first one */
+	uint64_t released_ns;            /* in broadcast by the last one */
+};
+
 /* A slot that is being filled. */
 struct shmring_slot {
 	uint32_t index, sequence;
 	void *field[SHMRING_MAX_FIELDS]; /* in the order of config->fields */
+	struct shmring_times before;     /* of the batch that was in it before; claimed_ns 0: none */
 };
 
 struct shmring_producer;
@@ -145,8 +157,17 @@ void shmring_counter_add(struct shmring_producer *producer, uint32_t counter, ui
 void shmring_counter_set(struct shmring_producer *producer, uint32_t counter, uint64_t value);
 uint64_t shmring_counter_value(const struct shmring_producer *producer, uint32_t counter);
 
-/* Nanoseconds that readers spent waiting for a batch. */
-uint64_t shmring_reader_wait_ns(const struct shmring_producer *producer);
+/* What is known of the batch that is, or was last, in slot `index` (below slot_count); claimed_ns 0: there never was one.  Any thread. */
+struct shmring_times shmring_slot_times(const struct shmring_producer *producer, uint32_t index);
+
+/* What readers did with their time, all who ever came, summed. */
+struct shmring_reader_times {
+	uint64_t present_ns;    /* were there */
+	uint64_t wait_ns;       /* of that, waited for a batch, */
+	uint64_t start_wait_ns; /* and of that, for their first one */
+};
+
+struct shmring_reader_times shmring_reader_times(const struct shmring_producer *producer);
 
 /* Keeps a line where readers find it after the producer's death; the oldest make room.  Any thread. */
 void shmring_log(struct shmring_producer *producer, const char *line);

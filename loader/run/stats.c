@@ -70,7 +70,7 @@ static uint64_t process_cpu_ns(void)
 void stats_sample(struct shmring_producer *producer, uint64_t counting_since_ns)
 {
 	shmring_counter_set(producer, STATS_CPU_NS, process_cpu_ns());
-	shmring_counter_set(producer, STATS_READER_WAIT_NS, shmring_reader_wait_ns(producer));
+	shmring_counter_set(producer, STATS_READER_WAIT_NS, shmring_reader_times(producer).wait_ns);
 	if (counting_since_ns > 0)
 		shmring_counter_set(producer, STATS_ELAPSED_NS, clock_now_ns() - counting_since_ns);
 }
