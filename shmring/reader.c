@@ -9,11 +9,10 @@
 #include <unistd.h>
 
 #include "shmring/bell.h"
+#include "shmring/entry.h"
 #include "shmring/reader.h"
 #include "shmring/requests.h"
-#include "shmring/segment.h"
 #include "shmring/times.h"
-#include "shmring/wire.h"
 
 static void drop_reference(struct shmring_reader *reader)
 {
@@ -60,55 +59,15 @@ static void say_goodbye(struct shmring_reader *reader)
 		(void)wire_send_piece(reader->socket_fd, &goodbye, NULL, 0);
 }
 
-/* The answer comes when the ring exists: after the scan and the reservation, so it may take a while. */
-static int await_welcome(int socket_fd, struct wire_welcome *welcome, int fds[WIRE_MAX_FDS], struct err *err)
-{
-	struct pollfd wait = {.fd = socket_fd, .events = POLLIN};
-	int rc;
-
-	if (poll(&wait, 1, -1) < 0)
-		return err_fail(err, -errno, "waiting for the worker: %s", strerror(errno));
-	rc = wire_receive(socket_fd, welcome, sizeof *welcome, fds);
-	if (rc == -ENOTCONN)
-		return err_fail(err, -EPIPE, "the worker ended before the ring was ready");
-	if (rc < 0)
-		return err_fail(err, rc, "the worker's answer cannot be read: %s", strerror(-rc));
-	welcome->text[sizeof welcome->text - 1] = '\0';
-	if (welcome->magic != WIRE_MAGIC ||
-	    (welcome->result == 0 && (!wire_is_pidfd(fds[WIRE_FD_PIDFD]) || welcome->number >= LAYOUT_MAX_READERS)))
-		rc = err_fail(err, -EPROTO, "the other end of the socket is no cropring worker");
-	else if (welcome->result != 0)
-		rc = err_fail(err, welcome->result < 0 ? welcome->result : -EPROTO, "%s", welcome->text);
-	if (rc < 0)
-		wire_close_fds(fds);
-	return rc;
-}
-
-/* Maps the segment and takes its header apart; what fails is undone by drop_reference(). */
+/* What fails is undone by drop_reference(). */
 static int map_segment(struct shmring_reader *reader, int segment_fd, struct err *err)
 {
-	uint64_t byte_count;
-	struct layout_header *shared;
-	void *base;
-	int rc;
+	int rc = entry_map(segment_fd, false, &reader->header, &reader->map, err);
 
-	rc = segment_verify(segment_fd, &byte_count, err);
-	if (rc < 0)
-		return rc;
-	rc = segment_map(segment_fd, byte_count, UINT64_MAX, &base, err);
-	if (rc < 0)
-		return rc;
-	shared = base;
-	memcpy(&reader->header, shared, sizeof reader->header);
-	rc = layout_check(&reader->header, byte_count, err);
-	if (rc < 0) {
-		munmap(base, byte_count);
-		return rc;
-	}
-	reader->map = layout_map(base);
-	if (!shmring_writable(reader) && mprotect(reader->map.slots, byte_count - LAYOUT_SLOTS_OFFSET, PROT_READ) < 0)
+	if (rc == 0 && !shmring_writable(reader) &&
+	    mprotect(reader->map.slots, reader->header.segment_bytes - LAYOUT_SLOTS_OFFSET, PROT_READ) < 0)
 		return err_fail(err, -errno, "mprotect: %s", strerror(errno));
-	return 0;
+	return rc;
 }
 
 int shmring_attach_fd(struct shmring_reader **out, int socket_fd, const struct shmring_wish *wish, struct err *err)
@@ -137,7 +96,7 @@ int shmring_attach_fd(struct shmring_reader **out, int socket_fd, const struct s
 		err_fail(err, rc, "cannot speak to the worker: %s", strerror(-rc));
 		goto fail;
 	}
-	rc = await_welcome(socket_fd, &welcome, fds, err);
+	rc = entry_await(socket_fd, -1, &welcome, fds, err);
 	if (rc < 0)
 		goto leave;
 	reader->number = welcome.number;
@@ -160,27 +119,9 @@ fail:
 
 int shmring_attach(struct shmring_reader **out, const char *name, const struct shmring_wish *wish, struct err *err)
 {
-	struct sockaddr_un address;
-	socklen_t address_bytes;
-	int fd, rc;
+	int fd = entry_connect(name, -1, err);
 
-	rc = wire_address(name, &address, &address_bytes);
-	if (rc < 0)
-		return err_fail(err, rc, "'%.40s...' is too long for a ring's name or socket path", name);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_fail(err, -errno, "socket: %s", strerror(errno));
-	if (connect(fd, (const struct sockaddr *)&address, address_bytes) < 0) {
-		rc = errno == ECONNREFUSED || errno == ENOENT ? -ENOENT : -errno;
-		close(fd);
-		if (rc == -ENOENT)
-			return err_fail(err, rc,
-			                "no ring named '%s' is running (`cropring list` shows those that are; "
-			                "`cropring serve SOURCE --ring %s` starts one)",
-			                name, name);
-		return err_fail(err, rc, "cannot reach ring '%s': %s", name, strerror(-rc));
-	}
-	return shmring_attach_fd(out, fd, wish, err);
+	return fd < 0 ? fd : shmring_attach_fd(out, fd, wish, err);
 }
 
 void shmring_detach(struct shmring_reader *reader)

@@ -130,11 +130,12 @@ int segment_create(enum shmring_segment kind, uint64_t byte_count, int *fd, enum
 
 int segment_map(int fd, uint64_t byte_count, uint64_t writable_bytes, void **address, struct err *err)
 {
-	void *base = mmap(NULL, byte_count, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	int protection = writable_bytes > 0 ? PROT_READ | PROT_WRITE : PROT_READ; /* the descriptor may be for reading only */
+	void *base = mmap(NULL, byte_count, protection, MAP_SHARED, fd, 0);
 
 	if (base == MAP_FAILED)
 		return err_fail(err, -errno, "cannot map %.0f MB of shared memory: %s", MEBIBYTES(byte_count), strerror(errno));
-	if (writable_bytes < byte_count && mprotect((uint8_t *)base + writable_bytes, byte_count - writable_bytes, PROT_READ) < 0) {
+	if (writable_bytes > 0 && writable_bytes < byte_count && mprotect((uint8_t *)base + writable_bytes, byte_count - writable_bytes, PROT_READ) < 0) {
 		int rc = -errno;
 
 		munmap(base, byte_count);
