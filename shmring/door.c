@@ -238,6 +238,8 @@ static enum shmring_event hear_pending(struct door *door, uint32_t index, struct
 	}
 	if (rc == 0 && hello.magic == WIRE_MAGIC && hello.purpose == WIRE_LOOK)
 		registry_show_card(door, socket_fd);
+	if (rc == 0 && hello.magic == WIRE_MAGIC && hello.purpose == WIRE_OBSERVE)
+		registry_show_ring(door, socket_fd, &hello);
 	if (rc == 0)
 		wire_close_fds(fds);
 	close(socket_fd);

@@ -33,6 +33,9 @@ void door_unwatch_and_close(struct door *door, int *fd);
 /* Answers one who only looks. */
 void registry_show_card(const struct door *door, int socket_fd);
 
+/* Lets one look on who wants no batches: nothing is kept of it.  Its socket stays the caller's. */
+void registry_show_ring(const struct door *door, int socket_fd, const struct wire_hello *hello);
+
 /* Admits a reader or refuses it with a sentence.  Takes over both descriptors. */
 enum shmring_event registry_admit(struct door *door, struct seat *newcomer, const struct wire_hello *hello,
                                   struct shmring_visitor *visitor);

@@ -39,11 +39,11 @@ struct shmring_reader_times shmring_reader_times(const struct shmring_producer *
 	struct shmring_reader_times sum = {0};
 
 	for (uint32_t i = 0; i < LAYOUT_MAX_READERS; i++) {
-		const struct layout_reader *reader = &producer->map.bells->reader[i];
+		struct shmring_reader_times times = times_of_reader(&producer->map.bells->reader[i]);
 
-		sum.present_ns += times_present_ns(reader);
-		sum.wait_ns += times_get(&reader->wait_ns);
-		sum.start_wait_ns += times_get(&reader->start_wait_ns);
+		sum.present_ns += times.present_ns;
+		sum.wait_ns += times.wait_ns;
+		sum.start_wait_ns += times.start_wait_ns;
 	}
 	return sum;
 }

@@ -88,6 +88,7 @@ int shmring_create(struct shmring_producer **out, const struct shmring_config *c
 	if (!producer)
 		return err_fail(err, -ENOMEM, "out of memory");
 	producer->segment_fd = -1;
+	producer->view_fd = -1;
 	producer->pidfd = -1;
 	producer->catalog_fd = config->catalog_fd;
 	producer->share = config->share;
@@ -95,6 +96,7 @@ int shmring_create(struct shmring_producer **out, const struct shmring_config *c
 	producer->reader_limit = config->reader_limit;
 	producer->slot_count = config->slot_count;
 	producer->field_count = config->field_count;
+	producer->counter_count = config->counter_count;
 	producer->first_batch = producer->next_claim = producer->next_publish = config->first_batch;
 	strncpy(producer->name, config->name, sizeof producer->name - 1);
 	strncpy(producer->subject, config->subject ? config->subject : "", sizeof producer->subject - 1);
@@ -116,7 +118,9 @@ int shmring_create(struct shmring_producer **out, const struct shmring_config *c
 	rc = segment_create(config->segment, producer->segment_bytes, &producer->segment_fd, &producer->segment, err);
 	if (rc < 0)
 		goto fail;
-	rc = segment_map(producer->segment_fd, producer->segment_bytes, UINT64_MAX, &base, err);
+	producer->view_fd = segment_open_view(producer->segment_fd);
+	rc = producer->view_fd < 0 ? err_fail(err, producer->view_fd, "no descriptors left: %s", strerror(-producer->view_fd))
+	                           : segment_map(producer->segment_fd, producer->segment_bytes, UINT64_MAX, &base, err);
 	if (rc < 0)
 		goto fail;
 	producer->map = layout_map(base);
@@ -146,6 +150,8 @@ void shmring_destroy(struct shmring_producer *producer)
 		munmap(producer->map.header, producer->segment_bytes);
 	if (producer->segment_fd >= 0)
 		close(producer->segment_fd);
+	if (producer->view_fd >= 0)
+		close(producer->view_fd);
 	if (producer->pidfd >= 0)
 		close(producer->pidfd);
 	pthread_mutex_destroy(&producer->publish_lock);

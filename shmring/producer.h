@@ -27,11 +27,11 @@ struct producer_shadow {
 struct shmring_producer {
 	struct layout_map map;
 	uint64_t segment_bytes, slot_stride_bytes;
-	int segment_fd, pidfd, catalog_fd;
+	int segment_fd, view_fd, pidfd, catalog_fd; /* view_fd: the segment for reading only */
 	enum shmring_segment segment;
 	enum shmring_share share;
 	bool takes_requests;
-	uint32_t slot_count, field_count, reader_limit;
+	uint32_t slot_count, field_count, counter_count, reader_limit;
 	uint64_t field_offset_bytes[SHMRING_MAX_FIELDS];
 	uint64_t first_batch;
 	char name[SHMRING_NAME_BYTES], subject[256];

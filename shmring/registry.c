@@ -43,6 +43,32 @@ void registry_show_card(const struct door *door, int socket_fd)
 	(void)wire_send(socket_fd, &answer, sizeof answer, NULL, 0); /* a looker that is gone needs no answer */
 }
 
+/* True when reader or observer and we speak of the same layout, else with what to tell it. */
+static bool layouts_agree(const struct door *door, const struct wire_hello *hello, struct refusal *refusal)
+{
+	if (hello->fingerprint == layout_fingerprint())
+		return true;
+	refusal->code = -EPROTO;
+	snprintf(refusal->text, sizeof refusal->text, "ring '%s' runs another version of cropring (layout %08x, the reader has %08x)",
+	         door->producer->name, layout_fingerprint(), hello->fingerprint);
+	return false;
+}
+
+void registry_show_ring(const struct door *door, int socket_fd, const struct wire_hello *hello)
+{
+	const struct shmring_producer *producer = door->producer;
+	struct wire_welcome welcome = {.magic = WIRE_MAGIC};
+	const int fds[] = {[WIRE_FD_SEGMENT] = producer->view_fd, [WIRE_FD_PIDFD] = producer->pidfd};
+	struct refusal refusal = {0};
+
+	if (!layouts_agree(door, hello, &refusal)) {
+		shmring_door_refuse(socket_fd, refusal.code, refusal.text);
+		return;
+	}
+	memcpy(welcome.subject, producer->subject, sizeof welcome.subject);
+	(void)wire_send(socket_fd, &welcome, sizeof welcome, fds, 2); /* one that is gone needs no answer */
+}
+
 /* The number is nobody's any more. */
 static uint32_t forget(struct door *door, uint32_t number)
 {
@@ -115,11 +141,8 @@ enum shmring_event registry_admit(struct door *door, struct seat *newcomer, cons
 
 	forget_the_departed(door);
 	newcomer->pid = pid_of_peer(newcomer->socket_fd);
-	if (hello->fingerprint != layout_fingerprint()) {
-		refusal.code = -EPROTO;
-		snprintf(refusal.text, sizeof refusal.text,
-		         "ring '%s' runs another version of cropring (layout %08x, the reader has %08x)", name,
-		         layout_fingerprint(), hello->fingerprint);
+	if (!layouts_agree(door, hello, &refusal)) {
+		; /* that is reason enough */
 	} else if (!wire_is_pidfd(newcomer->pidfd)) {
 		refusal.code = -EPROTO;
 		snprintf(refusal.text, sizeof refusal.text,

@@ -128,6 +128,18 @@ int segment_create(enum shmring_segment kind, uint64_t byte_count, int *fd, enum
 	return *fd < 0 ? *fd : 0;
 }
 
+int segment_open_view(int fd)
+{
+	char path[40];
+	int view_fd;
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	view_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (view_fd < 0)
+		view_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return view_fd < 0 ? -errno : view_fd;
+}
+
 int segment_map(int fd, uint64_t byte_count, uint64_t writable_bytes, void **address, struct err *err)
 {
 	int protection = writable_bytes > 0 ? PROT_READ | PROT_WRITE : PROT_READ; /* the descriptor may be for reading only */

@@ -12,6 +12,12 @@
  */
 int segment_create(enum shmring_segment kind, uint64_t byte_count, int *fd, enum shmring_segment *used, struct err *err);
 
+/*
+ * The same memory behind a descriptor that can only be mapped for reading, where /proc is there to make one; elsewhere another
+ * descriptor like `fd`.  Negative errno when there is none left.
+ */
+int segment_open_view(int fd);
+
 /* Maps it shared.  `writable_bytes` from the start are mapped read-write, the rest read-only (UINT64_MAX: all read-write; 0: nothing). */
 int segment_map(int fd, uint64_t byte_count, uint64_t writable_bytes, void **address, struct err *err);
 

@@ -69,6 +69,13 @@ enum shmring_end {
 	SHMRING_CORRUPTED = 4, /* someone overwrote the slot words: nothing in the ring can be trusted */
 };
 
+/* What readers did with their time. */
+struct shmring_reader_times {
+	uint64_t present_ns;    /* were there, */
+	uint64_t wait_ns;       /* of that, waited for a batch, */
+	uint64_t start_wait_ns; /* and of that, for their first one */
+};
+
 /* ------------------------------------------------------------------ producer */
 
 struct shmring_config {
@@ -160,13 +167,7 @@ uint64_t shmring_counter_value(const struct shmring_producer *producer, uint32_t
 /* What is known of the batch that is, or was last, in slot `index` (below slot_count); claimed_ns 0: there never was one.  Any thread. */
 struct shmring_times shmring_slot_times(const struct shmring_producer *producer, uint32_t index);
 
-/* What readers did with their time, all who ever came, summed. */
-struct shmring_reader_times {
-	uint64_t present_ns;    /* were there */
-	uint64_t wait_ns;       /* of that, waited for a batch, */
-	uint64_t start_wait_ns; /* and of that, for their first one */
-};
-
+/* What all readers that ever came did with their time, summed. */
 struct shmring_reader_times shmring_reader_times(const struct shmring_producer *producer);
 
 /* Keeps a line where readers find it after the producer's death; the oldest make room.  Any thread. */
@@ -328,6 +329,66 @@ uint64_t shmring_note_of(const struct shmring_reader *reader, uint32_t index);
 /* Copies the last lines that the producer logged (torn, if it logs just then), or its end text; always NUL-terminated.  Work after its death. */
 void shmring_last_lines(const struct shmring_reader *reader, char *text, size_t text_bytes);
 enum shmring_end shmring_end_text(const struct shmring_reader *reader, char *text, size_t text_bytes);
+
+/* ------------------------------------------------------------------ looking on */
+
+/*
+ * An observer sees a ring's state and counters, and is no reader: it is not counted, takes no batches and no slot, keeps nobody alive,
+ * and cannot change anything, for its mapping is read-only; the pixels are not even mapped.  Whether it runs, stops or dies, nobody
+ * notices.
+ */
+struct shmring_observer;
+
+enum shmring_slot_state { SHMRING_SLOT_FREE, SHMRING_SLOT_FILLING, SHMRING_SLOT_READY, SHMRING_SLOT_HELD };
+
+/* A slot, and the batch that is or was last in it. */
+struct shmring_slot_look {
+	enum shmring_slot_state state;
+	uint32_t sequence;
+	uint32_t epoch;       /* of READY and HELD batches */
+	uint32_t reader_mask; /* READY: whom it is for, 0: anyone; HELD: who has it; a bit for each number */
+};
+
+/* A place of the ring, with all who ever had its number. */
+struct shmring_reader_look {
+	bool is_there, waiting; /* waiting: in acquire, for a batch */
+	int32_t pid;            /* 0: nobody is there, or holds anything */
+	uint32_t held, ready;   /* batches that it has; that it could take now */
+	uint64_t taken;
+	struct shmring_reader_times times;
+};
+
+/* The states of slots and readers may be some microseconds apart from each other.  All of it is what others wrote, for people to see. */
+struct shmring_snapshot {
+	uint64_t time_ns; /* CLOCK_MONOTONIC */
+	bool ended;       /* the stream is over; what is READY can still be taken */
+	uint32_t slot_count, reader_limit;
+	enum shmring_share share;
+	struct shmring_slot_look slot[SHMRING_MAX_SLOTS];
+	struct shmring_reader_look reader[SHMRING_MAX_READERS];
+	uint64_t counter[SHMRING_MAX_COUNTERS];
+};
+
+/*
+ * Looks at the ring `name` of this user, or the one at socket path `name` when it holds a '/'.
+ * -ENOENT: no such ring; -ETIMEDOUT: it does not answer (stopped?); -EPROTO: other version; -EINTR: a signal came, try again.
+ */
+int shmring_observe(struct shmring_observer **observer, const char *name, struct err *err);
+void shmring_unobserve(struct shmring_observer *observer);
+
+/* Also after the producer's death.  -ECHILD: this process is a fork of the one that began to look. */
+int shmring_look(const struct shmring_observer *observer, struct shmring_snapshot *snapshot);
+
+/* What the producer itself can see of its ring.  Any thread. */
+void shmring_look_at_own(const struct shmring_producer *producer, struct shmring_snapshot *snapshot);
+
+/* False once the producer's process has ended. */
+bool shmring_observed_is_alive(const struct shmring_observer *observer);
+const char *shmring_observed_name(const struct shmring_observer *observer);
+const char *shmring_observed_subject(const struct shmring_observer *observer); /* what is served */
+int32_t shmring_observed_pid(const struct shmring_observer *observer);
+uint32_t shmring_observed_counter_count(const struct shmring_observer *observer);
+const char *shmring_observed_counter_name(const struct shmring_observer *observer, uint32_t counter);
 
 /* ------------------------------------------------------------------ looking around */
 

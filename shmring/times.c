@@ -48,9 +48,12 @@ void times_reader_went(struct layout_reader *reader)
 	atomic_store_explicit(&reader->waiting, 0, memory_order_relaxed);
 }
 
-uint64_t times_present_ns(const struct layout_reader *reader)
+struct shmring_reader_times times_of_reader(const struct layout_reader *reader)
 {
 	uint64_t joined_ns = times_get(&reader->joined_ns), now_ns = clock_now_ns();
+	uint64_t here_ns = joined_ns > 0 && joined_ns < now_ns ? now_ns - joined_ns : 0;
 
-	return times_get(&reader->present_ns) + (joined_ns > 0 && joined_ns < now_ns ? now_ns - joined_ns : 0);
+	return (struct shmring_reader_times){.present_ns = times_get(&reader->present_ns) + here_ns,
+	                                     .wait_ns = times_get(&reader->wait_ns),
+	                                     .start_wait_ns = times_get(&reader->start_wait_ns)};
 }

@@ -46,7 +46,7 @@ void times_begin_batch(struct layout_slot *slot);
 void times_reader_came(struct layout_reader *reader);
 void times_reader_went(struct layout_reader *reader);
 
-/* How long readers were there in this place, up to now. */
-uint64_t times_present_ns(const struct layout_reader *reader);
+/* Of all who ever were in this place, up to now. */
+struct shmring_reader_times times_of_reader(const struct layout_reader *reader);
 
 #endif

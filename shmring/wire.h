@@ -4,6 +4,8 @@
  *   reader    -> producer   wire_hello {JOIN, wish} + its own pidfd, or wire_hello {LOOK}
  *   producer  -> reader     wire_welcome + segment, producer's pidfd [, catalog]; or wire_welcome with result < 0 and a sentence
  *   producer  -> looker     wire_card
+ *   observer  -> producer   wire_hello {OBSERVE}
+ *   producer  -> observer   wire_welcome + segment for reading only, producer's pidfd
  *   owner     -> producer   wire_hello {REQUEST, bytes of the whole, where this piece begins} and the piece, in one packet
  *   reader    -> producer   wire_hello {LEAVE, what it still holds}
  */
@@ -21,7 +23,7 @@
 
 #define WIRE_MAGIC 0x32524f4f44524321u /* "!CRDOOR2" */
 
-enum wire_purpose { WIRE_JOIN = 1, WIRE_LOOK = 2, WIRE_LEAVE = 3, WIRE_REQUEST = 4 };
+enum wire_purpose { WIRE_JOIN = 1, WIRE_LOOK = 2, WIRE_LEAVE = 3, WIRE_REQUEST = 4, WIRE_OBSERVE = 5 };
 
 enum { WIRE_MAX_FDS = 3, WIRE_FD_SEGMENT = 0, WIRE_FD_PIDFD = 1, WIRE_FD_CATALOG = 2 };
 
@@ -49,8 +51,9 @@ struct wire_welcome {
 	uint64_t magic;
 	int32_t result; /* 0, or a negative errno and `text` */
 	char text[512];
-	uint32_t number, hold;
-	uint8_t reserved[WIRE_MESSAGE_BYTES - 532];
+	uint32_t number, hold; /* a reader's */
+	char subject[256];     /* an observer's */
+	uint8_t reserved[WIRE_MESSAGE_BYTES - 788];
 };
 
 struct wire_card {
