@@ -1,9 +1,11 @@
-"""Borrowing batches from a ring in shared memory (bindings/_ring.c, bindings/lease.c)."""
+"""Borrowing batches from a ring in shared memory, and looking at one (bindings/_ring.c, lease.c, observer.c)."""
 
 from os import PathLike
 from typing import final
 
 from typing_extensions import Buffer
+
+from .snapshot import Snapshot
 
 @final
 class View:
@@ -70,3 +72,14 @@ class Ring:
     def ended(self) -> bool: ...
     @property
     def closed(self) -> bool: ...
+
+@final
+class Observer:
+    """One who looks at a ring and takes nothing: not counted, never waited for, and of no effect on anyone."""
+
+    @classmethod
+    def attach(cls, name: str | PathLike[str], /) -> Observer: ...
+    def snapshot(self) -> Snapshot: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Observer: ...
+    def __exit__(self, *exception: object) -> None: ...

@@ -1,5 +1,5 @@
 /*
- * observer.c - the ring seen through a window: the segment's first pages, for reading only, and a pidfd.
+ * observe.c - the ring seen through a window: the segment's first pages, for reading only, and a pidfd.
  *
  * The producer answers once at the door and forgets us; from then on nobody can tell whether we look.
  */
