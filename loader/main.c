@@ -1,5 +1,5 @@
 /*
- * main.c - the command `cropring`: serve, crop, pack, unpack, info, list, flags.  One thread, until serve() starts more.
+ * main.c - the command `cropring`: serve, crop, pack, unpack, info, list, flags; and what Python does.  One thread, until serve() starts more.
  *
  * stdout is for what was asked for, stderr for people.  Exit codes: --help of `cropring serve`.
  */
@@ -21,6 +21,7 @@
 #include "loader/shell/info_command.h"
 #include "loader/shell/list_command.h"
 #include "loader/shell/pack_command.h"
+#include "loader/shell/python_command.h"
 #include "loader/shell/unpack_command.h"
 #include "shmring/shmring.h"
 
@@ -36,13 +37,14 @@ static const char overview[] =
 	"  unpack PACK DIR  write the images of a pack as the ordinary files that they are\n"
 	"  info FILE        what is in an image, a pack or another source, and what a crop of it costs\n"
 	"  list             show the rings that run now\n"
+	"  sheet SOURCE     a picture of any batch, as it will reach the trainer\n"
 	"  flags            print the flags of serve as a table for docs (--markdown) or programs (--json)\n"
 	"\n"
 	"Examples:\n"
 	"  cropring serve photos/train --ring train --epochs 90\n"
 	"  cropring crop photos/*.jpg --scale 0.5 --x 0.25 --y 0.25 -o sheet.png\n"
 	"  cropring pack photos/train train.pack\n"
-	"  cropring list\n"
+	"  cropring sheet photos/train --boxes -o sheet.png\n"
 	"  python3 -c 'import cropring; print(next(iter(cropring.attach(\"train\"))).images.shape)'\n"
 	"\n"
 	"  -h, --help       print this and exit; after a command: its help\n"
@@ -181,7 +183,7 @@ int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
-		char *full_name; /* what argp calls the program */
+		char *full_name; /* what argp, or Python, calls the program */
 		int (*run)(int argc, char **argv);
 	} commands[] = {
 		{"serve", "cropring serve", run_serve},
@@ -190,6 +192,7 @@ int main(int argc, char **argv)
 		{"unpack", "cropring unpack", run_unpack},
 		{"info", "cropring info", run_info},
 		{"list", "cropring list", run_list},
+		{"sheet", "sheet", python_command},
 		{"flags", "cropring flags", run_flags},
 	};
 	char sentence[300];
@@ -221,6 +224,8 @@ int main(int argc, char **argv)
 		snprintf(sentence, sizeof sentence, "'%.100s' is a %s, not a command; did you mean: cropring serve %.100s", argv[1],
 		         S_ISDIR(found.st_mode) ? "folder" : "file", argv[1]);
 	else
-		snprintf(sentence, sizeof sentence, "'%.100s' is not a command; there are serve, crop, pack, unpack, info, list and flags", argv[1]);
+		snprintf(sentence, sizeof sentence,
+		         "'%.100s' is not a command; there are serve, crop, pack, unpack, info, list, sheet and flags",
+		         argv[1]);
 	return refuse_usage("", sentence);
 }

@@ -1,8 +1,11 @@
-"""The command `cropring`: finds the executable in the package and becomes it."""
+"""The command `cropring`: finds the executable in the package and becomes it, or runs the commands that are written in Python."""
 
 import os
 import sys
+from importlib import import_module
 from typing import NoReturn
+
+PYTHON_COMMANDS = ("sheet",)  # modules of this package; the executable comes back here with them (python_command.c)
 
 
 def executable() -> str:
@@ -21,5 +24,10 @@ def executable() -> str:
 
 def main() -> NoReturn:
     """Replaces this process, so that process id, signals, terminal and exit status are the executable's own."""
+    words = sys.argv[1:]
+    if words and words[0] in PYTHON_COMMANDS:
+        from .command import run
+
+        sys.exit(run(import_module(f".{words[0]}", __package__).main, words[1:]))
     path = executable()
-    os.execv(path, [path, *sys.argv[1:]])
+    os.execv(path, [path, *words])

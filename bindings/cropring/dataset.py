@@ -118,6 +118,13 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def place(self, sample: int) -> tuple[str, int, int] | None:
+        """File, offset and length of a sample's bytes, length -1 for all of a file; None for one of a pack, which a `Pack` reads."""
+        if "image" in self._columns:
+            return None
+        offset, length = (int(self._columns[name][sample]) if name in self._columns else whole for name, whole in (("offset", 0), ("length", -1)))
+        return self.paths[sample], offset, length
+
     def read_again(self, index_fd: int) -> Dataset:
         """The data set as another worker has scanned it."""
         return Dataset(index_fd)

@@ -13,6 +13,7 @@ import pytest
 
 import cropring
 from conftest import Server, WATCHDOG_S, eventually, ring_names
+from cropring._cli import executable
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Serve = Callable[..., Server]
@@ -35,6 +36,23 @@ def test_the_entry_point_keeps_pid_and_exit_status(photos: Path) -> None:
                 assert child.wait(WATCHDOG_S) == 128 + signal.SIGTERM  # its own exit, not the signal's default
         finally:
             child.kill()
+
+
+def test_a_command_of_python_is_found_by_the_executable_too(tmp_path: Path) -> None:
+    """Where `cropring` is not Python's own, it asks the python3 that is on PATH, and says what to do if that cannot help."""
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "python3").write_text(f"#!/bin/sh\nexec {sys.executable} -S -E \"$@\"\n")  # without installed packages
+    (bare / "python3").chmod(0o755)
+    for folder, exit_code, text in (
+        (Path(sys.executable).parent, 0, "Usage: cropring sheet"),
+        (bare, 1, "lacks the package that has it (No module named 'cropring'): pip install cropring"),
+        (tmp_path, 1, "python3 does not start (No such file or directory)"),
+    ):
+        search = {"PATH": f"{folder}:/bin" if folder == bare else str(folder)}
+        done = subprocess.run([executable(), "sheet", "--help"], capture_output=True, text=True, timeout=WATCHDOG_S, env=search)
+        assert done.returncode == exit_code and text in done.stdout + done.stderr, (folder, done)
+        assert bool(done.stdout) == (exit_code == 0)
 
 
 def test_help_goes_to_stdout_and_misuse_to_stderr(command: Command) -> None:

@@ -1,0 +1,8 @@
+/* python_command.h - the commands that are Python programs: sheet. */
+#ifndef CROPRING_PYTHON_COMMAND_H
+#define CROPRING_PYTHON_COMMAND_H
+
+/* Becomes Python with these words, the command's name first; returns the process's exit code if there is none. */
+int python_command(int argc, char **argv);
+
+#endif
