@@ -1,4 +1,5 @@
-/* lease.c - Lease (a borrowed batch) and View (the memory of one of its fields, as a PEP 3118 buffer).  Under the GIL. */
+/* lease.c - Lease (a borrowed batch) and View (the memory of one of its fields, as a PEP 3118 buffer and by DLPack).  Under the GIL. */
+#include "bindings/dlpack.h"
 #include "bindings/objects.h"
 
 #include <string.h>
@@ -75,9 +76,20 @@ static void view_dealloc(struct view *view)
 	free_object(view);
 }
 
+static PyMethodDef view_methods[] = {
+	{"__dlpack__", (PyCFunction)(void (*)(void))dlpack_export, METH_VARARGS | METH_KEYWORDS,
+         "__dlpack__($self, /, *, stream=None, max_version=None, dl_device=None, copy=None)\n--\n\n"
+         "A DLPack capsule over the memory, or over a copy of it, by the array API standard.  Without max_version of (1, 0) or later it "
+         "cannot say that memory is read-only, as that of a broadcast ring is: then it has a copy, and BufferError if copy is False."},
+	{"__dlpack_device__", dlpack_device, METH_NOARGS, "__dlpack_device__($self, /)\n--\n\n(1, 0): memory of the CPU."},
+	{NULL, NULL, 0, NULL},
+};
+
 static PyType_Slot view_slots[] = {
-	{Py_tp_doc, "One field of a borrowed batch, as a buffer: numpy.asarray(view) copies nothing.  Keeps the batch's slot."},
+	{Py_tp_doc, "One field of a borrowed batch, as a buffer and by DLPack: numpy.asarray(view), torch.from_dlpack(view) and "
+                    "jax.dlpack.from_dlpack(view) copy nothing.  Keeps the batch's slot."},
 	{Py_tp_dealloc, view_dealloc},
+	{Py_tp_methods, view_methods},
 	{Py_bf_getbuffer, view_getbuffer},
 	{0, NULL},
 };

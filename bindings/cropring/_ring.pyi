@@ -1,17 +1,29 @@
-"""Borrowing batches from a ring in shared memory, and looking at one (bindings/_ring.c, lease.c, observer.c)."""
+"""Borrowing batches from a ring in shared memory, and looking at one (bindings/_ring.c, lease.c, dlpack.c, observer.c)."""
 
 from os import PathLike
 from typing import final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, CapsuleType
 
 from .snapshot import Snapshot
 
 @final
 class View:
-    """One field of a borrowed batch, as a C-contiguous buffer; numpy.asarray(view) copies nothing."""
+    """One field of a borrowed batch, as a C-contiguous buffer and by DLPack.
+
+    numpy.asarray(view), torch.from_dlpack(view) and jax.dlpack.from_dlpack(view) copy nothing.
+    """
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> CapsuleType: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
 
 @final
 class Lease:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._ring import Lease
+from ._ring import Lease, View
 
 
 class Status(IntEnum):
@@ -62,6 +62,15 @@ class Batch:
         if array is None:
             array = self._arrays[name] = np.asarray(self._lease.view(name))
         return array
+
+    def view(self, name: str) -> View | NDArray[Any]:
+        """The memory of the array of that name, for other array libraries; `KeyError` if the ring has none.
+
+        It is a buffer and speaks DLPack: `torch.from_dlpack(batch.view("images"))` and `jax.dlpack.from_dlpack(batch.view("images"))` copy
+        nothing, and their tensors keep the slot as the batch's own arrays do.  In a ring of `share="broadcast"` nobody may write to it:
+        NumPy and JAX do not, JAX's array is a copy, and PyTorch, which has no read-only tensors, crashes where it is tried.
+        """
+        return self._arrays[name] if self._lease.released and name in self._arrays else self._lease.view(name)
 
     @property
     def images(self) -> NDArray[Any]:
