@@ -274,6 +274,24 @@ def test_tensors_may_die_in_any_thread(load: Load) -> None:
         assert held(loader) == 0
 
 
+def test_a_dying_tensor_waits_for_the_gil(batch: cropring.Batch) -> None:
+    """One that dies in a thread of C while Python runs here changes nothing until Python lets go."""
+    view = batch.view("images")
+    managed = consumed(view.__dlpack__())
+    before, thread = sys.getrefcount(view), ctypes.c_ulong()
+    with_gil, without_gil = ctypes.PyDLL(None), ctypes.CDLL(None)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(2 * WATCHDOG_S)
+    try:
+        with_gil.pthread_create(ctypes.byref(thread), None, ctypes.c_void_p(managed.deleter), ctypes.byref(managed))
+        with_gil.usleep(50_000)
+        meanwhile = sys.getrefcount(view)
+        without_gil.pthread_join(thread, None)
+    finally:
+        sys.setswitchinterval(interval)
+    assert (meanwhile, sys.getrefcount(view)) == (before, before - 1)
+
+
 def test_a_tensor_outlives_its_loader(load: Load) -> None:
     loader = load()
     batch = next(iter(loader))
@@ -324,9 +342,10 @@ if pid == 0:
         assert "fork" in str(error), error
     else:
         os._exit(9)
+    references = sys.getrefcount(view)
     del array, capsule
     gc.collect()
-    os._exit(0)
+    os._exit(0 if sys.getrefcount(view) == references else 8)
 assert os.waitpid(pid, 0)[1] == 0
 assert with_loader.stats()["slots_held"] == 1
 assert array.tobytes() == before
