@@ -102,6 +102,11 @@ def attach(
     TimeoutError
         Not here, but from the loop: no batch came within `timeout`.
     """
+    return Reader(join(name, wait, lane, hold), timeout)
+
+
+def join(name: str | os.PathLike[str], wait: float, lane: int | None, hold: int | None) -> Ring:
+    """A seat in the ring, for what `attach` was told."""
     if not os.fspath(name):
         raise ValueError("name: the name of a ring is expected, as `cropring list` shows them, not an empty one")
     if hold is not None and not 1 <= hold <= 63:
@@ -111,7 +116,7 @@ def attach(
     deadline = time.monotonic() + wait
     while True:
         try:
-            return Reader(Ring.attach(name, hold or 0, -1 if lane is None else lane), timeout)
+            return Ring.attach(name, hold or 0, -1 if lane is None else lane)
         except CropringError as error:
             if error.errno not in (errno.ENOENT, errno.EAGAIN) or time.monotonic() >= deadline:
                 raise

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ._cli import executable
 from ._ring import Ring
@@ -46,6 +46,7 @@ class Worker:
 
     def __init__(self, source: str, flags: Mapping[str, object], folder: str | None = None, fds: Sequence[int] = ()) -> None:
         self._owner_pid = os.getpid()
+        self.before_leaving: list[Callable[[], None]] = []  # called, the last first, before the ring's memory goes
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             # What a Loader does is what its keywords say: CROPRING_ variables are for the command.
@@ -125,7 +126,11 @@ class Worker:
         """
         if os.getpid() == self._owner_pid:
             self.end()
-            self.ring.close()
+            try:
+                while self.before_leaving:
+                    self.before_leaving.pop()()
+            finally:
+                self.ring.close()
 
 
 def _join(socket_fd: int) -> Ring:
