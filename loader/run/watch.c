@@ -30,6 +30,14 @@ static void end_stream(struct service *service, enum shmring_end end, const char
 	shmring_finish(service->producer, end, text);
 }
 
+/* A reader may have had the last batch, and left or told us to end, before we heard that this was the last. */
+static bool all_is_published(const struct service *service)
+{
+	bool endless = service->options.epochs == 0 || service->options.requests != REQUESTS_NONE;
+
+	return !endless && shmring_published(service->producer) == service->scope.expected_batches;
+}
+
 static int end_by_signal(struct service *service)
 {
 	struct signalfd_siginfo info;
@@ -47,7 +55,7 @@ static int end_by_signal(struct service *service)
 	snprintf(text, sizeof text, "the worker was stopped by SIG%s after %llu batches", sigabbrev_np((int)info.ssi_signo),
 	         (unsigned long long)shmring_published(service->producer));
 	log_write(service->chatter, "%s", text);
-	end_stream(service, SHMRING_STOPPED, text);
+	end_stream(service, all_is_published(service) ? SHMRING_COMPLETE : SHMRING_STOPPED, text);
 	return EXIT_SIGNAL + (int)info.ssi_signo;
 }
 
@@ -73,8 +81,7 @@ static int end_by_departure(struct service *service)
 	log_progress("");
 	pipeline_stop(service->pipeline);
 	service->pipeline = NULL;
-	/* It may have taken the last batch and left before we heard that this was the last. */
-	complete = !endless && shmring_published(service->producer) == service->scope.expected_batches;
+	complete = all_is_published(service);
 	shmring_finish(service->producer, complete ? SHMRING_COMPLETE : SHMRING_STOPPED,
 	               ours ? "the process that started the worker left" : "the readers left");
 	if ((complete && shmring_untaken(service->producer, NULL) == 0) || (!died && (endless || ours)))

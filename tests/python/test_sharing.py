@@ -323,6 +323,17 @@ def test_a_loader_shares_its_ring_epoch_by_epoch(load: Callable[..., cropring.Lo
         assert ours == everything[0::2]
 
 
+def test_a_loader_that_closes_with_the_last_batch_leaves_the_others_a_whole_stream(load: Callable[..., cropring.Loader]) -> None:
+    """The worker may be told to end before it has noticed that this batch was the last."""
+    name = f"test-{os.getpid()}-closed"
+    for _ in range(6):  # a matter of luck each time
+        loader = load(ring=name, readers=2, slots=16, share="broadcast", epochs=1)
+        with cropring.attach(name) as reader:
+            assert [batch.seq for _, batch in zip(range(8), loader)] == list(range(8))
+            loader.close()
+            assert [batch.seq for batch in reader] == list(range(8))
+
+
 def test_a_late_batch_of_a_dead_reader_ends_no_epoch_of_a_loader(load: Callable[..., cropring.Loader], other: Callable[..., Other]) -> None:
     """It comes when the Loader has gone on to the next epoch."""
     name = f"test-{os.getpid()}-late"
