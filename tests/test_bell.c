@@ -87,6 +87,24 @@ static void a_sleeper_is_woken(void **state)
 	sem_destroy(&bell);
 }
 
+/* The way of C libraries older than sem_clockwait(), which the wheel's extension still meets. */
+static void naps_end_with_the_bell_or_the_deadline(void **state)
+{
+	uint64_t begin_ns = clock_now_ns();
+	pthread_t thread;
+	sem_t bell;
+
+	(void)state;
+	assert_int_equal(sem_init(&bell, 0, 0), 0);
+	assert_int_equal(bell_wait_in_naps(&bell, begin_ns + 20 * UINT64_C(1000000)), -ETIMEDOUT);
+	assert_true(clock_now_ns() >= begin_ns + 20 * UINT64_C(1000000));
+	assert_int_equal(pthread_create(&thread, NULL, ring_later, &bell), 0);
+	assert_int_equal(bell_wait_in_naps(&bell, UINT64_MAX), 0); /* or this test would hang */
+	pthread_join(thread, NULL);
+	assert_int_equal(bell_wait_in_naps(&bell, 0), -ETIMEDOUT);
+	sem_destroy(&bell);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -94,6 +112,7 @@ int main(void)
 		cmocka_unit_test(many_rings_are_heard_once),
 		cmocka_unit_test(nobody_sleeps_longer_than_a_slice),
 		cmocka_unit_test(a_sleeper_is_woken),
+		cmocka_unit_test(naps_end_with_the_bell_or_the_deadline),
 	};
 
 	return cmocka_run_group_tests_name("bell", tests, NULL, NULL);
