@@ -146,6 +146,12 @@ static int check_together(struct options *options, struct err *err)
 	if (options->rank >= options->world_size)
 		return err_fail(err, -EINVAL, "--rank %u is not below --world-size %u; ranks count from 0", options->rank,
 		                options->world_size);
+	if (options->lane_ranks > 1 && (options->share != SHMRING_LANES || options->readers != options->lane_ranks))
+		return err_fail(err, -EINVAL, "--lane-ranks %u needs --share lanes and --readers %u: a lane for each rank",
+		                options->lane_ranks, options->lane_ranks);
+	if (options->lane_ranks > options->world_size - options->rank)
+		return err_fail(err, -EINVAL, "--rank %u and --lane-ranks %u go beyond --world-size %u", options->rank,
+		                options->lane_ranks, options->world_size);
 	if (options->weights && !options->shuffle)
 		return err_fail(err, -EINVAL, "--weights draws samples at random: leave --no-shuffle out");
 	if (options->normalise && options->dtype == CONVERT_UINT8)

@@ -91,6 +91,9 @@ struct options {
 	uint64_t first_batch; /* the number of the first batch */
 	const char *crashed;  /* samples that are never read, such as "17,4"; NULL: none */
 
+	/* Not in --help: one worker for N ranks of a machine; lane i has, byte for byte, the batches of rank --rank + i. */
+	uint32_t lane_ranks;
+
 	/*
 	 * Not in --help: the process that started this one asks for batches itself (loader/plan/request.h), by the numbers of samples,
 	 * or by paths below SOURCE, which is then not scanned; there is no schedule.

@@ -127,6 +127,8 @@ FLAG(READER_FD, NULL, 0, "reader-fd", I32, reader_fd, "", BETWEEN("0", "1048576"
      "socket of the process that started this one")
 FLAG(FIRST_BATCH, NULL, 0, "first-batch", U64, first_batch, "", BETWEEN("0", "18446744073709551615"), "N",
      "number of the first batch")
+FLAG(LANE_RANKS, NULL, 0, "lane-ranks", U32, lane_ranks, "1", BETWEEN("1", "24"), "N",
+     "make the batches of N ranks, --rank and those after it, one of each in turn, for as many lanes")
 FLAG(REQUESTS, NULL, 0, "requests", CHOICE, requests, "none", ONE_OF("none|samples|paths"), "KIND",
      "the process that started this one asks for batches itself, by sample numbers or paths")
 FLAG(CRASHED, NULL, 0, "crashed", NUMBERS, crashed, "", ANY, "N[,N]...", "samples that killed a worker before")

@@ -381,6 +381,23 @@ static void a_worker_is_told_where_another_died_and_on_which_samples(void **stat
 	unsetenv("CROPRING_FIRST_BATCH");
 }
 
+static void ranks_that_share_a_worker_have_a_lane_each(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(&options, "p"), 0);
+	assert_int_equal(options.lane_ranks, 1);
+	assert_int_equal(parse(&options, "--rank 2 --world-size 4 --lane-ranks 2 --share lanes --readers 2 p"), 0);
+	assert_int_equal(options.lane_ranks, 2);
+	assert_refused("--world-size 4 --lane-ranks 2 --readers 2 p",
+	               "--lane-ranks 2 needs --share lanes and --readers 2: a lane for each rank");
+	assert_refused("--world-size 4 --lane-ranks 2 --share lanes --readers 3 p",
+	               "--lane-ranks 2 needs --share lanes and --readers 2: a lane for each rank");
+	assert_refused("--rank 3 --world-size 4 --lane-ranks 2 --share lanes --readers 2 p",
+	               "--rank 3 and --lane-ranks 2 go beyond --world-size 4");
+}
+
 /* ------------------------------------------------------------------ environment */
 
 static void requests_need_somebody_who_asks(void **state)
@@ -502,6 +519,7 @@ int main(void)
 		TEST(flags_that_contradict_each_other_are_refused),
 		TEST(the_parents_socket_is_known_whatever_else_is_wrong),
 		TEST(a_worker_is_told_where_another_died_and_on_which_samples),
+		TEST(ranks_that_share_a_worker_have_a_lane_each),
 		TEST(requests_need_somebody_who_asks),
 		TEST(variables_are_the_second_choice),
 		TEST(refused_variables_are_named),

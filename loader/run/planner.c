@@ -64,9 +64,10 @@ void planner_send(struct pipeline *pipeline, struct item *item)
 	queue_push(item->fetched == ITEM_OK ? &pipeline->to_fetch : &pipeline->to_decode, item);
 }
 
-static void plan_batch(struct pipeline *pipeline, const struct shmring_slot *slot, const struct schedule_cursor *at)
+static void plan_batch(struct pipeline *pipeline, const struct shmring_slot *slot, const struct schedule *schedule,
+                       const struct schedule_cursor *at)
 {
-	uint32_t row_count = schedule_rows(&pipeline->schedule, at->epoch, at->batch);
+	uint32_t row_count = schedule_rows(schedule, at->epoch, at->batch);
 	struct batch *batch = planner_begin(pipeline, slot, at->epoch, row_count);
 
 	if (!batch) /* a rank without rows in the last, partial batch */
@@ -76,7 +77,7 @@ static void plan_batch(struct pipeline *pipeline, const struct shmring_slot *slo
 		bool padding;
 
 		*item = (struct item){.batch = batch, .row = row};
-		item->position = schedule_position(&pipeline->schedule, at->epoch, at->batch, row, &padding);
+		item->position = schedule_position(schedule, at->epoch, at->batch, row, &padding);
 		item->planned = order_sample(&pipeline->order, at->epoch, item->position);
 		pipeline_give_sample(pipeline, item, item->planned);
 		item->status = padding ? ITEM_FLAG_PADDING : 0;
@@ -85,20 +86,31 @@ static void plan_batch(struct pipeline *pipeline, const struct shmring_slot *slo
 	fetch_wake(pipeline->fetch);
 }
 
+/* One batch for each rank that this worker works for.  False: the end is not ours to announce. */
+static bool plan_step(struct pipeline *pipeline, const struct schedule_cursor *at)
+{
+	struct schedule schedule = pipeline->schedule;
+	struct shmring_slot slot;
+
+	for (uint32_t i = 0; i < pipeline->options->lane_ranks; i++, schedule.rank++) {
+		if (!planner_claim(pipeline, &slot))
+			return false;
+		/* relaxed: for the progress line */
+		atomic_store_explicit(&pipeline->epoch, at->epoch, memory_order_relaxed);
+		plan_batch(pipeline, &slot, &schedule, at);
+	}
+	return true;
+}
+
 void *planner_run(void *argument)
 {
 	struct pipeline *pipeline = argument;
 	struct schedule_cursor cursor, now;
-	struct shmring_slot slot;
 
 	schedule_begin(&pipeline->schedule, &cursor);
-	while (schedule_next(&pipeline->schedule, &cursor, &now)) {
-		if (!planner_claim(pipeline, &slot))
-			return NULL; /* the end is not ours to announce */
-		/* relaxed: for the progress line */
-		atomic_store_explicit(&pipeline->epoch, now.epoch, memory_order_relaxed);
-		plan_batch(pipeline, &slot, &now);
-	}
+	while (schedule_next(&pipeline->schedule, &cursor, &now))
+		if (!plan_step(pipeline, &now))
+			return NULL;
 	pipeline_close_one(pipeline);
 	return NULL;
 }

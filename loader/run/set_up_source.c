@@ -6,7 +6,7 @@
 #include "loader/plan/weights_file.h"
 #include "loader/run/service.h"
 
-/* Batches and rows of this rank in the whole run; every epoch but the first is like the second.  Both 0: endless, or none. */
+/* Adds batches and rows of a rank in the whole run; every epoch but the first is like the second.  Both 0: endless, or none. */
 static void count_expected(const struct schedule *schedule, struct stats_scope *scope)
 {
 	for (uint32_t nth = 0; nth < 2 && nth < schedule->epochs; nth++) {
@@ -98,7 +98,8 @@ static int set_up_schedule(struct service *service, struct err *err)
 		                epoch_samples, epoch_samples == 1 ? "" : "s", limited, epoch_samples == 1 ? "does" : "do",
 		                options->batch_size, options->world_size == 1 ? "" : " on each rank");
 	service->scope.epoch = options->start_epoch;
-	count_expected(&schedule, &service->scope);
+	for (uint32_t i = 0; i < options->lane_ranks; i++, schedule.rank++)
+		count_expected(&schedule, &service->scope);
 	if (options->epochs > 0 && service->scope.expected_batches == 0)
 		log_write(LOG_WARNING, "--start-sample %llu leaves no batch of the one epoch that was asked for",
 		          (unsigned long long)options->start_sample);
