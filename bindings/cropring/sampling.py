@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .batch import Batch, Status
 from .requests import packed, rows_of_samples
-from .worker import Worker
+from .worker import Feed
 
 _OCCURRENCE = 40  # the bit of a key from which on it tells how often the sample was there before, in this epoch
 
@@ -128,7 +128,7 @@ class Sampling:
         batches = self._batches(0 if loaded else passed_over, sample_count, may_repeat_its_end)
         self._requests = self._make_requests(epoch, batches, passed_over, 0 if loaded else passed_over, sample_count, state.get("named"))
 
-    def send(self, worker: Worker) -> None:
+    def send(self, worker: Feed) -> None:
         """As many as there are slots for.  What the sampler raises is kept for its place in the stream."""
         while not self._is_through and worker.ring.held_count + len(self._unanswered) < worker.ring.slot_count:
             try:
@@ -143,7 +143,7 @@ class Sampling:
             self._unanswered.append(asked)
             worker.request(asked.request)
 
-    def send_again(self, worker: Worker) -> None:
+    def send_again(self, worker: Feed) -> None:
         """What is not answered, to another worker."""
         for asked in self._unanswered:
             worker.request(asked.request)

@@ -14,7 +14,7 @@ from .errors import CropringError, WorkerDied
 from .sampling import Sampling
 from .state import LAST_EPOCH, Progress, epoch_batches
 from .supervisor import Supervisor
-from .worker import Worker
+from .worker import Feed
 
 
 class Stream:
@@ -35,6 +35,8 @@ class Stream:
         Asks for the batches; without one the worker makes them in an order of its own.
     respawn : int
         Deaths of workers in a row, without one batch between them, that are made good.
+    turn : (int, int)
+        The worker's batches are for so many ranks in turn, the second number, and this is the first of each round to come here.
 
     Attributes
     ----------
@@ -48,7 +50,7 @@ class Stream:
         What is consumed, the batch that a loop has now included.
     seed : int
         Fixes order, crops and flips.
-    worker : Worker or None
+    worker : Feed or None
         None: there will be another when the next loop begins.
     shares_batches : bool
         Other readers get some of them, so that no count tells an epoch's end.
@@ -57,12 +59,19 @@ class Stream:
     dataset: Dataset
 
     def __init__(
-        self, source: str, flags: Mapping[str, Any], start: Callable[[Mapping[str, object]], Worker], sampling: Sampling | None, respawn: int
+        self,
+        source: str,
+        flags: Mapping[str, Any],
+        start: Callable[[Mapping[str, object]], Feed],
+        sampling: Sampling | None,
+        respawn: int,
+        turn: tuple[int, int] = (0, 1),
     ) -> None:
         self._source = source
         self._flags = dict(flags)
         self._start = start
         self._sampling = sampling
+        self._turn = turn
         self._is_only_reader = flags["readers"] == 1
         self.shares_batches = not self._is_only_reader and flags["share"] != "broadcast"
         self._supervisor = Supervisor(respawn if self._is_only_reader else 0)
@@ -79,7 +88,7 @@ class Stream:
         self._loops_begun = 0  # only the newest may take batches
         self._is_taking = False  # still True after it: an exception came out, perhaps after the ring's batch did
         self.progress = Progress(self.epoch, flags["start_sample"])
-        self.worker: Worker | None = None
+        self.worker: Feed | None = None
         self._begin_at(self.epoch)
 
     # ---------------------------------------------------------------- an epoch in numbers
@@ -116,7 +125,7 @@ class Stream:
         worker = self._adopt(self._make_worker())
         self._take_dataset(Dataset(worker.ring.catalog_fd))
 
-    def _make_worker(self) -> Worker:
+    def _make_worker(self) -> Feed:
         """A worker that begins where the stream stands."""
         flags = dict(self._flags)
         if flags["epochs"]:
@@ -131,12 +140,12 @@ class Stream:
             flags["crashed"] = self._supervisor.crashed
         return self._start(flags)
 
-    def _adopt(self, worker: Worker) -> Worker:
+    def _adopt(self, worker: Feed) -> Feed:
         self.worker = worker
         self._finalizer = weakref.finalize(self, worker.stop)  # also runs at the interpreter's exit
         return worker
 
-    def _replace(self, dead: Worker, error: WorkerDied) -> Worker:
+    def _replace(self, dead: Feed, error: WorkerDied) -> Feed:
         """Another worker goes on where this one died, or `error` is raised, with what is known of its end."""
         self.worker = None
         place = f"batch {self._batch} of epoch {self.epoch}"
@@ -181,7 +190,7 @@ class Stream:
         self._loops_begun += 1
         return self._loops_begun, epoch
 
-    def worker_of(self, loop: int) -> Worker:
+    def worker_of(self, loop: int) -> Feed:
         if loop != self._loops_begun or self.worker is None:
             raise CropringError("this loop is over: the loader was closed, or another loop over it began")
         return self.worker
@@ -197,9 +206,9 @@ class Stream:
             return None
         if lease is None:
             raise CropringError(f"the worker's stream ended in the middle of epoch {self.epoch}")
-        if self._is_only_reader and lease.sequence != self._seq % 2**32:
+        if self._is_only_reader and lease.sequence != (due := self._due()):
             raise CropringError(
-                f"the worker handed out batch {lease.sequence} where {self._seq % 2**32} was due: an exception from outside, such as that of "
+                f"the worker handed out batch {lease.sequence} where {due} was due: an exception from outside, such as that of "
                 "Ctrl-C, came between; begin another loop, or a Loader with this one's state"
             )
         self._supervisor.batch_arrived()
@@ -217,11 +226,16 @@ class Stream:
         self._is_taking = False
         return lease
 
-    def _acquire(self, worker: Worker) -> Lease | None:
+    def _due(self) -> int:
+        """The number in the ring of the batch that comes next."""
+        first, ranks = self._turn
+        return (first + self._seq * ranks) % 2**32
+
+    def _acquire(self, worker: Feed) -> Lease | None:
         """The worker's next batch, or its successor's if it died."""
         while True:
             try:
-                return worker.ring.acquire()
+                return worker.acquire()
             except WorkerDied as error:
                 worker = self._replace(worker, error)
 

@@ -6,12 +6,12 @@ import logging
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ._ring import Ring
 from .errors import CropringError, WorkerDied
 from .reader import ring_stats
-from .worker import Worker, in_words
+from .worker import Feed, in_words
 
 _CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS}
 _CULPRIT = 1 << 63  # in a thread's note (loader/run/crash.h); the rest of it is the sample + 1, 0 for none
@@ -20,6 +20,7 @@ _CRASHES_UNTIL_LEFT_OUT = 2  # one may be the machine's fault
 _LEFT_OUT_LIMIT = 5000  # a worker is told on its command line, where one word has room for 128 KiB
 _SUMS = {"images", "batches", "bytes_read", "bad_samples", "substitutes"}  # and `status_...` and `..._ns`: of all workers together
 _log = logging.getLogger("cropring")
+AFeed = TypeVar("AFeed", bound=Feed)
 
 
 class Paths(Protocol):
@@ -91,7 +92,7 @@ class Supervisor:
                     counts[name] += before
         return counts | {"respawns": self._respawns, "crashed_samples": len(self.crashed)}
 
-    def replace(self, dead: Worker, error: WorkerDied, start: Callable[[], Worker], dataset: Samples, place: str) -> Worker:
+    def replace(self, dead: Feed, error: WorkerDied, start: Callable[[], AFeed], dataset: Samples, place: str) -> AFeed:
         """A worker made by `start`, if `dead`, from whose ring `error` came, ended without a word; else raises what there is to say.
 
         `dataset` is what the dead one read, and `place` tells people where the new one goes on.
@@ -100,7 +101,7 @@ class Supervisor:
         died = dead.explain(error)
         if dead.ring.ended or not isinstance(died, WorkerDied) or self._limit == 0:
             raise died from None
-        cause = f"worker {dead.process.pid} ended without a word ({in_words(died.exit_status)})" + self._blame(dead.ring, died, dataset)
+        cause = f"worker {dead.ring.producer_pid} ended without a word ({in_words(died.exit_status)})" + self._blame(dead.ring, died, dataset)
         dead.stop()  # the next one needs the memory
         changed = f"{dataset.root} changed: {len(dataset)} samples when the epoch began, "
         if len(self.crashed) > _LEFT_OUT_LIMIT:
@@ -115,10 +116,10 @@ class Supervisor:
             worker.stop()
             raise CropringError(f"{changed}{len(now)} or others now{sequel}")
         self._respawns += 1
-        _log.warning("%s; worker %d goes on with %s", cause, worker.process.pid, place)
+        _log.warning("%s; worker %d goes on with %s", cause, worker.ring.producer_pid, place)
         return worker
 
-    def _start(self, start: Callable[[], Worker], died: WorkerDied) -> Worker:
+    def _start(self, start: Callable[[], AFeed], died: WorkerDied) -> AFeed:
         """Starts a worker, and another one if that dies as well before it is up."""
         while True:
             self._deaths_in_a_row += 1

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from ._cli import executable
-from ._ring import Ring
+from ._ring import Lease, Ring
 from .errors import BadSample, CropringError, SourceError, WorkerDied
 
 _GRACE_S = 5.0  # from SIGTERM to SIGKILL; the worker needs no clean-up to leave nothing behind
@@ -37,7 +37,32 @@ def arguments(flags: Mapping[str, object]) -> list[str]:
     return words
 
 
-class Worker:
+class Feed:
+    """What a Loader takes batches from: a worker of its own, or a lane of one that another process of this machine started."""
+
+    ring: Ring
+
+    def acquire(self) -> Lease | None:
+        """The next batch; None at the stream's end."""
+        return self.ring.acquire()
+
+    def request(self, request: bytes) -> None:
+        """Asks for a batch."""
+        self.ring.request(request)
+
+    def explain(self, error: WorkerDied) -> CropringError:
+        """The same error with all that is known of the worker's end."""
+        return error
+
+    def end(self) -> None:
+        """No more batches.  The ring stays mapped: its counters are final now."""
+
+    def stop(self) -> None:
+        """Leaves the ring.  Arrays that are alive stay valid."""
+        self.ring.close()
+
+
+class Worker(Feed):
     """A running `cropring serve` whose reader is this process.
 
     Other readers, if any, are let in once the process that started it has joined.  The worker ends when
