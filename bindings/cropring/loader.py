@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,16 +16,20 @@ from .batch import Batch
 from .dataset import Dataset
 from .epoch import Epoch, SampledEpoch
 from .flags import checked, defaults_of, working_folder
+from .node import Leader, Member, check_keywords, meet
 from .sampling import Sampling
 from .state import Order, Progress, as_dict, from_dict
 from .stream import Stream
 from .weights import Weights
 from .worker import Worker
-from .world import World, find_world, log_world
+from .world import Node, World, find_node, find_world, log_world
 
 # What decides which samples stand in which batch is always said on the worker's command line, because a restart changes it; of
 # the other flags those that differ from their default.
 _ALWAYS_SAID = {"batch_size", "epochs", "start_epoch", "seed", "shuffle", "tail", "start_sample", "rank", "world_size"}
+_NO_FLAGS = {"self", "source", "num_workers", "respawn", "sampler", "per_node"}
+
+AWorker = TypeVar("AWorker", bound=Worker)
 
 
 class Loader:
@@ -33,6 +37,8 @@ class Loader:
 
     A `for` loop runs over one epoch, the next loop over the next epoch, whose first batches are made meanwhile.  Leaving a loop
     early ends its epoch: the next loop starts the following one, with a fresh worker.  One loop at a time.
+
+    With `per_node=True` the ranks of one machine share one worker, and each has the batches that it would have had without.
 
     With `readers` above 1, other processes `attach` to the same ring, and the loop runs over the batches of the epoch that come to this
     one; they must go on for as long as this one does, since a fresh worker (after an early end, `set_epoch`) has a ring of its own.
@@ -42,7 +48,7 @@ class Loader:
     workers is left out as a bad sample, with `Status.CRASHED`.
 
     Every keyword is a flag of `cropring serve` with the same name, unit and default (`cropring serve --help`, README), except
-    for `epochs`, which is endless here, and for the last three, which are the Loader's own.
+    for `epochs`, which is endless here, and for the last four, which are the Loader's own.
 
     Parameters
     ----------
@@ -106,6 +112,11 @@ class Loader:
         samplers do.  It is iterated over in the loop's thread, up to `slots` batches ahead; before that `sampler.set_epoch(epoch)` is
         called, if there is such a method.  Then `shuffle`, `rank` and `world_size` choose no samples: it names this process's share.
         A sample that comes again in an epoch gets another crop.  What it raises comes out of the loop, after the batches before.
+    per_node : bool
+        One worker for all ranks of this machine, instead of one each: local rank 0 starts it, with `threads` for all of them, and the others take
+        their batches from the same ring (docs/distributed.md).  All of them make the same Loader with it, make the same calls in the same
+        order, and leave a loop after the same batch.  The environment tells which local rank this is (`LOCAL_RANK`, `LOCAL_WORLD_SIZE`;
+        Open MPI, MPICH, Slurm).  Such a worker is not replaced: if it dies, all its ranks get `WorkerDied`.
 
     Attributes
     ----------
@@ -186,8 +197,9 @@ class Loader:
         num_workers: int | None = None,
         respawn: int = 5,
         sampler: Iterable[Any] | None = None,
+        per_node: bool = False,
     ) -> None:
-        flags = {name: value for name, value in locals().items() if name not in ("self", "source", "num_workers", "respawn", "sampler")}
+        flags = {name: value for name, value in locals().items() if name not in _NO_FLAGS}
         if num_workers is not None:
             if threads not in (0, num_workers):
                 raise ValueError(f"threads={threads} and num_workers={num_workers}: they are two names for one number")
@@ -210,8 +222,16 @@ class Loader:
         self.batch_sampler = None
         self._sampling = None if sampler is None else Sampling(sampler, flags)
         # The stream does not know of us, so that our end is its end.
-        start = partial(_start_worker, self._source, working_folder(), self._weights)
-        self._stream = Stream(self._source, flags, start, self._sampling, operator.index(respawn))
+        begin = partial(_start_worker, self._source, working_folder(), self._weights)
+        node = find_node(world) if per_node else Node()
+        self._team: Leader | Member | None = None
+        if node.size == 1:
+            self._stream = Stream(self._source, flags, partial(begin, Worker), self._sampling, operator.index(respawn))
+        else:
+            check_keywords(flags, _DEFAULTS, sampler)
+            same = [self._source, "" if self._weights is None else self._weights.digest]
+            self._team = meet(world, node, same, begin)
+            self._stream = Stream(self._source, flags, self._team.start, None, 0, (node.rank, node.size))
         log_world(world)
 
     # ---------------------------------------------------------------- iteration
@@ -341,9 +361,11 @@ class Loader:
     def close(self) -> None:
         """Ends the worker.  Arrays that are alive stay valid.  Nothing happens the second time."""
         self._stream.close()
+        if self._team is not None:
+            self._team.leave()
 
     @property
-    def _worker(self) -> Worker | None:
+    def _worker(self) -> Any:
         """The process of now, for tests and benches."""
         return self._stream.worker
 
@@ -361,13 +383,15 @@ class Loader:
 _DEFAULTS = defaults_of(Loader)
 
 
-def _start_worker(source: str, folder: str | None, weights: Weights | None, flags: Mapping[str, object]) -> Worker:
-    """Relative paths begin at `folder`, wherever the program went since."""
+def _start_worker(
+    source: str, folder: str | None, weights: Weights | None, begin: Callable[..., AWorker], flags: Mapping[str, object]
+) -> AWorker:
+    """What `begin` makes.  Relative paths begin at `folder`, wherever the program went since."""
     said = {name: value for name, value in flags.items() if name in _ALWAYS_SAID or value != _DEFAULTS.get(name)}
     folder = folder if folder and os.path.isdir(folder) else None
     if weights is None:
-        return Worker(source, said, folder)
+        return begin(source, said, folder)
     try:
-        return Worker(source, said, folder, weights.fds)
+        return begin(source, said, folder, weights.fds)
     except ValueError as error:  # perhaps of their number, which the worker knows first
         raise ValueError(str(error).replace(f"--weights {weights.flag}", weights.name)) from None

@@ -28,6 +28,7 @@ def keywords() -> dict[str, inspect.Parameter]:
     assert parameters.pop("num_workers").default is None  # another name for threads
     assert parameters.pop("respawn").default == 5  # what the Loader does, not its worker
     assert parameters.pop("sampler").default is None
+    assert parameters.pop("per_node").default is False
     return parameters
 
 
