@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -22,6 +22,7 @@ RESULTS = HERE / "results"
 PROGRAMS = HERE.parent / "build" / "bench"  # where build() puts them
 SECONDS_PER_TICK = 1 / os.sysconf("SC_CLK_TCK")
 Result = TypeVar("Result")
+Contestant = TypeVar("Contestant")
 
 
 @dataclass(frozen=True)
@@ -74,21 +75,43 @@ def process_cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)  # the clock that clock_getcpuclockid(3) names on Linux
 
 
-def tree_cpu_seconds(root_pid: int | None = None) -> float:
-    """User + system time so far of a process (default: this one), its living descendants, and those already waited for."""
-    cpu_s = 0.0
+def process_tree(root_pid: int | None = None) -> Iterator[int]:
+    """A process (default: this one) and its living descendants."""
     pending = [root_pid or os.getpid()]
     while pending:
         pid = pending.pop()
+        yield pid
+        try:
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                pending.extend(map(int, (thread / "children").read_text().split()))
+        except OSError:
+            continue  # it ended meanwhile
+
+
+def tree_cpu_seconds(root_pid: int | None = None) -> float:
+    """User + system time so far of a process (default: this one), its living descendants, and those already waited for."""
+    cpu_s = 0.0
+    for pid in process_tree(root_pid):
         try:
             # proc(5): the fields after the name in parentheses start with number 3; 16 and 17 are cutime and cstime.
             after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             cpu_s += process_cpu_seconds(pid) + sum(map(int, after_name[13:15])) * SECONDS_PER_TICK
-            for thread in Path(f"/proc/{pid}/task").iterdir():
-                pending.extend(map(int, (thread / "children").read_text().split()))
         except OSError:
             continue  # it ended meanwhile; its parent's cutime has it
     return cpu_s
+
+
+def tree_memory_bytes(root_pid: int | None = None) -> int:
+    """Memory of a process (default: this one) and its living descendants: what they share with each other counts once (PSS, proc(5))."""
+    memory_bytes = 0
+    for pid in process_tree(root_pid):
+        try:
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    memory_bytes += int(line.split()[1]) * 1024
+        except OSError:
+            continue  # it ended meanwhile
+    return memory_bytes
 
 
 def measure_epochs(run_epoch: Callable[[], int], epochs: int) -> Measurement:
@@ -105,14 +128,20 @@ def in_fresh_process(function: Callable[..., Result], *arguments: Any, **named_a
         return pool.submit(function, *arguments, **named_arguments).result()
 
 
-def alternate(bench: str, sides: Sequence[Side], repetitions: int) -> list[Row]:
-    """Measure all sides in turn, as often as told. Every second round runs backwards: a machine that slows down favours nobody."""
-    rows = []
+def in_turns(sides: Iterable[Contestant], repetitions: int) -> Iterator[tuple[int, Contestant]]:
+    """Repetition and side; every second round runs backwards: a machine that slows down favours nobody."""
     for repetition in range(repetitions):
-        for side in sides if repetition % 2 == 0 else reversed(sides):
-            measured = in_fresh_process(side.measure, **side.arguments)
-            rows.append(Row(bench, side.name, repetition, measured.items, round(measured.wall_s, 4), round(measured.cpu_s, 4)))
-            print(f"  {side.name}: {measured.items_per_s:.0f} /s, {measured.cpu_ms_per_item:.3f} CPU ms each", file=sys.stderr)
+        for side in list(sides)[:: 1 if repetition % 2 == 0 else -1]:
+            yield repetition, side
+
+
+def alternate(bench: str, sides: Sequence[Side], repetitions: int) -> list[Row]:
+    """Measure all sides in turn, as often as told."""
+    rows = []
+    for repetition, side in in_turns(sides, repetitions):
+        measured = in_fresh_process(side.measure, **side.arguments)
+        rows.append(Row(bench, side.name, repetition, measured.items, round(measured.wall_s, 4), round(measured.cpu_s, 4)))
+        print(f"  {side.name}: {measured.items_per_s:.0f} /s, {measured.cpu_ms_per_item:.3f} CPU ms each", file=sys.stderr)
     return rows
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from common import Measurement, measure_epochs
 from plan import Plan
 
-Make = Callable[[str, Sequence[int], bool, int], np.ndarray]  # path, box, mirrored, side of the output -> (side, side, 3) uint8
+Make = Callable[[str, Sequence[int], bool, int], Any]  # path, box, mirrored, side of the output -> (side, side, 3) uint8, array or tensor
 
 
 def pillow(path: str, box: Sequence[int], flipped: bool, size: int) -> np.ndarray:
@@ -30,7 +31,7 @@ def pillow(path: str, box: Sequence[int], flipped: bool, size: int) -> np.ndarra
     return np.array(picture)
 
 
-class PlannedCrops(Dataset[tuple[np.ndarray, int]]):
+class PlannedCrops(Dataset[tuple[Any, int]]):
     """Item = place in the plan, all epochs one after the other -> pixels (size, size, 3) uint8, and the class number."""
 
     def __init__(self, plan: Plan, size: int, make: Make = pillow) -> None:
@@ -45,7 +46,7 @@ class PlannedCrops(Dataset[tuple[np.ndarray, int]]):
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, place: int) -> tuple[np.ndarray, int]:
+    def __getitem__(self, place: int) -> tuple[Any, int]:
         sample = self.index[place]
         return self.make(self.paths[sample], self.box[place], self.flipped[place], self.size), self.labels[sample]
 
@@ -70,7 +71,15 @@ class PlannedLoader:
     """A DataLoader that goes through a plan; `images_per_loop` takes only the beginning of each epoch."""
 
     def __init__(
-        self, plan: Plan, *, workers: int, batch_size: int, size: int, images_per_loop: int | None = None, make: Make = pillow
+        self,
+        plan: Plan,
+        *,
+        workers: int,
+        batch_size: int,
+        size: int,
+        images_per_loop: int | None = None,
+        make: Make = pillow,
+        worker_init_fn: Callable[[int], None] | None = None,
     ) -> None:
         images_per_epoch = plan.index.shape[1]
         self.order = PlannedOrder(images_per_epoch, images_per_loop or images_per_epoch)
@@ -82,6 +91,7 @@ class PlannedLoader:
             num_workers=workers,
             persistent_workers=True,
             multiprocessing_context="fork",
+            worker_init_fn=worker_init_fn,
         )
 
     def batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
