@@ -4,6 +4,7 @@
  * Threads: everything runs under the GIL except the calls that wait.  The flags `acquiring` and `requesting` keep to shmring's rule of
  * one thread each per reader.  A free-threaded interpreter switches its GIL on for this module.
  */
+#include "bindings/judge.h"
 #include "bindings/objects.h"
 #include "bindings/observer.h"
 #include "bindings/raise.h"
@@ -441,7 +442,7 @@ static int module_exec(PyObject *module)
 	    take_error(errors, "RingCorrupted", &state->ring_corrupted) == 0 &&
 	    take_error(errors, "SlotsExhausted", &state->slots_exhausted) == 0 &&
 	    add_type(module, &view_spec, &state->view_type) == 0 && add_type(module, &lease_spec, &state->lease_type) == 0 &&
-	    add_type(module, &ring_spec, &state->ring_type) == 0 && observer_add(module) == 0)
+	    add_type(module, &ring_spec, &state->ring_type) == 0 && observer_add(module) == 0 && judge_add(module) == 0)
 		rc = 0;
 	Py_XDECREF(errors);
 	return rc;

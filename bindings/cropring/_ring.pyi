@@ -1,11 +1,12 @@
 """Borrowing batches from a ring in shared memory, and looking at one (bindings/_ring.c, lease.c, dlpack.c, observer.c)."""
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import final
 
 from typing_extensions import Buffer, CapsuleType
 
-from .snapshot import Snapshot
+from .snapshot import Snapshot, Verdict
 
 @final
 class View:
@@ -95,3 +96,5 @@ class Observer:
     def close(self) -> None: ...
     def __enter__(self) -> Observer: ...
     def __exit__(self, *exception: object) -> None: ...
+
+def verdict(before: Mapping[str, object], after: Mapping[str, object], /) -> Verdict: ...

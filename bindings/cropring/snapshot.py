@@ -1,4 +1,4 @@
-"""What `cropring._ring.Observer.snapshot()` tells of a ring, for type checkers."""
+"""What `cropring._ring` tells of a ring, for type checkers: `Observer.snapshot()` and `verdict()`."""
 
 from __future__ import annotations
 
@@ -46,3 +46,21 @@ class Snapshot(TypedDict):
     readers: list[ReaderState]
     counters: dict[str, int]
     time_ns: int
+
+
+class Verdict(TypedDict):
+    """Who waited for whom between two snapshots; the rule is in base/verdict.c.
+
+    `cause` is for "loader-bound", else "".  `headroom`: how many times as many batches the loader could make, when it is
+    "trainer-bound".  `reader_share` of the time that readers were there they waited, first batches apart, and `start_share` for those;
+    `idle_share` of the decode threads' time they had nothing to do.  `reader`: the number of the slow one, for "slow-reader".
+    """
+
+    kind: Literal["too-short", "loader-bound", "trainer-bound", "balanced"]
+    cause: Literal["", "decode", "cpu", "read", "slow-reader", "slots", "start", "requests"]
+    sentence: str
+    headroom: float
+    reader_share: float
+    start_share: float
+    idle_share: float
+    reader: int | None

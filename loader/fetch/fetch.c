@@ -135,6 +135,16 @@ bool fetch_is_confined(const struct fetch *fetch)
 	return fetch->engine->confined;
 }
 
+static uint64_t engine_cpu_ns(struct fetch_engine *engine)
+{
+	return engine && engine->ops->cpu_ns ? engine->ops->cpu_ns(engine) : 0;
+}
+
+uint64_t fetch_cpu_ns(const struct fetch *fetch)
+{
+	return engine_cpu_ns(fetch->engine) + engine_cpu_ns(fetch->threads);
+}
+
 const char *fetch_fallback_reason(const struct fetch *fetch)
 {
 	return fetch->fallback_reason;

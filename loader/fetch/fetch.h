@@ -124,6 +124,9 @@ const char *fetch_fallback_reason(const struct fetch *fetch); /* "" or one claus
 /* False: there is an io_uring, and the kernel did not restrict it to what reading files takes. */
 bool fetch_is_confined(const struct fetch *fetch);
 
+/* CPU time of the threads that read beside the one that collects, which asks. */
+uint64_t fetch_cpu_ns(const struct fetch *fetch);
+
 /* Room for another job? */
 uint32_t fetch_in_flight(const struct fetch *fetch);
 

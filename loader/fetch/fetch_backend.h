@@ -49,6 +49,9 @@ struct fetch_engine_ops {
 	/* Any thread: next() that waits, or the next one that would, returns. */
 	void (*wake)(struct fetch_engine *engine);
 
+	/* CPU time of its own threads so far; NULL: it has none. */
+	uint64_t (*cpu_ns)(struct fetch_engine *engine);
+
 	/* Frees the back end and the slots that it has; those that are stuck when they come back, if ever. */
 	void (*close)(struct fetch_engine *engine);
 };

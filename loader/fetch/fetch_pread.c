@@ -33,6 +33,7 @@ struct fetch_pread {
 	struct fetch_slot_queue waiting, finished;
 	uint32_t thread_limit; /* while none is stuck */
 	uint32_t thread_count, idle_count, stuck_count;
+	uint64_t cpu_ns; /* of all threads, up to the last file that each has read */
 	bool collector_waits, woken, orphaned;
 	struct fetch_engine *listener; /* NULL: none, or not any more */
 };
@@ -123,6 +124,7 @@ static void finish(struct fetch_pread *pool, struct fetch_slot *slot)
 static void *work(void *argument)
 {
 	struct fetch_pread *pool = argument;
+	uint64_t cpu_ns, counted_ns = 0;
 	bool last;
 
 	pthread_mutex_lock(&pool->mutex);
@@ -139,7 +141,10 @@ static void *work(void *argument)
 		slot->running = true;
 		pthread_mutex_unlock(&pool->mutex);
 		read_file(pool, slot);
+		cpu_ns = clock_thread_cpu_ns();
 		pthread_mutex_lock(&pool->mutex);
+		pool->cpu_ns += cpu_ns - counted_ns;
+		counted_ns = cpu_ns;
 		slot->running = false;
 		if (slot->stuck)
 			pool->stuck_count--;
@@ -289,12 +294,24 @@ static void close_pool(struct fetch_engine *engine)
 		free_pool(pool);
 }
 
+static uint64_t spent_cpu_ns(struct fetch_engine *engine)
+{
+	struct fetch_pread *pool = as_pread(engine);
+	uint64_t cpu_ns;
+
+	pthread_mutex_lock(&pool->mutex);
+	cpu_ns = pool->cpu_ns;
+	pthread_mutex_unlock(&pool->mutex);
+	return cpu_ns;
+}
+
 static const struct fetch_engine_ops pread_ops = {
 	.name = "pread",
 	.start = start,
 	.next = next,
 	.abandon = abandon,
 	.wake = wake,
+	.cpu_ns = spent_cpu_ns,
 	.close = close_pool,
 };
 

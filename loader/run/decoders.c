@@ -121,8 +121,7 @@ static void fail_row(struct pipeline *pipeline, struct item *item, enum item_sta
 	pipeline_give_sample(pipeline, item,
 	                     order_substitute(&pipeline->order, item->batch->epoch, item->position, item->planned, item->attempt));
 	shmring_counter_add(pipeline->producer, STATS_SUBSTITUTES, 1);
-	queue_push_front(&pipeline->to_fetch, item);
-	fetch_wake(pipeline->fetch);
+	pipeline_fetch_first(pipeline, item);
 }
 
 /* A row's image is done, or its target: then the row is. */
@@ -130,8 +129,7 @@ static void finish_half(struct pipeline *pipeline, struct item *item)
 {
 	if (item->half == RENDER_IMAGE && pipeline->has_targets) {
 		item->half = RENDER_TARGET;
-		queue_push_front(&pipeline->to_fetch, item);
-		fetch_wake(pipeline->fetch);
+		pipeline_fetch_first(pipeline, item);
 		return;
 	}
 	shmring_counter_add(pipeline->producer, STATS_STATUS_0 + ITEM_OK, 1);
@@ -148,8 +146,7 @@ static bool read_anew(struct pipeline *pipeline, struct item *item, enum item_st
 	item->is_revisit = false;
 	if (!item->reads_anew)
 		return false;
-	queue_push_front(&pipeline->to_fetch, item);
-	fetch_wake(pipeline->fetch);
+	pipeline_fetch_first(pipeline, item);
 	return true;
 }
 
@@ -185,6 +182,19 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 		fail_row(pipeline, item, status, renderer_reason(renderer));
 }
 
+/* NULL: there will be none any more. */
+static struct item *next_row(struct pipeline *pipeline)
+{
+	struct item *item = queue_try_pop(&pipeline->to_decode);
+
+	if (item)
+		return item;
+	hunger_begins(&pipeline->hunger);
+	item = queue_pop(&pipeline->to_decode);
+	hunger_ends(&pipeline->hunger);
+	return item;
+}
+
 void *decoder_run(void *argument)
 {
 	struct pipeline *pipeline = argument;
@@ -198,7 +208,7 @@ void *decoder_run(void *argument)
 	/* relaxed: each thread gets a number of its own, whichever */
 	crash_enter(pipeline->producer, atomic_fetch_add_explicit(&pipeline->decoder_count, 1, memory_order_relaxed));
 	pipeline_await_parent(pipeline);
-	while ((item = queue_pop(&pipeline->to_decode)) != NULL) {
+	while ((item = next_row(pipeline)) != NULL) {
 		fetcher_wake_if_starved(pipeline);
 		decode_row(pipeline, renderer, item);
 	}

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "loader/decode/segment_store.h"
 #include "loader/run/crash.h"
 #include "loader/run/pipeline_internal.h"
@@ -63,7 +64,7 @@ static void submit_rows(struct pipeline *pipeline)
 			return;
 		if (crashed_list_has(&pipeline->crashed, item->sample)) {
 			item->fetched = ITEM_CRASHED;
-			queue_push(&pipeline->to_decode, item);
+			pipeline_decode(pipeline, item);
 			continue;
 		}
 		directory_fd = item_file(item, pipeline->dataset, &file);
@@ -108,9 +109,10 @@ void *fetcher_run(void *argument)
 			item->buffer = result.buffer;
 			if (result.buffer)
 				shmring_counter_add(pipeline->producer, STATS_BYTES_READ, result.buffer->byte_count);
-			queue_push(&pipeline->to_decode, item);
+			pipeline_decode(pipeline, item);
 			timeout_ms = 0; /* take what else is there, then submit again */
 		}
+		shmring_counter_set(pipeline->producer, STATS_FETCH_NS, clock_thread_cpu_ns() + fetch_cpu_ns(pipeline->fetch));
 	}
 	crash_leave();
 	return NULL;

@@ -118,6 +118,25 @@ void pipeline_give_sample(struct pipeline *pipeline, struct item *item, uint64_t
 		(void)dataset_box(pipeline->dataset, sample, &item->ask); /* set-up saw that there are boxes */
 }
 
+void pipeline_fetch(struct pipeline *pipeline, struct item *item)
+{
+	hunger_row_goes(&pipeline->hunger);
+	queue_push(&pipeline->to_fetch, item);
+}
+
+void pipeline_fetch_first(struct pipeline *pipeline, struct item *item)
+{
+	hunger_row_goes(&pipeline->hunger);
+	queue_push_front(&pipeline->to_fetch, item);
+	fetch_wake(pipeline->fetch);
+}
+
+void pipeline_decode(struct pipeline *pipeline, struct item *item)
+{
+	hunger_row_comes(&pipeline->hunger);
+	queue_push(&pipeline->to_decode, item);
+}
+
 void pipeline_commit(struct pipeline *pipeline, struct batch *batch)
 {
 	/* Counted first, so that a reader that has the batch finds it counted. */
@@ -213,6 +232,7 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 	pipeline->render.segment_store = segment_store_open(SEGMENT_STORE_BUDGET_BYTES);                       /* as well */
 	pthread_mutex_init(&pipeline->state_lock, NULL);
 	request_queue_open(&pipeline->requests);
+	hunger_open(&pipeline->hunger);
 	queue_open(&pipeline->to_fetch);
 	queue_open(&pipeline->to_decode);
 	sem_init(&pipeline->decoding, 0, options->reader_fd < 0 ? 1u : 0u);
@@ -257,6 +277,7 @@ uint64_t pipeline_reader_joined(struct pipeline *pipeline)
 	if (atomic_load_explicit(&pipeline->rows_in_flight, memory_order_relaxed) == 0)
 		worked_until_ns = atomic_load_explicit(&pipeline->idle_since_ns, memory_order_relaxed);
 	atomic_store_explicit(&pipeline->reader_since_ns, now_ns, memory_order_relaxed); /* relaxed: as above */
+	hunger_reader_came(&pipeline->hunger);
 	sem_post(&pipeline->decoding);
 	return worked_until_ns - pipeline->start_ns;
 }
@@ -287,6 +308,15 @@ bool pipeline_io_is_confined(const struct pipeline *pipeline)
 	return fetch_is_confined(pipeline->fetch);
 }
 
+void pipeline_sample(struct pipeline *pipeline)
+{
+	uint64_t wait_ns, idle_ns;
+
+	hunger_read(&pipeline->hunger, &wait_ns, &idle_ns);
+	shmring_counter_set(pipeline->producer, STATS_DECODE_WAIT_NS, wait_ns);
+	shmring_counter_set(pipeline->producer, STATS_DECODE_IDLE_NS, idle_ns);
+}
+
 void pipeline_stop(struct pipeline *pipeline)
 {
 	struct item *item;
@@ -300,6 +330,7 @@ void pipeline_stop(struct pipeline *pipeline)
 		fetch_wake(pipeline->fetch);
 	for (uint32_t i = 0; i < pipeline->running_count; i++)
 		pthread_join(pipeline->threads[i], NULL);
+	pipeline_sample(pipeline);
 	while ((item = queue_try_pop(&pipeline->to_decode)) != NULL)
 		item_drop_bytes(item, pipeline->fetch);
 	if (pipeline->fetch)
@@ -314,6 +345,7 @@ void pipeline_stop(struct pipeline *pipeline)
 	jpeg_index_store_close(pipeline->render.jpeg_indexes);
 	segment_store_close(pipeline->render.segment_store);
 	request_queue_destroy(&pipeline->requests);
+	hunger_close(&pipeline->hunger);
 	queue_destroy(&pipeline->to_fetch);
 	queue_destroy(&pipeline->to_decode);
 	sem_destroy(&pipeline->decoding);

@@ -69,6 +69,9 @@ uint64_t pipeline_reader_joined(struct pipeline *pipeline);
 void pipeline_request(struct pipeline *pipeline, void *request, size_t request_bytes);
 bool pipeline_has_room(struct pipeline *pipeline);
 
+/* Brings those counters up to date that are not counted as things happen.  pipeline_stop() does so as well. */
+void pipeline_sample(struct pipeline *pipeline);
+
 /* The epoch that is being planned, for the progress line. */
 uint32_t pipeline_epoch(const struct pipeline *pipeline);
 

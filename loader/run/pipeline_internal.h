@@ -20,6 +20,7 @@
 
 #include "loader/plan/order.h"
 #include "loader/run/crashed_list.h"
+#include "loader/run/hunger.h"
 #include "loader/run/pipeline.h"
 #include "loader/run/queue.h"
 #include "loader/run/render.h"
@@ -39,6 +40,7 @@ struct pipeline {
 	struct fetch *fetch;
 	struct request_queue requests; /* unless --requests none: from the main thread to the planner */
 	struct queue to_fetch, to_decode;
+	struct hunger hunger; /* of the decoders */
 	uint32_t batch_count;
 	struct batch *batches; /* one per slot */
 
@@ -76,6 +78,13 @@ void pipeline_await_parent(struct pipeline *pipeline);
 /* For fetch: which part of a large file this row needs.  The context is the pipeline, the tag an item. */
 bool fetcher_choose_part(void *pipeline, void *item, const uint8_t *head, size_t head_bytes, const struct file_stamp *stamp,
                          struct file_part *part, struct file_runs **runs);
+
+/* The row's file is to be read: behind all others, or before them, for a batch that waits for this row. */
+void pipeline_fetch(struct pipeline *pipeline, struct item *item);
+void pipeline_fetch_first(struct pipeline *pipeline, struct item *item);
+
+/* Its bytes are there, or the reason why not. */
+void pipeline_decode(struct pipeline *pipeline, struct item *item);
 
 /* A decoder took a row: if the fetcher waits for that, and many have gone, it may go on. */
 void fetcher_wake_if_starved(struct pipeline *pipeline);

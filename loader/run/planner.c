@@ -57,11 +57,19 @@ struct batch *planner_begin(struct pipeline *pipeline, const struct shmring_slot
 	return NULL;
 }
 
+void planner_count_cpu(struct pipeline *pipeline)
+{
+	shmring_counter_set(pipeline->producer, STATS_PLAN_NS, clock_thread_cpu_ns());
+}
+
 void planner_send(struct pipeline *pipeline, struct item *item)
 {
 	if (item->fetched == ITEM_OK && !item->path)
 		dataset_announce(pipeline->dataset, item->sample);
-	queue_push(item->fetched == ITEM_OK ? &pipeline->to_fetch : &pipeline->to_decode, item);
+	if (item->fetched == ITEM_OK)
+		pipeline_fetch(pipeline, item);
+	else
+		queue_push(&pipeline->to_decode, item);
 }
 
 static void plan_batch(struct pipeline *pipeline, const struct shmring_slot *slot, const struct schedule *schedule,
@@ -108,9 +116,11 @@ void *planner_run(void *argument)
 	struct schedule_cursor cursor, now;
 
 	schedule_begin(&pipeline->schedule, &cursor);
-	while (schedule_next(&pipeline->schedule, &cursor, &now))
+	while (schedule_next(&pipeline->schedule, &cursor, &now)) {
 		if (!plan_step(pipeline, &now))
 			return NULL;
+		planner_count_cpu(pipeline);
+	}
 	pipeline_close_one(pipeline);
 	return NULL;
 }

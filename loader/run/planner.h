@@ -13,4 +13,7 @@ struct batch *planner_begin(struct pipeline *pipeline, const struct shmring_slot
 /* The row is planned: to be fetched, or, when it is known already why it fails, past that.  Whoever has sent all wakes the fetcher. */
 void planner_send(struct pipeline *pipeline, struct item *item);
 
+/* Brings the counter of the calling thread's CPU time up to date. */
+void planner_count_cpu(struct pipeline *pipeline);
+
 #endif

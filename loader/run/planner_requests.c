@@ -108,6 +108,7 @@ void *planner_requests_run(void *argument)
 	while (request_queue_pop(&pipeline->requests, &request, &made_room)) {
 		if (made_room)
 			pipeline_wake_watch(pipeline);
+		planner_count_cpu(pipeline);
 		if (!plan_request(pipeline, &request)) {
 			free(request.bytes);
 			return NULL;

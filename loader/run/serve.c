@@ -69,7 +69,8 @@ static int set_up_work(struct service *service, struct err *err)
 	if (options->nice != 0 && setpriority(PRIO_PROCESS, 0, options->nice) < 0)
 		return err_fail(err, -errno, "--nice %d: %s", options->nice, strerror(errno));
 	options->io_depth = limits_open_files(options->io_depth);
-	service->threads = options->threads > 0 ? options->threads : limits_cpu_count();
+	service->cpus = limits_cpu_count();
+	service->threads = options->threads > 0 ? options->threads : service->cpus;
 	return 0;
 }
 
@@ -205,6 +206,8 @@ static int set_up_pipeline(struct service *service, struct err *err)
 		return rc;
 	report_sandbox(service);
 	shmring_counter_set(service->producer, STATS_THREADS, service->threads);
+	shmring_counter_set(service->producer, STATS_CPUS, service->cpus);
+	shmring_counter_set(service->producer, STATS_REQUESTS, service->options.requests != REQUESTS_NONE);
 	shmring_counter_set(service->producer, STATS_URING, strcmp(pipeline_io_name(service->pipeline), "uring") == 0);
 	shmring_counter_set(service->producer, STATS_MEMFD, strcmp(shmring_segment_name(service->producer), "memfd") == 0);
 	log_write(service->chatter, "%s: %llu images in %u classes; %u decode threads, %u files in flight by %s",
@@ -257,7 +260,7 @@ static int sum_up(struct service *service, int code)
 	sigset_t all;
 
 	log_progress("");
-	stats_sample(service->producer, service->counting_since_ns);
+	service_sample(service);
 	if (service->counting_since_ns > 0)
 		stats_log_summary(service->producer, service->chatter);
 	/* From here on a signal simply ends us: the reader of a --stats pipe may never come. */

@@ -15,13 +15,14 @@ struct service {
 	struct options options; /* with slots, threads and ring name worked out */
 	char ring[SHMRING_NAME_BYTES];
 	enum log_level chatter; /* a worker that Python started keeps its good news to itself */
-	uint32_t threads;
+	uint32_t threads, cpus;
 	struct dataset *dataset;
 	struct weights *weights; /* NULL: none */
 	struct shmring_producer *producer;
 	struct pipeline *pipeline;
 	struct stats_scope scope;
 	struct attendance attendance;
+	struct attribution attribution;
 	struct stats_file stats_file;
 	struct sandbox sandbox;
 	int signal_fd, event_fd;
@@ -32,6 +33,9 @@ struct service {
 
 /* Opens the source, with its weights and schedule.  The errno says whose fault it is: see set_up() in serve.c. */
 int set_up_source(struct service *service, struct err *err);
+
+/* Brings all counters up to date. */
+void service_sample(struct service *service);
 
 /* Until every batch is published and taken, a signal comes, something fails, or nobody is left to work for.  Returns the exit code. */
 int watch_until_end(struct service *service);

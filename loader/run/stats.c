@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/commas.h"
+#include "loader/run/reading.h"
 
 static const char *const names[STATS_COUNTER_COUNT] = {
 	[STATS_IMAGES] = "images",
@@ -20,11 +21,22 @@ static const char *const names[STATS_COUNTER_COUNT] = {
 	[STATS_SUBSTITUTES] = "substitutes",
 	[STATS_LOADER_WAIT_NS] = "loader_wait_ns",
 	[STATS_READER_WAIT_NS] = "reader_wait_ns",
+	[STATS_START_WAIT_NS] = "start_wait_ns",
+	[STATS_READER_NS] = "reader_ns",
+	[STATS_WAITED_DECODE_NS] = "waited_decode_ns",
+	[STATS_WAITED_READ_NS] = "waited_read_ns",
+	[STATS_WAITED_IDLE_NS] = "waited_idle_ns",
 	[STATS_DECODE_NS] = "decode_ns",
 	[STATS_SHAPE_NS] = "shape_ns",
+	[STATS_DECODE_WAIT_NS] = "decode_wait_ns",
+	[STATS_DECODE_IDLE_NS] = "decode_idle_ns",
+	[STATS_FETCH_NS] = "fetch_ns",
+	[STATS_PLAN_NS] = "plan_ns",
 	[STATS_CPU_NS] = "cpu_ns",
 	[STATS_ELAPSED_NS] = "elapsed_ns",
 	[STATS_THREADS] = "threads",
+	[STATS_CPUS] = "cpus",
+	[STATS_REQUESTS] = "requests",
 	[STATS_URING] = "uring",
 	[STATS_MEMFD] = "memfd",
 	[STATS_READERS] = "readers",
@@ -67,10 +79,32 @@ static uint64_t process_cpu_ns(void)
 	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000u;
 }
 
-void stats_sample(struct shmring_producer *producer, uint64_t counting_since_ns)
+static void attribute_waits(struct shmring_producer *producer, struct attribution *attribution)
 {
+	uint64_t wait_ns = shmring_counter_value(producer, STATS_READER_WAIT_NS);
+	uint64_t start_wait_ns = shmring_counter_value(producer, STATS_START_WAIT_NS);
+	const struct attribution_totals now = {
+		.time_ns = clock_now_ns(),
+		.reader_wait_ns = wait_ns > start_wait_ns ? wait_ns - start_wait_ns : 0, /* readers write both, and one after the other */
+		.hungry_ns = shmring_counter_value(producer, STATS_DECODE_WAIT_NS),
+		.idle_ns = shmring_counter_value(producer, STATS_DECODE_IDLE_NS),
+	};
+
+	attribution_update(attribution, &now, (uint32_t)shmring_counter_value(producer, STATS_THREADS));
+	shmring_counter_set(producer, STATS_WAITED_DECODE_NS, attribution->decode_ns);
+	shmring_counter_set(producer, STATS_WAITED_READ_NS, attribution->read_ns);
+	shmring_counter_set(producer, STATS_WAITED_IDLE_NS, attribution->idle_ns);
+}
+
+void stats_sample(struct shmring_producer *producer, struct attribution *attribution, uint64_t counting_since_ns)
+{
+	struct shmring_reader_times times = shmring_reader_times(producer);
+
 	shmring_counter_set(producer, STATS_CPU_NS, process_cpu_ns());
-	shmring_counter_set(producer, STATS_READER_WAIT_NS, shmring_reader_times(producer).wait_ns);
+	shmring_counter_set(producer, STATS_READER_WAIT_NS, times.wait_ns);
+	shmring_counter_set(producer, STATS_START_WAIT_NS, times.start_wait_ns);
+	shmring_counter_set(producer, STATS_READER_NS, times.present_ns);
+	attribute_waits(producer, attribution);
 	if (counting_since_ns > 0)
 		shmring_counter_set(producer, STATS_ELAPSED_NS, clock_now_ns() - counting_since_ns);
 }
@@ -128,6 +162,17 @@ static void log_bad_samples(const struct shmring_producer *producer)
 	          plural(shmring_counter_value(producer, STATS_BAD_SAMPLES), "row", "rows"), text);
 }
 
+static void log_verdict(const struct shmring_producer *producer, enum log_level level)
+{
+	static const struct verdict_reading start;
+	struct verdict_reading end;
+	struct verdict verdict;
+
+	reading_take(producer, &end);
+	verdict_judge(&start, &end, &verdict);
+	log_write(level, "%s", verdict.sentence);
+}
+
 void stats_log_summary(const struct shmring_producer *producer, enum log_level level)
 {
 	double elapsed_ns = counter(producer, STATS_ELAPSED_NS), images = counter(producer, STATS_IMAGES);
@@ -139,9 +184,7 @@ void stats_log_summary(const struct shmring_producer *producer, enum log_level l
 	          plural(shmring_counter_value(producer, STATS_BATCHES), "batch", "batches"), elapsed_ns / 1e9,
 	          ratio(images * 1e9, elapsed_ns), ratio(counter(producer, STATS_BYTES_READ) * 1e3, elapsed_ns),
 	          ratio(counter(producer, STATS_CPU_NS) / 1e6, images));
-	log_write(level, "the reader waited %.0f %% of the time, the loader %.0f %%",
-	          100 * ratio(counter(producer, STATS_READER_WAIT_NS), elapsed_ns),
-	          100 * ratio(counter(producer, STATS_LOADER_WAIT_NS), elapsed_ns));
+	log_verdict(producer, level);
 	log_bad_samples(producer);
 }
 

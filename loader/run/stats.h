@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "loader/item_status.h"
+#include "loader/run/attribution.h"
 #include "loader/run/log.h"
 #include "loader/run/stats_file.h"
 #include "shmring/shmring.h"
@@ -23,11 +24,22 @@ enum stats_counter {
 	STATS_SUBSTITUTES,    /* substitutes tried; more than bad_samples when substitutes fail too */
 	STATS_LOADER_WAIT_NS, /* every slot was full and nothing was left to do */
 	STATS_READER_WAIT_NS, /* a reader waited for a batch */
-	STATS_DECODE_NS,      /* summed over the decode threads */
+	STATS_START_WAIT_NS,  /* that part of reader_wait_ns in which readers waited for their first batch */
+	STATS_READER_NS,      /* readers were there, summed over them */
+	STATS_WAITED_DECODE_NS, /* the rest of it, by what decode threads did meanwhile: see attribution.h */
+	STATS_WAITED_READ_NS,
+	STATS_WAITED_IDLE_NS,
+	STATS_DECODE_NS,      /* summed over the decode threads, as the next */
 	STATS_SHAPE_NS,
+	STATS_DECODE_WAIT_NS,   /* decode threads had nothing to do while bytes were on their way, summed, as the next */
+	STATS_DECODE_IDLE_NS,   /* or nothing was: every slot was full, or nobody asked for more; since the first reader came */
+	STATS_FETCH_NS,         /* CPU time of the thread that reads files, and of those that help it */
+	STATS_PLAN_NS,          /* CPU time of the thread that plans */
 	STATS_CPU_NS,           /* user and system time of the worker */
 	STATS_ELAPSED_NS,       /* since the start of work, less what the full ring waited for its first reader */
 	STATS_THREADS,          /* decode threads */
+	STATS_CPUS,             /* that the worker may use: affinity and cgroup quota */
+	STATS_REQUESTS,         /* 1: batches are made as they are asked for */
 	STATS_URING,            /* 1: io_uring, 0: pread */
 	STATS_MEMFD,            /* 1: the segment is a memfd, 0: POSIX shared memory */
 	STATS_READERS,          /* that are there */
@@ -43,8 +55,11 @@ enum stats_counter {
 /* "images", "batches", ..., "status_missing", ...: in the order of the enum, for shmring_config. */
 const char *const *stats_counter_names(void);
 
-/* Brings the counters that are sampled (CPU, elapsed, reader's wait) up to date; counting_since_ns 0: no reader yet. */
-void stats_sample(struct shmring_producer *producer, uint64_t counting_since_ns);
+/*
+ * Brings the counters that are sampled (CPU, elapsed, readers' times) up to date; counting_since_ns 0: no reader yet.  Those of the
+ * decode threads are so already (pipeline_sample()).
+ */
+void stats_sample(struct shmring_producer *producer, struct attribution *attribution, uint64_t counting_since_ns);
 
 /* What the lines below need to know beside the counters. */
 struct stats_scope {

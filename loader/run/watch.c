@@ -166,11 +166,18 @@ static int step_pipeline(struct service *service)
 	return EXIT_DONE;
 }
 
+void service_sample(struct service *service)
+{
+	if (service->pipeline)
+		pipeline_sample(service->pipeline);
+	stats_sample(service->producer, &service->attribution, service->counting_since_ns);
+}
+
 static void show_progress(struct service *service)
 {
 	char line[256];
 
-	stats_sample(service->producer, service->counting_since_ns);
+	service_sample(service);
 	if (++service->tick_count % TICKS_PER_FLUSH == 0)
 		log_flush();
 	if (!log_has_terminal() || service->options.reader_fd >= 0)

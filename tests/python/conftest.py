@@ -206,3 +206,12 @@ def crash(crashing_codec: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
     resource.setrlimit(resource.RLIMIT_CORE, (0, limits[1]))
     yield arm
     resource.setrlimit(resource.RLIMIT_CORE, limits)
+
+
+@pytest.fixture
+def slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], dict[str, str]]:
+    """`slow_disk(ms)`: the environment of a worker with `--io=pread` whose reads take so much longer each (tests/slow_disk.c)."""
+    library = tmp_path / "slow_disk.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-O1", "-o", library, Path(__file__).parents[1] / "slow_disk.c", "-ldl"], check=True)
+    monkeypatch.delenv("CROPRING_EXECUTABLE", raising=False)  # sanitizers take no preloaded libraries
+    return lambda ms: {"LD_PRELOAD": str(library), "SLOW_DISK_MS": str(ms)}

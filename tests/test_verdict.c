@@ -1,0 +1,579 @@
+/* test_verdict.c - who waits for whom is said rightly in each situation that we can think of. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/verdict.h"
+
+/* ------------------------------------------------------------------ situations in words */
+
+/* A run of some seconds, in milliseconds, of which a test says only what is remarkable. */
+struct run {
+	uint64_t batches, present, wait, start_wait; /* of all readers together */
+	uint64_t while_decoding, while_reading, while_idle;
+	uint64_t decode, hungry, idle; /* of all decode threads together */
+	uint64_t cpu, fetch, elapsed;  /* 0: as much as decode; nothing; as present */
+	uint64_t threads, cpus;        /* 0: 4 */
+	bool shared, requests;
+};
+
+static const struct verdict_reading start;
+
+static uint64_t ns(uint64_t ms)
+{
+	return ms * 1000000;
+}
+
+static struct verdict_reading reading_of(const struct run *run)
+{
+	struct verdict_reading reading = {
+		.batches = run->batches,
+		.elapsed_ns = ns(run->elapsed ? run->elapsed : run->present),
+		.reader_ns = ns(run->present),
+		.reader_wait_ns = ns(run->wait),
+		.start_wait_ns = ns(run->start_wait),
+		.waited_decode_ns = ns(run->while_decoding),
+		.waited_read_ns = ns(run->while_reading),
+		.waited_idle_ns = ns(run->while_idle),
+		.decode_ns = ns(run->decode),
+		.decode_wait_ns = ns(run->hungry),
+		.decode_idle_ns = ns(run->idle),
+		.fetch_ns = ns(run->fetch),
+		.cpu_ns = ns(run->cpu ? run->cpu : run->decode + run->fetch),
+		.threads = run->threads ? run->threads : 4,
+		.cpus = run->cpus ? run->cpus : 4,
+		.is_shared = run->shared,
+		.requests = run->requests,
+		.slot_count = 8,
+	};
+
+	return reading;
+}
+
+static void add_reader(struct verdict_reading *reading, int32_t pid, uint64_t present_ms, uint64_t wait_ms)
+{
+	uint32_t number = reading->reader_count++;
+
+	reading->reader[number] =
+		(struct verdict_reader){.number = number, .pid = pid, .present_ns = ns(present_ms), .wait_ns = ns(wait_ms)};
+}
+
+static struct verdict judge(const struct verdict_reading *before, const struct verdict_reading *after)
+{
+	struct verdict verdict;
+
+	verdict_judge(before, after, &verdict);
+	assert_true(strlen(verdict.sentence) > 20 && strlen(verdict.sentence) < sizeof verdict.sentence - 1);
+	assert_true(verdict.reader_share >= 0 && verdict.reader_share <= 1 && verdict.headroom >= 1);
+	if (verdict.kind == VERDICT_LOADER_BOUND)
+		assert_ptr_equal(strstr(verdict.sentence, "trainer waits for loader: "), verdict.sentence);
+	if (verdict.kind == VERDICT_TRAINER_BOUND)
+		assert_ptr_equal(strstr(verdict.sentence, "loader waits for trainer: nothing to gain here"), verdict.sentence);
+	assert_int_equal(verdict.kind == VERDICT_LOADER_BOUND, verdict.cause != VERDICT_NONE);
+	return verdict;
+}
+
+static struct verdict judge_run(const struct run *run)
+{
+	const struct verdict_reading end = reading_of(run);
+
+	return judge(&start, &end);
+}
+
+static void assert_says(const struct verdict *verdict, enum verdict_kind kind, enum verdict_cause cause, const char *words)
+{
+	if (verdict->kind != kind || verdict->cause != cause || !strstr(verdict->sentence, words))
+		fail_msg("%s %s: %s", verdict_kind_name(verdict->kind), verdict_cause_name(verdict->cause), verdict->sentence);
+}
+
+/* ------------------------------------------------------------------ the loader waits */
+
+static void a_slow_trainer_leaves_nothing_to_gain_and_the_headroom_is_told(void **state)
+{
+	const struct verdict verdict =
+		judge_run(&(struct run){.batches = 100, .present = 10000, .wait = 20, .decode = 10000, .idle = 30000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_TRAINER_BOUND, VERDICT_NONE, "4.0 times as many");
+	assert_true(verdict.headroom > 3.99 && verdict.headroom < 4.01);
+}
+
+static void a_trainer_that_only_stands_still_has_headroom_without_bounds(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){.batches = 0, .present = 30000, .idle = 120000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_TRAINER_BOUND, VERDICT_NONE, "over 100.0 times");
+}
+
+static void a_slow_trainer_on_a_slow_disk_is_still_a_slow_trainer(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){.batches = 50,
+	                                                       .present = 10000,
+	                                                       .wait = 100,
+	                                                       .while_reading = 100,
+	                                                       .decode = 3000,
+	                                                       .hungry = 20000,
+	                                                       .idle = 17000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_TRAINER_BOUND, VERDICT_NONE, "1.7 times as many");
+}
+
+static void when_neither_waits_they_keep_pace(void **state)
+{
+	const struct verdict verdict = judge_run(
+		&(struct run){.batches = 100, .present = 10000, .wait = 300, .while_decoding = 300, .decode = 38500, .idle = 1500});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_BALANCED, VERDICT_NONE, "keep pace");
+}
+
+/* ------------------------------------------------------------------ the trainer waits */
+
+static void few_threads_on_many_cpus_are_to_be_more(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){
+		.batches = 100, .present = 10000, .wait = 6000, .while_decoding = 6000, .decode = 10000, .threads = 1, .cpus = 8});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_DECODE,
+	            "decode is the slowest stage, add threads (--threads 8, now 1)");
+	assert_non_null(strstr(verdict.sentence, "60 %"));
+}
+
+static void threads_on_all_cpus_mean_less_work_or_more_cpus(void **state)
+{
+	const struct verdict verdict =
+		judge_run(&(struct run){.batches = 100, .present = 10000, .wait = 6000, .while_decoding = 6000, .decode = 40000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "all 4 CPUs");
+}
+
+static void threads_that_get_no_cpu_are_not_to_be_more(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){.batches = 100,
+	                                                       .present = 10000,
+	                                                       .wait = 6000,
+	                                                       .while_decoding = 6000,
+	                                                       .decode = 20000,
+	                                                       .cpu = 7000,
+	                                                       .threads = 2,
+	                                                       .cpus = 8});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "35 % of the CPU time");
+}
+
+static void a_slow_disk_is_seen_in_threads_that_wait_for_bytes(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){.batches = 100,
+	                                                       .present = 10000,
+	                                                       .wait = 8000,
+	                                                       .while_decoding = 1000,
+	                                                       .while_reading = 7000,
+	                                                       .decode = 5000,
+	                                                       .hungry = 35000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_READ, "disk or network");
+}
+
+/* 40 % of the time without a row: with more threads that would be more, and nothing faster. */
+static void a_disk_that_is_slow_for_a_part_of_the_threads_is_the_slowest_stage(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){.batches = 100,
+	                                                       .present = 10000,
+	                                                       .wait = 3000,
+	                                                       .while_decoding = 1800,
+	                                                       .while_reading = 1200,
+	                                                       .decode = 24000,
+	                                                       .hungry = 16000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_READ, "disk or network");
+}
+
+static void a_disk_that_is_slow_now_and_then_is_not(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){.batches = 100,
+	                                                       .present = 10000,
+	                                                       .wait = 3000,
+	                                                       .while_decoding = 2700,
+	                                                       .while_reading = 300,
+	                                                       .decode = 36000,
+	                                                       .hungry = 4000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "decode");
+}
+
+static void many_small_files_keep_the_one_thread_that_reads_busy(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){.batches = 100,
+	                                                       .present = 10000,
+	                                                       .wait = 8000,
+	                                                       .while_decoding = 1000,
+	                                                       .while_reading = 7000,
+	                                                       .decode = 5000,
+	                                                       .hungry = 35000,
+	                                                       .fetch = 9600});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_READ, "1.0 CPUs are busy with it");
+}
+
+static void both_waiting_by_turns_means_too_few_slots(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){.batches = 100,
+	                                                       .present = 10000,
+	                                                       .wait = 2000,
+	                                                       .while_decoding = 500,
+	                                                       .while_idle = 1500,
+	                                                       .decode = 15000,
+	                                                       .idle = 25000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOTS, "--slots (now 8)");
+}
+
+/* While it trains it waits, and all threads decode; while it evaluates, the loader idles. */
+static void a_long_evaluation_does_not_hide_that_training_waits_for_decoding(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){
+		.batches = 100, .present = 20000, .wait = 4000, .while_decoding = 4000, .decode = 40000, .idle = 40000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "20 % of the time");
+}
+
+static void requests_that_come_when_they_are_needed_are_to_be_sent_ahead(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){.batches = 100,
+	                                                       .present = 10000,
+	                                                       .wait = 4000,
+	                                                       .while_decoding = 1000,
+	                                                       .while_idle = 3000,
+	                                                       .decode = 10000,
+	                                                       .idle = 30000,
+	                                                       .requests = true});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_REQUESTS, "ask ahead");
+}
+
+static void requests_that_are_many_wait_for_decoding_as_any_batch_does(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){
+		.batches = 100, .present = 10000, .wait = 4000, .while_decoding = 4000, .decode = 40000, .requests = true});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "decode");
+}
+
+/* ------------------------------------------------------------------ several readers */
+
+static const struct run held_up = {.batches = 100,
+                                   .present = 30000,
+                                   .wait = 16000,
+                                   .while_idle = 15000,
+                                   .while_decoding = 1000,
+                                   .decode = 10000,
+                                   .idle = 30000,
+                                   .elapsed = 10000,
+                                   .shared = true};
+
+/* In lanes and in broadcast the numbers are the same. */
+static void one_slow_reader_is_named(void **state)
+{
+	struct verdict_reading end = reading_of(&held_up);
+	struct verdict verdict;
+
+	(void)state;
+	add_reader(&end, 4710, 10000, 8000);
+	add_reader(&end, 4711, 10000, 0);
+	add_reader(&end, 4712, 10000, 8000);
+	verdict = judge(&start, &end);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOW_READER, "reader 1 (process 4711)");
+	assert_int_equal(verdict.reader, 1);
+}
+
+static void a_lane_that_nobody_reads_is_named(void **state)
+{
+	struct verdict_reading end = reading_of(&held_up);
+	struct verdict verdict;
+
+	(void)state;
+	add_reader(&end, 4710, 10000, 8000);
+	add_reader(&end, 0, 0, 0);
+	verdict = judge(&start, &end);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOW_READER, "nobody reads the batches of number 1");
+}
+
+static void one_that_left_but_holds_a_batch_holds_up_nobody(void **state)
+{
+	struct verdict_reading begin = reading_of(&(struct run){.batches = 1, .present = 100, .decode = 1});
+	struct verdict_reading end = reading_of(&held_up);
+	struct verdict verdict;
+
+	(void)state;
+	add_reader(&begin, 4710, 50, 0);
+	add_reader(&begin, 4711, 50, 0);
+	add_reader(&end, 4710, 10050, 8000);
+	add_reader(&end, 4711, 50, 0);
+	verdict = judge(&begin, &end);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOTS, "--slots");
+}
+
+static void readers_that_share_first_come_never_hold_each_other_up(void **state)
+{
+	struct run split = held_up;
+	struct verdict_reading end;
+	struct verdict verdict;
+
+	(void)state;
+	split.shared = false;
+	end = reading_of(&split);
+	add_reader(&end, 4710, 10000, 8000);
+	add_reader(&end, 4711, 10000, 0);
+	verdict = judge(&start, &end);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOTS, "53 % of the time"); /* of both readers' time */
+}
+
+static void readers_that_all_wait_wait_for_the_loader(void **state)
+{
+	struct run all = held_up;
+	struct verdict_reading end;
+	struct verdict verdict;
+
+	(void)state;
+	all.while_decoding = 16000, all.while_idle = 0, all.decode = 40000, all.idle = 0;
+	end = reading_of(&all);
+	add_reader(&end, 4710, 10000, 5500);
+	add_reader(&end, 4711, 10000, 5000);
+	verdict = judge(&start, &end);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "decode");
+}
+
+static void a_slow_reader_that_only_now_came_is_not_judged_by_its_predecessors(void **state)
+{
+	struct verdict_reading begin = reading_of(&(struct run){.batches = 1, .present = 100, .decode = 1});
+	struct verdict_reading end = reading_of(&held_up);
+	struct verdict verdict;
+
+	(void)state;
+	add_reader(&begin, 4710, 50, 0);
+	add_reader(&end, 4710, 10050, 8000);
+	add_reader(&end, 4711, 90000, 0); /* whoever had the number before */
+	verdict = judge(&begin, &end);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOTS, "--slots");
+}
+
+/* The dead one's time stays counted in the sums, and so does what it waited: shares stay true. */
+static void a_reader_that_died_leaves_the_others_judged_rightly(void **state)
+{
+	struct verdict_reading end = reading_of(
+		&(struct run){.batches = 100, .present = 12000, .wait = 100, .decode = 10000, .idle = 30000, .elapsed = 10000});
+	struct verdict verdict;
+
+	(void)state;
+	add_reader(&end, 4710, 10000, 100);
+	verdict = judge(&start, &end);
+	assert_says(&verdict, VERDICT_TRAINER_BOUND, VERDICT_NONE, "4.0 times");
+}
+
+/* ------------------------------------------------------------------ the start, and windows of time */
+
+static void waiting_for_the_first_batch_alone_is_the_start(void **state)
+{
+	const struct verdict verdict = judge_run(
+		&(struct run){.batches = 50, .present = 5000, .wait = 2020, .start_wait = 2000, .decode = 8000, .idle = 12000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_START, "2.0 s for its first batch");
+	assert_true(verdict.start_share > 0.39 && verdict.start_share < 0.41);
+}
+
+static void a_slow_start_of_a_long_run_is_no_matter(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){
+		.batches = 5000, .present = 500000, .wait = 2020, .start_wait = 2000, .decode = 800000, .idle = 1200000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_TRAINER_BOUND, VERDICT_NONE, "2.5 times");
+}
+
+static void waits_after_the_start_count_without_it(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){.batches = 50,
+	                                                       .present = 6000,
+	                                                       .wait = 3000,
+	                                                       .start_wait = 2000,
+	                                                       .while_decoding = 1000,
+	                                                       .decode = 20000,
+	                                                       .threads = 2});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_DECODE, "25 % of the time"); /* 1 s of 4 */
+}
+
+static void a_moment_is_too_short_to_tell(void **state)
+{
+	struct verdict verdict =
+		judge_run(&(struct run){.batches = 20, .present = 300, .wait = 200, .while_decoding = 200, .decode = 900});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_TOO_SHORT, VERDICT_NONE, "20 batches in 0.3 s");
+	verdict = judge_run(&(struct run){.batches = 3, .present = 9000, .wait = 8000, .while_decoding = 8000, .decode = 36000});
+	assert_says(&verdict, VERDICT_TOO_SHORT, VERDICT_NONE, "3 batches");
+}
+
+static void few_batches_of_a_long_time_are_enough(void **state)
+{
+	const struct verdict verdict =
+		judge_run(&(struct run){.batches = 1, .present = 20000, .wait = 19000, .while_reading = 19000, .hungry = 80000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_READ, "95 %");
+}
+
+static void without_a_reader_nobody_waits(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){.batches = 8, .elapsed = 60000, .decode = 4000});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_TOO_SHORT, VERDICT_NONE, "no reader");
+}
+
+/* A worker that serves for ever is judged by its last seconds, whatever was before. */
+static void only_what_happened_in_between_counts(void **state)
+{
+	struct run run = {.batches = 5000, .present = 500000, .wait = 400000, .while_decoding = 400000, .decode = 2000000};
+	const struct verdict_reading before = reading_of(&run);
+	struct verdict_reading after;
+	struct verdict verdict;
+
+	(void)state;
+	run.batches += 50, run.present += 5000, run.decode += 5000, run.idle += 15000;
+	after = reading_of(&run);
+	verdict = judge(&before, &after);
+	assert_says(&verdict, VERDICT_TRAINER_BOUND, VERDICT_NONE, "4.0 times");
+	verdict = judge(&after, &after);
+	assert_says(&verdict, VERDICT_TOO_SHORT, VERDICT_NONE, "no reader");
+}
+
+static void counters_that_go_back_are_another_workers(void **state)
+{
+	const struct verdict_reading before = reading_of(
+		&(struct run){.batches = 5000, .present = 500000, .wait = 400000, .while_decoding = 400000, .decode = 2000000});
+	const struct verdict_reading after =
+		reading_of(&(struct run){.batches = 100, .present = 10000, .decode = 20000, .idle = 20000});
+	const struct verdict verdict = judge(&before, &after);
+
+	(void)state;
+	assert_says(&verdict, VERDICT_TRAINER_BOUND, VERDICT_NONE, "2.0 times");
+}
+
+/* A resumed run's worker counts its batches from 0, as any other does; that it passed over samples shows nowhere. */
+static void a_resumed_run_is_judged_by_itself(void **state)
+{
+	const struct verdict verdict = judge_run(&(struct run){.batches = 100,
+	                                                       .present = 10000,
+	                                                       .wait = 7000,
+	                                                       .start_wait = 300,
+	                                                       .while_decoding = 6700,
+	                                                       .decode = 40000,
+	                                                       .elapsed = 10400});
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "69 %");
+}
+
+/* ------------------------------------------------------------------ names and odd numbers */
+
+static void counters_are_taken_by_name_and_others_are_left(void **state)
+{
+	struct verdict_reading reading = start;
+
+	(void)state;
+	verdict_set_counter(&reading, "batches", 7);
+	verdict_set_counter(&reading, "requests", 1);
+	verdict_set_counter(&reading, "waited_idle_ns", 9);
+	verdict_set_counter(&reading, "status_ok", 5);
+	assert_int_equal(reading.batches, 7);
+	assert_int_equal(reading.requests, 1);
+	assert_int_equal(reading.waited_idle_ns, 9);
+	assert_int_equal(reading.decode_ns, 0);
+}
+
+/* Counters are shared memory: any number may stand there. */
+static void no_numbers_break_the_rule(void **state)
+{
+	static const uint64_t odd[] = {0, 1, UINT64_MAX, UINT64_MAX / 2, 1000000000};
+	uint32_t random = 1;
+
+	(void)state;
+	for (int round = 0; round < 20000; round++) {
+		struct verdict_reading reading[2] = {start, start};
+
+		for (size_t i = 0; i < 2; i++) {
+			uint64_t *number = (uint64_t *)&reading[i];
+
+			for (size_t k = 0; k < offsetof(struct verdict_reading, is_shared) / sizeof *number; k++) {
+				random = random * 1664525u + 1013904223u;
+				number[k] = odd[(random >> 20) % 5];
+			}
+			reading[i].is_shared = (random >> 28 & 1) != 0;
+			reading[i].reader_count = random >> 29;
+			for (uint32_t k = 0; k < reading[i].reader_count; k++)
+				reading[i].reader[k] =
+					(struct verdict_reader){.number = k, .present_ns = odd[round % 5], .wait_ns = odd[k % 5]};
+		}
+		(void)judge(&reading[0], &reading[1]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_slow_trainer_leaves_nothing_to_gain_and_the_headroom_is_told),
+		cmocka_unit_test(a_trainer_that_only_stands_still_has_headroom_without_bounds),
+		cmocka_unit_test(a_slow_trainer_on_a_slow_disk_is_still_a_slow_trainer),
+		cmocka_unit_test(when_neither_waits_they_keep_pace),
+		cmocka_unit_test(few_threads_on_many_cpus_are_to_be_more),
+		cmocka_unit_test(threads_on_all_cpus_mean_less_work_or_more_cpus),
+		cmocka_unit_test(threads_that_get_no_cpu_are_not_to_be_more),
+		cmocka_unit_test(a_slow_disk_is_seen_in_threads_that_wait_for_bytes),
+		cmocka_unit_test(a_disk_that_is_slow_for_a_part_of_the_threads_is_the_slowest_stage),
+		cmocka_unit_test(a_disk_that_is_slow_now_and_then_is_not),
+		cmocka_unit_test(many_small_files_keep_the_one_thread_that_reads_busy),
+		cmocka_unit_test(both_waiting_by_turns_means_too_few_slots),
+		cmocka_unit_test(a_long_evaluation_does_not_hide_that_training_waits_for_decoding),
+		cmocka_unit_test(requests_that_come_when_they_are_needed_are_to_be_sent_ahead),
+		cmocka_unit_test(requests_that_are_many_wait_for_decoding_as_any_batch_does),
+		cmocka_unit_test(one_slow_reader_is_named),
+		cmocka_unit_test(a_lane_that_nobody_reads_is_named),
+		cmocka_unit_test(one_that_left_but_holds_a_batch_holds_up_nobody),
+		cmocka_unit_test(readers_that_share_first_come_never_hold_each_other_up),
+		cmocka_unit_test(readers_that_all_wait_wait_for_the_loader),
+		cmocka_unit_test(a_slow_reader_that_only_now_came_is_not_judged_by_its_predecessors),
+		cmocka_unit_test(a_reader_that_died_leaves_the_others_judged_rightly),
+		cmocka_unit_test(waiting_for_the_first_batch_alone_is_the_start),
+		cmocka_unit_test(a_slow_start_of_a_long_run_is_no_matter),
+		cmocka_unit_test(waits_after_the_start_count_without_it),
+		cmocka_unit_test(a_moment_is_too_short_to_tell),
+		cmocka_unit_test(few_batches_of_a_long_time_are_enough),
+		cmocka_unit_test(without_a_reader_nobody_waits),
+		cmocka_unit_test(only_what_happened_in_between_counts),
+		cmocka_unit_test(counters_that_go_back_are_another_workers),
+		cmocka_unit_test(a_resumed_run_is_judged_by_itself),
+		cmocka_unit_test(counters_are_taken_by_name_and_others_are_left),
+		cmocka_unit_test(no_numbers_break_the_rule),
+	};
+
+	return cmocka_run_group_tests_name("verdict", tests, NULL, NULL);
+}
