@@ -36,7 +36,7 @@ _NUMBER = re.compile("[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """This process is number `rank` of `size`; `origin` names what says so: variables, or PyTorch."""
+    """This process is number `rank` of `size`; `origin` names what says so: variables, PyTorch, or JAX."""
 
     rank: int = 0
     size: int = 1
@@ -53,7 +53,7 @@ class Node:
 
 
 def find_world(rank: int | None, size: int | None, environment: Mapping[str, str] = os.environ) -> World:
-    """What the keywords `rank` and `world_size` say, else PyTorch, else the environment, else one process alone.
+    """What the keywords `rank` and `world_size` say, else PyTorch, else the environment, else JAX, else one process alone.
 
     `ValueError` when only one of two that belong together is there, or they are no such numbers.
     """
@@ -69,7 +69,7 @@ def find_world(rank: int | None, size: int | None, environment: Mapping[str, str
             return World(*_numbers(names, environment, "; or say rank= and world_size="), " and ".join(names))
     if all(environment.get(name) for name in _SLURM):
         return World(*_numbers(_SLURM, environment, "; or say rank= and world_size="), " and ".join(_SLURM))
-    return World()
+    return _jax_processes() or World()
 
 
 def find_node(world: World, environment: Mapping[str, str] = os.environ) -> Node:
@@ -119,6 +119,15 @@ def _process_group() -> World | None:
     if is_initialized is None or not is_initialized():
         return None
     return World(distributed.get_rank(), distributed.get_world_size(), "torch.distributed")
+
+
+def _jax_processes() -> World | None:
+    """JAX's, if they were brought together before: on TPUs and in clusters that it knows, nothing else may tell."""
+    jax: Any = sys.modules.get("jax")
+    is_initialized = getattr(getattr(jax, "distributed", None), "is_initialized", None)  # since 0.4.34
+    if is_initialized is None or not is_initialized():
+        return None
+    return World(jax.process_index(), jax.process_count(), "jax.distributed")
 
 
 def _whole(name: str, value: int) -> int:
