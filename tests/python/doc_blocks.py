@@ -28,7 +28,7 @@ from typing import Any
 
 _MARK = re.compile(
     r"<!-- not run: (?P<why>[^>]*?) -->"
-    r"|<!-- needs: (?P<needs>[\w ]+?) -->"
+    r"|<!-- needs: (?P<needs>[\w. ]+?) -->"
     r"|<!-- also run:\n(?P<hidden>.*?)-->"
     r"|^```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.DOTALL | re.MULTILINE,
@@ -130,18 +130,24 @@ def _run_commands(lines: list[str], place: str) -> None:
         raise SystemExit(f"{place}: exit code {shell.returncode}")
 
 
-def define_what_torchvision_asks_for() -> None:
-    """The indexes have torchvision for CUDA; beside a torch for the CPU its import asks for an operator that nobody has defined."""
-    if importlib.util.find_spec("torchvision") is None:
+def prepare_torchvision() -> None:
+    """Package indexes have a torchvision for CUDA.  Beside a torch for the CPU its C++ part, which transforms do not need, does not load;
+    but its import speaks of two operators of that part, which have to exist for that."""
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
         return
     import torch
 
-    if torch.version.cuda is None:
+    try:
+        torch.ops.load_library(Path(spec.origin).with_name("_C.so"))
+    except OSError:
         _KEPT.append(torch.library.Library("torchvision", "DEF"))
-        _KEPT[0].define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for name in ("nms", "qnms"):
+            _KEPT[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
 
 if __name__ == "__main__":
-    if "torchvision" in Path(sys.argv[1]).read_text():
-        define_what_torchvision_asks_for()
+    if any("torchvision" in block.needs for block in blocks(Path(sys.argv[1]).read_text())):
+        prepare_torchvision()
     for place in run_page(Path(sys.argv[1])):
         print("left out:", place)
