@@ -89,3 +89,311 @@ def test_staging_memory_that_is_filled_before_it_was_read_is_seen(make: Make, ex
     batches = list(make(device))
     device.finish()
     assert [content(batch) for batch in batches] != expected[0]
+
+
+# ---------------------------------------------------------------- what there is besides batches
+
+
+def states(loader: Any) -> list[dict[str, Any]]:
+    return [loader.state_dict() for _ in loader] + [loader.state_dict()]
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+def test_a_state_counts_what_was_handed_out_and_nothing_beyond(make: Make, load: Callable[..., cropring.Loader], prefetch: int) -> None:
+    plain = load(seed=5)
+    loader = make(LateDevice(), prefetch, slots=8)
+    assert loader.state_dict() == plain.state_dict()
+    for _ in range(2):
+        assert states(loader) == states(plain)
+
+
+def test_a_run_goes_on_after_the_batch_that_was_handed_out_last(make: Make, expected: list[list[Batch]]) -> None:
+    loader = make(LateDevice(), 3, slots=8)
+    for place, _ in enumerate(loader):
+        if place == 2:
+            break
+    assert loader.loader.state_dict() != loader.state_dict()  # it is ahead
+    device = LateDevice()
+    resumed = make(device, 3, slots=8)
+    resumed.load_state_dict(loader.state_dict())
+    assert resumed.state_dict() == loader.state_dict()
+    rest, following = list(resumed), list(resumed)
+    device.finish()
+    assert [content(batch) for batch in rest] == expected[0][3:]
+    assert [content(batch) for batch in following] == expected[1]
+
+
+def test_set_epoch_goes_where_it_says(make: Make, expected: list[list[Batch]]) -> None:
+    device = LateDevice(LATE)
+    loader = make(device)
+    batches = []
+    for epoch in (2, 0, 1):
+        loader.sampler.set_epoch(epoch)
+        assert loader.state_dict()["epoch"] == epoch
+        batches.append([content_later(device, batch) for batch in loader])
+    assert batches == [expected[2], expected[0], expected[1]]
+    assert device.torn == []
+
+
+def content_later(device: LateDevice, batch: Any) -> Batch:
+    device.finish()
+    return content(batch)
+
+
+def test_a_loop_that_is_left_early_disturbs_no_other(make: Make, expected: list[list[Batch]]) -> None:
+    device = LateDevice(LATE)
+    loader = make(device, 3, slots=6)
+    eventually(lambda: loader.stats()["slots_ready"] == 6, "the ring is full")
+    for place, batch in enumerate(loader):
+        if place == 1:
+            break
+    assert loader.loader.stats()["slots_held"] > 1  # which are still copied from
+    following = list(loader)
+    device.finish()
+    assert [content(batch) for batch in following] == expected[1]
+    assert device.torn == [] and content(batch) == expected[0][1]
+
+
+def test_only_the_newest_loop_hands_out_batches(make: Make) -> None:
+    loader = make(LateDevice(), 3, slots=8)
+    old = iter(loader)
+    next(old)
+    next(iter(loader))
+    with pytest.raises(cropring.CropringError, match="another loop over the loader began"):
+        next(old)
+    assert loader.state_dict()["epoch"] == 1
+
+
+class Broken:
+    """A sampler that names so many samples and then fails."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __iter__(self) -> Iterator[int]:
+        yield from range(self.count)
+        raise OSError("the list of samples is gone")
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 3])
+def test_what_the_loader_raises_comes_after_the_batches_before_it(make: Make, prefetch: int) -> None:
+    device = LateDevice()
+    batches = []
+    with pytest.raises(OSError, match="the list of samples is gone"):
+        for batch in make(device, prefetch, slots=8, sampler=Broken(12)):
+            batches.append(batch)
+    device.finish()
+    assert [batch.index.tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_a_batch_lost_to_an_exception_is_not_passed_over_in_silence(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = make(LateDevice(), 0)
+    loop = iter(loader)
+    next(loop)
+    state = loader.state_dict()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LateDevice, "copy", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(loop)
+    with pytest.raises(cropring.CropringError, match="begin another loop"):
+        next(loop)
+    assert loader.state_dict() == state
+
+
+def test_batches_of_other_sizes_come_and_go(make: Make, load: Callable[..., cropring.Loader]) -> None:
+    sizes = [[0, 1], [2, 3, 4, 5], [6], [7, 8, 9], [10, 11, 12, 13]]
+    device = LateDevice(LATE)
+    batches = list(make(device, 1, sampler=sizes))
+    device.finish()
+    assert [batch.index.tolist() for batch in batches] == sizes
+    assert [content(batch) for batch in batches] == [content(batch) for batch in load(seed=5, sampler=sizes)]
+
+
+def test_targets_are_carried_too(make: Make, photos: Path) -> None:
+    device = LateDevice()
+    loader = make(device, targets=photos)
+    batch = next(iter(loader))
+    device.finish()
+    assert batch.targets.shape == (4, 32, 32) and batch.targets.dtype == torch.uint8
+
+
+def test_fewer_slots_than_prefetch_are_no_error(make: Make, expected: list[list[Batch]]) -> None:
+    device = LateDevice(LATE)
+    loader = make(device, 20)
+    held = []
+    batches = []
+    for batch in loader:
+        batches.append(batch)
+        held.append(loader.loader.stats()["slots_held"])
+    device.finish()
+    assert [content(batch) for batch in batches] == expected[0]
+    assert max(held) <= 3 and device.torn == []
+
+
+# ---------------------------------------------------------------- page-locked memory
+
+
+def test_each_ring_is_registered_once_and_as_long_as_it_is_there(make: Make, expected: list[list[Batch]]) -> None:
+    device = LateDevice(LATE)
+    loader = make(device, slots=4)
+    eventually(lambda: loader.stats()["pinned"] == 1, "the ring is pinned before the first batch")
+    worker = loader.loader._worker
+    assert device.registered == dict([worker.ring.mapping])
+    batches = []
+    for epoch in range(EPOCHS):
+        for place, batch in enumerate(loader):
+            batches.append(batch)
+            if (epoch, place) == (1, 2):
+                os.kill(loader.loader._worker.process.pid, signal.SIGKILL)
+    eventually(lambda: device.registrations == 2 and len(device.registered) == 1, "the second ring is registered and the first is not")
+    others = [loader.loader.to_device("cpu"), DeviceLoader(loader.loader, device, Conversion(), 1, True)]
+    assert device.registrations == 2 and others
+    loader.close()
+    assert device.registered == {} and device.torn == []
+    device.finish()
+    assert [content(batch) for batch in batches] == [batch for epoch in expected for batch in epoch]
+
+
+def test_loaders_made_for_each_epoch_leave_nothing_behind(make: Make, expected: list[list[Batch]]) -> None:
+    device = LateDevice(LATE)
+    first = make(device)
+    worker = first.loader._worker
+    for epoch in range(EPOCHS):
+        batches = list(DeviceLoader(first.loader, device, Conversion(), 2, True))
+        device.finish()
+        assert [content(batch) for batch in batches] == expected[epoch]
+    gc.collect()
+    assert device.registrations == 1 and device.torn == []
+    assert first.loader._worker is worker and len(worker.before_leaving) == 2  # the ring's pin, and what `first` has in copy
+
+
+@pytest.mark.parametrize("order", ["the loader first", "the device loader first", "a batch lives on"])
+def test_whatever_dies_first_copies_come_to_an_end_before_the_memory_goes(photos: Path, order: str) -> None:
+    device = LateDevice(LATE)
+    plain = cropring.torch.Loader(photos, batch_size=4, size=32, slots=6, threads=2)
+    loader: Any = DeviceLoader(plain, device, Conversion(), 2, True)
+    loop: Any = iter(loader)
+    batch: Any = next(loop)
+    eventually(lambda: device.registered, "the ring is pinned")
+    assert device.copies > 0
+    if order == "the loader first":
+        plain.close()
+    elif order == "a batch lives on":
+        del plain
+    del loader, loop
+    plain = None
+    gc.collect()
+    assert device.registered == {} and device.torn == []
+    device.finish()
+    assert batch.images.shape == (4, 3, 32, 32)
+
+
+def test_a_ring_that_cannot_be_pinned_is_told_once_and_used_all_the_same(
+    make: Make, expected: list[list[Batch]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PinnedRing, "_has_warned", False)
+    device = LateDevice(failure="cudaHostRegister: operation not supported")
+    with pytest.warns(RuntimeWarning, match="cannot be page-locked: cudaHostRegister: operation not supported; copies to the device are slower"):
+        loader = make(device)
+        PinnedRing.of(loader.loader._worker, device)._registration.decided.wait()
+        batches = list(loader)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        batches += list(loader) + list(make(LateDevice(failure="no")))
+    device.finish()
+    assert [content(batch) for batch in batches[: len(expected[0])]] == expected[0]
+    assert loader.stats()["pinned"] == 0
+
+
+def test_a_pin_that_is_required_raises(make: Make) -> None:
+    with pytest.raises(cropring.CropringError, match='pin="require": the ring\'s 0 MB cannot be page-locked: no such luck'):
+        make(LateDevice(failure="no such luck"), pin="require")
+    assert make(LateDevice(), pin="require").stats()["pinned"] == 1
+
+
+def test_without_a_pin_nothing_is_registered(make: Make) -> None:
+    device = LateDevice()
+    loader = make(device, pin=False)
+    list(loader)
+    assert device.registrations == 0 and loader.stats()["pinned"] == 0
+    assert sum(1 for _ in loader.loader) == len(loader)  # so its own batches may be had as well
+
+
+def test_batches_in_pinned_memory_are_not_handed_out(make: Make) -> None:
+    loader = make(LateDevice())
+    with pytest.raises(RuntimeError, match="iterate over what to_device"):
+        iter(loader.loader)
+
+
+def test_a_loader_that_another_thread_closes_waits_for_its_copies(make: Make) -> None:
+    device = LateDevice(LATE)
+    loader = make(device, 2, slots=6)
+    loop = iter(loader)
+    next(loop)
+    thread = threading.Thread(target=loader.close)
+    thread.start()
+    thread.join()
+    assert device.torn == [] and device.registered == {}
+    with pytest.raises((cropring.CropringError, ValueError)):
+        list(loop)
+
+
+# ---------------------------------------------------------------- readers
+
+
+@pytest.mark.parametrize("share", ["lanes", "broadcast"])
+def test_a_reader_of_a_shared_ring_carries_its_batches(serve: Callable[..., Server], share: str) -> None:
+    server = serve("--share", share, "--readers=2", "--slots=6", "--epochs=2", "--seed=5")
+    device = LateDevice(2)
+    with cropring.torch.attach(server.name, wait=5, lane=0) as first, cropring.attach(server.name, lane=1) as second:
+        carried: dict[int, Any] = {}
+        plain: dict[int, Batch] = {}
+        reader = DeviceReader(first, device, Conversion(), 2, True)
+
+        def read() -> None:
+            plain.update({batch.seq: content(batch) for batch in second})
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        carried = {batch.seq: batch for batch in reader}
+        thread.join()
+        device.finish()
+        if share == "broadcast":
+            assert {seq: content(batch) for seq, batch in carried.items()} == plain
+        else:
+            assert sorted([*carried, *plain]) == list(range(len(carried) + len(plain)))
+        assert device.torn == [] and reader.stats()["slots_held"] == 0
+    assert device.registered == {} and server.wait() == 0
+
+
+def test_a_wait_for_a_batch_that_takes_too_long_can_be_repeated(serve: Callable[..., Server]) -> None:
+    server = serve("--epochs=0")
+    os.kill(server.process.pid, signal.SIGSTOP)
+    device = LateDevice()
+    try:
+        os.kill(server.process.pid, signal.SIGCONT)
+        reader = DeviceReader(cropring.torch.attach(server.name, wait=5, timeout=0.05), device, Conversion(), 1, True)
+        os.kill(server.process.pid, signal.SIGSTOP)
+        with pytest.raises(TimeoutError):
+            for _ in range(100):
+                last = next(reader).seq
+        os.kill(server.process.pid, signal.SIGCONT)
+        eventually(lambda: reader.stats()["slots_ready"] > 0, "the worker goes on")
+        assert next(reader).seq == last + 1
+        reader.close()
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+    assert device.torn == []
+
+
+def test_looks_are_counted() -> None:
+    """The late device is late."""
+    device = LateDevice(2)
+    source, room = torch.arange(4), torch.zeros(4, dtype=torch.int64)
+    event = device.copy([(source, room)], None)
+    assert isinstance(event, LateEvent)
+    assert [event.query(), event.query(), room.sum().item(), event.query(), room.tolist()] == [False, False, 0, True, [0, 1, 2, 3]]

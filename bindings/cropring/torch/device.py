@@ -14,7 +14,7 @@ from ..dataset import Dataset
 from .carrier import Carrier, Device
 from .conversion import Conversion
 from .cuda import Cuda
-from .feed import Bookmark, Feed
+from .loop import Bookmark, DeviceLoop
 from .pinned import Owner
 from .tensors import TensorBatch
 
@@ -51,7 +51,7 @@ class _Way:
     def of(self, batches: Iterator[TensorBatch], owner: Callable[[], Owner | None], bookmark: Bookmark) -> Iterator[TensorBatch]:
         if self.carrier is None:
             return map(self._converted, batches)
-        return Feed(batches, owner, self.carrier, self._prefetch, bookmark)
+        return DeviceLoop(batches, owner, self.carrier, self._prefetch, bookmark)
 
     def _converted(self, batch: TensorBatch) -> TensorBatch:
         if not self._conversion.changes(batch.images):

@@ -42,7 +42,7 @@ class Bookmark:
         self.place = place
 
 
-class Feed(Iterator[TensorBatch]):
+class DeviceLoop(Iterator[TensorBatch]):
     """One loop.  It begins when its first batch is asked for.
 
     A batch is waited for only when none is on its way; those beyond it, up to `prefetch`, are taken when they are there already and a slot
@@ -121,6 +121,7 @@ class Feed(Iterator[TensorBatch]):
         """Raises what the loader raised; who goes on asks it anew."""
         ending, self._ending = self._ending, None
         assert ending is not None
+        self._carrier.slots.wait()  # whoever has had all batches holds no slot
         if isinstance(ending, StopIteration):
             self._bookmark.move(self._loop, None)
         self._is_moving = False
