@@ -256,20 +256,15 @@ class Lane(Feed):
     """A lane of the worker that local rank 0 started."""
 
     def __init__(self, member: Member, ring: Ring) -> None:
+        super().__init__()
         self.ring = ring
         self._member = member
-        self._owner_pid = os.getpid()
 
     def explain(self, error: WorkerDied) -> CropringError:
         """The same error, or what local rank 0 did meanwhile."""
         if self._member.is_left_behind:
             return CropringError(f"local rank 0 has left this loop, and ended the worker: {_IN_STEP}")
         return error
-
-    def stop(self) -> None:
-        """Leaves the ring.  Nothing happens the second time, or in a forked child."""
-        if os.getpid() == self._owner_pid:
-            self.ring.close()
 
 
 def _alike(flags: Mapping[str, object]) -> dict[str, object]:

@@ -42,6 +42,10 @@ class Feed:
 
     ring: Ring
 
+    def __init__(self) -> None:
+        self._owner_pid = os.getpid()
+        self.before_leaving: list[Callable[[], None]] = []  # called, the last first, before the ring's memory goes
+
     def acquire(self) -> Lease | None:
         """The next batch; None at the stream's end."""
         return self.ring.acquire()
@@ -58,8 +62,17 @@ class Feed:
         """No more batches.  The ring stays mapped: its counters are final now."""
 
     def stop(self) -> None:
-        """Leaves the ring.  Arrays that are alive stay valid."""
-        self.ring.close()
+        """That, and leaves the ring.  Arrays that are alive stay valid.
+
+        Nothing happens the second time, or in a forked child.
+        """
+        if os.getpid() == self._owner_pid:
+            self.end()
+            try:
+                while self.before_leaving:
+                    self.before_leaving.pop()()
+            finally:
+                self.ring.close()
 
 
 class Worker(Feed):
@@ -70,8 +83,7 @@ class Worker(Feed):
     """
 
     def __init__(self, source: str, flags: Mapping[str, object], folder: str | None = None, fds: Sequence[int] = ()) -> None:
-        self._owner_pid = os.getpid()
-        self.before_leaving: list[Callable[[], None]] = []  # called, the last first, before the ring's memory goes
+        super().__init__()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             # What a Loader does is what its keywords say: CROPRING_ variables are for the command.
@@ -143,19 +155,6 @@ class Worker(Feed):
         if self.process.poll() is None:
             self.process.terminate()
             self._wait_for_exit()
-
-    def stop(self) -> None:
-        """Ends the process and leaves the ring.  Arrays that are alive stay valid.
-
-        Nothing happens the second time, or in a forked child.
-        """
-        if os.getpid() == self._owner_pid:
-            self.end()
-            try:
-                while self.before_leaving:
-                    self.before_leaving.pop()()
-            finally:
-                self.ring.close()
 
 
 def _join(socket_fd: int) -> Ring:
