@@ -18,15 +18,6 @@
 /* How long a wait may go without a look at Python's pending signals. */
 enum { SLICE_MS = 100 };
 
-static int check_open(const struct ring *ring)
-{
-	if (ring->closed) {
-		PyErr_SetString(PyExc_ValueError, "the ring is closed");
-		return -1;
-	}
-	return check_owner(ring);
-}
-
 /* ------------------------------------------------------------------ Ring */
 
 static void detach(struct ring *ring)
@@ -377,6 +368,8 @@ static PyMethodDef ring_methods[] = {
 	{"close", (PyCFunction)ring_close, METH_NOARGS,
          "close($self, /)\n--\n\nLeaves the ring.  Arrays that are alive stay valid; the memory goes with the last of them."},
 	{"counters", (PyCFunction)ring_counters, METH_NOARGS, "counters($self, /)\n--\n\nThe worker's counters by name."},
+	{"snapshot", (PyCFunction)ring_snapshot, METH_NOARGS,
+         "snapshot($self, /)\n--\n\nWhat an Observer would see, without the subject; also after the worker's death."},
 	{"last_lines", (PyCFunction)ring_last_lines, METH_NOARGS, "last_lines($self, /)\n--\n\nWhat the worker logged last."},
 	{"notes", (PyCFunction)ring_notes, METH_O,
          "notes($self, count, /)\n--\n\nThe first notes of the worker's threads, also after its death (loader/run/crash.h)."},

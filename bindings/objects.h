@@ -53,6 +53,16 @@ static inline int check_owner(const struct ring *ring)
 	return -1;
 }
 
+/* -1 with an exception, too, after close(). */
+static inline int check_open(const struct ring *ring)
+{
+	if (ring->closed) {
+		PyErr_SetString(PyExc_ValueError, "the ring is closed");
+		return -1;
+	}
+	return check_owner(ring);
+}
+
 /* Objects of our heap types: each owns a reference to its type, and none can be part of a cycle. */
 static inline void *new_object(PyTypeObject *type)
 {

@@ -13,7 +13,7 @@ struct observer {
 	PyObject_HEAD struct shmring_observer *shown; /* NULL: closed */
 };
 
-static int check_open(const struct observer *observer)
+static int check_looking(const struct observer *observer)
 {
 	if (observer->shown)
 		return 0;
@@ -87,39 +87,62 @@ static PyObject *list_places(const struct shmring_snapshot *snapshot)
 	return readers;
 }
 
-static PyObject *counters_as_dict(const struct shmring_observer *shown, const struct shmring_snapshot *snapshot)
+/* Adds a counter to the dict, which becomes NULL with an exception if that fails. */
+static void add_counter(PyObject **counters, const char *name, uint64_t number)
 {
-	PyObject *counters = PyDict_New();
+	PyObject *value = *counters ? PyLong_FromUnsignedLongLong(number) : NULL;
 
-	for (uint32_t i = 0; counters && i < shmring_observed_counter_count(shown); i++) {
-		PyObject *value = PyLong_FromUnsignedLongLong(snapshot->counter[i]);
+	if (*counters && (!value || PyDict_SetItemString(*counters, name, value) < 0))
+		Py_CLEAR(*counters);
+	Py_XDECREF(value);
+}
 
-		if (!value || PyDict_SetItemString(counters, shmring_observed_counter_name(shown, i), value) < 0)
-			Py_CLEAR(counters);
-		Py_XDECREF(value);
-	}
-	return counters;
+/* Takes over `counters`. */
+static PyObject *snapshot_as_dict(const struct shmring_snapshot *snapshot, const char *name, int32_t pid, const char *subject,
+                                  bool is_alive, PyObject *counters)
+{
+	static const char *const shares[] = {"split", "lanes", "broadcast"};
+
+	return Py_BuildValue("{s:N,s:i,s:N,s:s,s:N,s:N,s:N,s:N,s:N,s:K}", "name", decode_text(name), "pid", (int)pid, "subject",
+	                     decode_text(subject), "share", shares[snapshot->share], "ended", PyBool_FromLong(snapshot->ended),
+	                     "alive", PyBool_FromLong(is_alive), "slots", list_slots(snapshot), "readers", list_places(snapshot),
+	                     "counters", counters, "time_ns", (unsigned long long)snapshot->time_ns);
+}
+
+PyObject *ring_snapshot(struct ring *ring, PyObject *Py_UNUSED(none))
+{
+	const struct shmring_reader *reader = ring->reader;
+	PyObject *counters;
+	struct shmring_snapshot snapshot;
+
+	if (check_open(ring) < 0)
+		return NULL;
+	shmring_look_from_seat(reader, &snapshot);
+	counters = PyDict_New();
+	for (uint32_t i = 0; i < shmring_counter_count(reader); i++)
+		add_counter(&counters, shmring_counter_name(reader, i), snapshot.counter[i]);
+	return snapshot_as_dict(&snapshot, shmring_name(reader), shmring_producer_pid(reader), "",
+	                        shmring_producer_is_alive(reader), counters);
 }
 
 static PyObject *observer_snapshot(struct observer *observer, PyObject *Py_UNUSED(none))
 {
-	static const char *const shares[] = {"split", "lanes", "broadcast"};
+	const struct shmring_observer *shown = observer->shown;
+	PyObject *counters;
 	struct shmring_snapshot snapshot;
 
-	if (check_open(observer) < 0)
+	if (check_looking(observer) < 0)
 		return NULL;
-	if (shmring_look(observer->shown, &snapshot) < 0) {
+	if (shmring_look(shown, &snapshot) < 0) {
 		PyErr_SetString(PyExc_RuntimeError,
 		                "this observer belongs to the process that this one is a fork of: attach again here");
 		return NULL;
 	}
-	return Py_BuildValue("{s:N,s:i,s:N,s:s,s:N,s:N,s:N,s:N,s:N,s:K}", "name",
-	                     decode_text(shmring_observed_name(observer->shown)), "pid", (int)shmring_observed_pid(observer->shown),
-	                     "subject", decode_text(shmring_observed_subject(observer->shown)), "share", shares[snapshot.share],
-	                     "ended", PyBool_FromLong(snapshot.ended), "alive",
-	                     PyBool_FromLong(shmring_observed_is_alive(observer->shown)), "slots", list_slots(&snapshot), "readers",
-	                     list_places(&snapshot), "counters", counters_as_dict(observer->shown, &snapshot), "time_ns",
-	                     (unsigned long long)snapshot.time_ns);
+	counters = PyDict_New();
+	for (uint32_t i = 0; i < shmring_observed_counter_count(shown); i++)
+		add_counter(&counters, shmring_observed_counter_name(shown, i), snapshot.counter[i]);
+	return snapshot_as_dict(&snapshot, shmring_observed_name(shown), shmring_observed_pid(shown),
+	                        shmring_observed_subject(shown), shmring_observed_is_alive(shown), counters);
 }
 
 static PyObject *observer_close(struct observer *observer, PyObject *Py_UNUSED(none))

@@ -7,4 +7,7 @@
 /* Adds the type Observer to the module.  -1 with an exception. */
 int observer_add(PyObject *module);
 
+/* What a reader sees of its ring: a method of Ring. */
+PyObject *ring_snapshot(struct ring *ring, PyObject *none);
+
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shmring/look.h"
 #include "shmring/reader.h"
 
 uint32_t shmring_field_count(const struct shmring_reader *reader)
@@ -174,4 +175,14 @@ uint64_t shmring_note_of(const struct shmring_reader *reader, uint32_t index)
 {
 	/* relaxed: for those who ask after the producer's death */
 	return index < SHMRING_MAX_NOTES ? atomic_load_explicit(&reader->map.notes->value[index], memory_order_relaxed) : 0;
+}
+
+void shmring_look_from_seat(const struct shmring_reader *reader, struct shmring_snapshot *snapshot)
+{
+	look(&reader->map, &reader->header, snapshot);
+}
+
+bool shmring_producer_is_alive(const struct shmring_reader *reader)
+{
+	return !reader_sees_producer_dead(reader);
 }

@@ -382,6 +382,10 @@ int shmring_look(const struct shmring_observer *observer, struct shmring_snapsho
 /* What the producer itself can see of its ring.  Any thread. */
 void shmring_look_at_own(const struct shmring_producer *producer, struct shmring_snapshot *snapshot);
 
+/* What a reader can see of its ring, also after the producer's death. */
+void shmring_look_from_seat(const struct shmring_reader *reader, struct shmring_snapshot *snapshot);
+bool shmring_producer_is_alive(const struct shmring_reader *reader);
+
 /* False once the producer's process has ended. */
 bool shmring_observed_is_alive(const struct shmring_observer *observer);
 const char *shmring_observed_name(const struct shmring_observer *observer);
