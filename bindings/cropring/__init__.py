@@ -14,6 +14,7 @@ from .exchange import CropFuture
 from .loader import Loader
 from .packed import ImageInfo, Pack
 from .reader import Reader, attach
+from .report import Report
 
 __version__ = version("cropring")
 
@@ -29,6 +30,7 @@ __all__ = [
     "Loader",
     "Pack",
     "Reader",
+    "Report",
     "RingCorrupted",
     "SlotsExhausted",
     "SourceError",

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import cropring
 from cropring import Batch, Loader
+from cropring.report import percent
 
 try:
     from tqdm import tqdm
@@ -54,7 +55,8 @@ def summary(loader: Loader, stats: dict[str, int], batches: int, elapsed_s: floa
         ("images", f"{images:,} in {counted(batches, 'batch', 'batches')}{classes}"),
         ("speed", f"{images / elapsed_s:,.0f} images/s, {stats['bytes_read'] / 1e6 / elapsed_s:,.1f} MB/s read, in {elapsed_s:.2f} s"),
         ("work", f"{stats['cpu_ns'] / 1e6 / images:.2f} ms of CPU per image; {stats['threads']} decode threads, files read by {io}"),
-        ("waiting", f"this loop, which only takes batches, {reader_share:.0%} of the time; the loader {loader_share:.0%}"),
+        ("waiting", f"this loop, which only takes batches, {percent(reader_share)} of the time; the loader {percent(loader_share)}"),
+        ("verdict", loader.report(since="start").sentence),
     ]
     if stats["bad_samples"]:
         failed = {name.removeprefix("status_"): count for name, count in stats.items() if name.startswith("status_") and count}

@@ -17,6 +17,7 @@ from .dataset import Dataset
 from .epoch import Epoch, SampledEpoch
 from .flags import checked, defaults_of, working_folder
 from .node import Leader, Member, check_keywords, meet
+from .report import Report, Reports
 from .sampling import Sampling
 from .state import Order, Progress, as_dict, from_dict
 from .stream import Stream
@@ -222,6 +223,7 @@ class Loader:
         self.batch_sampler = None
         self._sampling = None if sampler is None else Sampling(sampler, flags)
         # The stream does not know of us, so that our end is its end.
+        self._reports = Reports()
         begin = partial(_start_worker, self._source, working_folder(), self._weights)
         node = find_node(world) if per_node else Node()
         self._team: Leader | Member | None = None
@@ -357,6 +359,14 @@ class Loader:
         what was lost with it.  `respawns` counts such workers since the Loader was made; `crashed_samples` are left out.
         """
         return self._stream.stats()
+
+    def report(self, *, since: Literal["report", "start"] = "report") -> Report:
+        """Who waits for whom, why, and what to do about it; `print(loader.report())` tells it in a few lines.
+
+        About the time since the last report, or since the stream's start if this is the first one, a fresh worker was started since,
+        or `since` is "start".  Of a closed loader it is about the end.  A worker that took a dead one's place counts anew here.
+        """
+        return self._reports.make(self._stream.reading(), since)
 
     def close(self) -> None:
         """Ends the worker.  Arrays that are alive stay valid.  Nothing happens the second time."""

@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 from functools import cached_property
 from types import TracebackType
+from typing import Literal
 
 from ._ring import Ring
 from .batch import Batch
 from .dataset import Dataset
 from .errors import CropringError
+from .report import Report, Reports
 
 
 def ring_stats(ring: Ring) -> dict[str, int]:
@@ -31,6 +33,7 @@ class Reader(Iterator[Batch]):
 
     def __init__(self, ring: Ring, timeout: float | None) -> None:
         self._ring = ring
+        self._reports = Reports()
         self._timeout_ms = -1 if timeout is None else max(0, round(timeout * 1000))
 
     def __next__(self) -> Batch:
@@ -62,6 +65,10 @@ class Reader(Iterator[Batch]):
     def stats(self) -> dict[str, int]:
         """Counters of the worker and of this reader; see `Loader.stats`."""
         return ring_stats(self._ring)
+
+    def report(self, *, since: Literal["report", "start"] = "report") -> Report:
+        """Who waits for whom, of all readers of the ring; see `Loader.report`.  "start" is the worker's, before this reader came, too."""
+        return self._reports.make(self._ring.snapshot(), since)
 
     def close(self) -> None:
         """Leaves the ring.  Arrays that are alive stay valid."""

@@ -11,6 +11,7 @@ from typing import Any
 from ._ring import Lease
 from .dataset import Dataset
 from .errors import CropringError, WorkerDied
+from .report import Reading
 from .sampling import Sampling
 from .state import LAST_EPOCH, Progress, epoch_batches
 from .supervisor import Supervisor
@@ -77,6 +78,7 @@ class Stream:
         self._supervisor = Supervisor(respawn if self._is_only_reader else 0)
         self._owner_pid = os.getpid()
         self._closed_stats: dict[str, int] | None = None
+        self._reading: Reading = {}
 
         self.seed: int = flags["seed"]
         self.epoch = self.next_epoch = self._resumed_epoch = flags["start_epoch"]
@@ -315,12 +317,19 @@ class Stream:
             return dict(self._closed_stats)
         return self._supervisor.stats(self.worker.ring if self.worker is not None else None)
 
+    def reading(self) -> Reading:
+        """How the ring of the worker that is there looks, or of the last one that was looked at; {}: there was none."""
+        if self.worker is not None:
+            self._reading = self.worker.ring.snapshot()
+        return self._reading
+
     def close(self) -> None:
         """Ends the worker.  Nothing happens the second time."""
         if self._closed_stats is None:
             if os.getpid() == self._owner_pid:
                 if self.worker is not None:
                     self.worker.end()
+                    self.reading()
                 self._closed_stats = self.stats()
             else:
                 self._closed_stats = {}

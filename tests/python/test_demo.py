@@ -23,8 +23,8 @@ def test_it_draws_the_first_batch_and_sums_up(photos: Path, tmp_path: Path) -> N
     count = sum(1 for _ in photos.glob("*/*"))
     done = demo(photos, "-o", picture)
     assert done.returncode == 0
-    headings = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[:5])
-    assert list(headings) == ["images", "speed", "work", "waiting", "picture"]
+    headings = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[:6])
+    assert list(headings) == ["images", "speed", "work", "waiting", "verdict", "picture"]
     assert headings["images"] == f"{count} in {-(-count // 32)} batches, 7 classes" and headings["picture"] == str(picture)
     last = done.stderr.replace("\r", "\n").strip().splitlines()[-1]
     assert f"{count} images" in last and "MB/s read" in last and "batches ready" in last and len(last) <= 80
