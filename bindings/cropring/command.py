@@ -68,7 +68,8 @@ class Parser(argparse.ArgumentParser):
         """Adds what every command has, and reads the words."""
         group = self.add_argument_group()
         group.add_argument("-h", "--help", action="help", help="print this and exit")
-        group.add_argument("-V", "--version", action="version", version=f"cropring {version('cropring')}", help="print the version and exit")
+        told = f"cropring {version('cropring')}"
+        group.add_argument("-V", "--version", action="version", version=told, help="print the version and exit")
         return self.parse_args(words)
 
     def error(self, message: str) -> NoReturn:
@@ -77,7 +78,7 @@ class Parser(argparse.ArgumentParser):
 
 def missing_extra(error: ImportError, command: str, extra: str) -> Refusal:
     """What to say when a package that only this command needs is not there."""
-    return Refusal(f"{command} needs {error.name}, which is not installed: pip install 'cropring[{extra}]'")
+    return Refusal(f"{command} needs {(error.name or 'a package').partition('.')[0]}, which is not installed: pip install 'cropring[{extra}]'")
 
 
 def run(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:

@@ -25,7 +25,7 @@ static char program[] =
 	"    from cropring._cli import PYTHON_COMMANDS, main\n"
 	"except ImportError as error:\n"
 	"    sys.stderr.write(f'cropring: {sys.argv[1]} is a Python program, and {sys.executable} lacks the package that has it"
-	" ({error}): pip install cropring[sheet]\\n')\n"
+	" ({error}): pip install cropring[top,plot,sheet]\\n')\n"
 	"    sys.exit(1)\n"
 	"main()\n";
 
@@ -45,7 +45,7 @@ int python_command(int argc, char **argv)
 	execvp(python, words);
 	fprintf(stderr,
 	        "cropring: %s is a Python program, and python3 does not start (%s): install Python 3.11 or later, "
-	        "then: pip install cropring[sheet]\n",
+	        "then: pip install cropring[top,plot,sheet]\n",
 	        argv[0], strerror(errno));
 	free(words);
 	return EXIT_FAILED;

@@ -1,4 +1,4 @@
-/* python_command.h - the commands that are Python programs: sheet. */
+/* python_command.h - the commands that are Python programs: top, plot, sheet. */
 #ifndef CROPRING_PYTHON_COMMAND_H
 #define CROPRING_PYTHON_COMMAND_H
 
