@@ -38,6 +38,7 @@ static const char overview[] =
 	"  info FILE        what is in an image, a pack or another source, and what a crop of it costs\n"
 	"  list             show the rings that run now\n"
 	"  top [RING]       watch a running ring: who waits for whom, and what to do about it\n"
+	"  plot TRACE       draw what `serve --trace TRACE` wrote: the slots over time, and who waited\n"
 	"  sheet SOURCE     a picture of any batch, as it will reach the trainer\n"
 	"  flags            print the flags of serve as a table for docs (--markdown) or programs (--json)\n"
 	"\n"
@@ -194,6 +195,7 @@ int main(int argc, char **argv)
 		{"info", "cropring info", run_info},
 		{"list", "cropring list", run_list},
 		{"top", "top", python_command},
+		{"plot", "plot", python_command},
 		{"sheet", "sheet", python_command},
 		{"flags", "cropring flags", run_flags},
 	};
@@ -227,7 +229,7 @@ int main(int argc, char **argv)
 		         S_ISDIR(found.st_mode) ? "folder" : "file", argv[1]);
 	else
 		snprintf(sentence, sizeof sentence,
-		         "'%.100s' is not a command; there are serve, crop, pack, unpack, info, list, top, sheet and flags",
+		         "'%.100s' is not a command; there are serve, crop, pack, unpack, info, list, top, plot, sheet and flags",
 		         argv[1]);
 	return refuse_usage("", sentence);
 }

@@ -5,7 +5,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-PYTHON_COMMANDS = ("top", "sheet")  # modules of this package; the executable comes back here with them (python_command.c)
+PYTHON_COMMANDS = ("top", "plot", "sheet")  # modules of this package; the executable comes back here with them (python_command.c)
 
 
 def executable() -> str:
