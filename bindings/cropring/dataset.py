@@ -122,8 +122,9 @@ class Dataset:
         """File, offset and length of a sample's bytes, length -1 for all of a file; None for one of a pack, which a `Pack` reads."""
         if "image" in self._columns:
             return None
-        offset, length = (int(self._columns[name][sample]) if name in self._columns else whole for name, whole in (("offset", 0), ("length", -1)))
-        return self.paths[sample], offset, length
+        if "offset" not in self._columns:
+            return self.paths[sample], 0, -1
+        return self.paths[sample], int(self._columns["offset"][sample]), int(self._columns["length"][sample])
 
     def read_again(self, index_fd: int) -> Dataset:
         """The data set as another worker has scanned it."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +17,19 @@ from PIL import Image
 
 import cropring
 from cropring import contact_sheet as page
-from conftest import WATCHDOG_S
+from conftest import Server, WATCHDOG_S, eventually
+from cropring.command import run
+from cropring.sheet import main as sheet_main
 
 Load = Callable[..., cropring.Loader]
 
 
 def sheet(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "cropring", "sheet", *words], capture_output=True, text=True, timeout=WATCHDOG_S)
+    """What the command does, in this process."""
+    output, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(output), redirect_stderr(errors):
+        exit_code = run(sheet_main, [os.fspath(word) for word in words])
+    return subprocess.CompletedProcess(words, exit_code, output.getvalue(), errors.getvalue())
 
 
 def tiles(path: Path, count: int, columns: int, size_px: int, panels: int = 1) -> NDArray[np.uint8]:
@@ -65,7 +74,7 @@ def test_gray_and_small_images_are_shown_enlarged(photos: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("kind", ["folder", "pack", "tar"])
-def test_boxes_are_drawn_where_the_crop_was_cut(folder: Callable[..., Path], tmp_path: Path, kind: str, command: Callable[..., object]) -> None:
+def test_boxes_are_drawn_where_the_crop_was_cut(tmp_path: Path, kind: str, command: Callable[..., object]) -> None:
     """A picture of 400x400 whose quarters have colours of their own, and a box that is its lower right quarter."""
     source = tmp_path / "set"
     source.mkdir()
@@ -102,7 +111,8 @@ def test_padding_bad_and_substituted_rows_are_marked(folder: Callable[..., Path]
     for name, words in {"substitute": [], "bad": ["--on-error=zero"], "padding": ["--tail=pad", "-b7"]}.items():
         path = tmp_path / f"{name}.png"
         assert sheet(source, "-o", path, "-s128", "--no-shuffle", "--columns=7", *words).returncode == 0
-        badges[name] = [bool((tile[10:26, 10:60] == (255, 255, 255)).all(-1).any()) for tile in tiles(path, 7 if name == "padding" else 5, 7, 128)[:, 0]]
+        drawn = tiles(path, 7 if name == "padding" else 5, 7, 128)[:, 0]
+        badges[name] = [bool((tile[10:26, 10:60] == (255, 255, 255)).all(-1).any()) for tile in drawn]
     assert badges["substitute"] == badges["bad"] == [False, True, False, False, False]
     assert badges["padding"] == [False, True, False, False, False, True, True]
 
@@ -117,11 +127,39 @@ def test_targets_stand_beside_their_images(tmp_path: Path) -> None:
     assert (inner(image) == (10, 200, 30)).all() and (inner(target) == 255).all()
 
 
+@pytest.mark.parametrize("share", ["split", "lanes", "broadcast"])
+def test_the_next_batch_of_a_running_ring_is_drawn_and_not_taken(
+    tmp_path: Path, serve: Callable[..., Server], share: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever epoch it is in, however the flags were said, and wherever its relative paths begin."""
+    words = ["--epochs=3", "-s", "128", "--no-sh", "--start-sample=5", "--start-ep", "2", f"--share={share}", "--readers=1"]
+    server = serve(*words, env={"CROPRING_SEED": "9", "CROPRING_HFLIP": "0"})
+    monkeypatch.chdir(tmp_path)
+    with cropring.attach(server.name, wait=WATCHDOG_S) as reader:
+        drawn, taken = [], []
+        while True:
+            eventually(lambda: reader.stats()["slots_ready"] or reader.stats()["batches"] == 7 + 8 + 8, "a batch that is ready")
+            if not reader.stats()["slots_ready"]:
+                break
+            if len(taken) % 4 == 0:
+                done = sheet("--ring", server.name, "-o", tmp_path / "sheet.png", "--columns=4")
+                assert done.returncode == 0, done.stderr
+                drawn.append(inner(tiles(tmp_path / "sheet.png", 4, 4, 128)[:, 0]))
+            batch = next(reader)
+            taken.append((batch.seq, inner(batch.images).copy()))
+            del batch
+        assert [seq for seq, _ in taken] == list(range(23))
+        assert [np.array_equal(picture, images) for picture, (_, images) in zip(drawn, taken[::4])] == [True] * 6
+
+
 def test_what_cannot_be_drawn_is_said_in_a_sentence(photos: Path, tmp_path: Path) -> None:
     path = tmp_path / "sheet.png"
     for words, exit_code, text in (
         ([photos], 2, "-o is missing"),
-        (["-o", path], 2, "SOURCE is missing"),
+        (["-o", path], 2, "either SOURCE is expected"),
+        ([photos, "--ring=x", "-o", path], 2, "either SOURCE is expected"),
+        (["--ring=x", "-o", path, "--size=8"], 2, "--size: with --ring all that is the worker's own"),
+        (["--ring=no-such-ring", "-o", path], 1, "no-such-ring"),
         ([photos, "-o", path, "--size=big"], 2, "--size: 'big' is not a side"),
         ([photos, "-o", path, "--batch=9"], 2, "--batch 9: an epoch of "),
         ([photos, "-o", path, "--batch=1", "--tail=drop"], 2, "--batch 1: "),
@@ -137,6 +175,7 @@ def test_what_cannot_be_drawn_is_said_in_a_sentence(photos: Path, tmp_path: Path
 
 def test_without_pillow_the_way_to_get_it_is_told(photos: Path, tmp_path: Path) -> None:
     program = "import sys; sys.modules['PIL'] = None; sys.argv = ['cropring', *sys.argv[1:]]; from cropring._cli import main; main()"
-    words = [sys.executable, "-c", program, "sheet", photos, "-o", tmp_path / "sheet.png"]
+    words: list[str | Path] = [sys.executable, "-c", program, "sheet", photos, "-o", tmp_path / "sheet.png"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=WATCHDOG_S)
-    assert done.returncode == 1 and done.stderr == "cropring: `cropring sheet` needs PIL, which is not installed: pip install 'cropring[sheet]'\n"
+    assert done.returncode == 1
+    assert done.stderr == "cropring: `cropring sheet` needs PIL, which is not installed: pip install 'cropring[sheet]'\n"
