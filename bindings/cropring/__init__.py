@@ -4,7 +4,7 @@
 >>> for images, labels in loader: ...                                         # doctest: +SKIP
 """
 
-from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from .batch import Batch, Status
 from .cropper import Cropper
@@ -16,7 +16,18 @@ from .packed import ImageInfo, Pack
 from .reader import Reader, attach
 from .report import Report
 
-__version__ = version("cropring")
+__version__: str
+
+if not TYPE_CHECKING:  # to a type checker every name would be there
+
+    def __getattr__(name: str) -> str:
+        # importlib.metadata takes 22 ms to import, all the rest of cropring 50 (CPU time by bench/import_time.py).
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version
+
+        return version(__name__)
+
 
 __all__ = [
     "BadSample",
