@@ -95,20 +95,26 @@ const struct options_command options_serve = {
 	.help_tail = help_tail,
 };
 
-struct options_flag options_flag_like(const struct options_flag *own, int like, size_t at_bytes)
+static struct options_flag flag_like(const struct options_flag *own, const struct options_flag *served, size_t options_at_bytes)
 {
-	const struct options_flag *served = &options_flags[like];
 	struct options_flag flag = *served;
 
 	flag.group = own->group;
 	flag.variable = NULL;
-	flag.offset_bytes = at_bytes + served->offset_bytes;
+	flag.offset_bytes = options_at_bytes + served->offset_bytes;
 	flag.name = own->name ? own->name : served->name;
 	flag.letter = own->letter ? own->letter : served->letter;
 	flag.default_text = own->default_text ? own->default_text : served->default_text;
 	flag.choices = own->choices ? own->choices : served->choices;
 	flag.help = own->help ? own->help : served->help;
 	return flag;
+}
+
+void options_from_rows(struct options_flag *table, const struct options_row *rows, size_t count, size_t options_at_bytes)
+{
+	for (size_t i = 0; i < count; i++)
+		table[i] = rows[i].like == OPTIONS_OWN ? rows[i].flag
+		                                       : flag_like(&rows[i].flag, &options_flags[rows[i].like], options_at_bytes);
 }
 
 static bool was_given(const struct options_line *line, size_t flag)

@@ -1,4 +1,4 @@
-/* options_internal.h - tables of flags as data, for the files that read and print them, for `cropring crop`, and for tests. */
+/* options_internal.h - tables of flags as data, for the files that read and print them, for the other commands, and for tests. */
 #ifndef CROPRING_OPTIONS_INTERNAL_H
 #define CROPRING_OPTIONS_INTERNAL_H
 
@@ -65,10 +65,18 @@ struct options_line {
 extern const struct options_command options_serve;
 
 /*
- * A flag of another command that is like one of `cropring serve`, and sets the same field of a struct options that lies at_bytes into
- * that command's struct.  What `own` says (group, name, letter, default, choices, help) it has of its own; no variable.
+ * A flag of another command: of its own, or like one of `cropring serve`, which sets the same field of a struct options that lies in
+ * that command's struct.  What `flag` says of the latter (group, name, letter, default, choices, help) differs; none has a variable.
  */
-struct options_flag options_flag_like(const struct options_flag *own, int like, size_t at_bytes);
+struct options_row {
+	int like; /* an enum options_id, or OPTIONS_OWN */
+	struct options_flag flag;
+};
+
+enum { OPTIONS_OWN = -1 };
+
+/* The table that `count` rows make; struct options lies options_at_bytes into that command's struct. */
+void options_from_rows(struct options_flag *table, const struct options_row *rows, size_t count, size_t options_at_bytes);
 
 /*
  * Sets every field that a flag of `command` has in the struct at `fields`, from argv (argv[0] is not looked at), else from the

@@ -9,15 +9,12 @@
 
 #include "loader/options_internal.h"
 
-enum { OWN = -1 };
+enum { OWN = OPTIONS_OWN };
 
 #define AT(field) .offset_bytes = offsetof(struct crop_flags, field)
 
 /* Of the worker's flags, what stands here differs from its table; none of these flags has a variable. */
-static const struct row {
-	int like; /* the worker's flag, or OWN */
-	struct options_flag flag;
-} rows[] = {
+static const struct options_row rows[] = {
 	/* clang-format off */
 	{OWN, {.group = "Window", .name = "x", .letter = 'x', .kind = KIND_TEXT, AT(x_text), .default_text = "0", .value = "SHARE,...",
 	       .help = "where windows begin, as a share of the image's width: for all, or for each of PATHS"}},
@@ -117,14 +114,11 @@ static int read_shares(const char *origin, const char *text, struct crop_shares 
 	return rc;
 }
 
-static struct options_flag flag_of(const struct row *row)
-{
-	return row->like == OWN ? row->flag : options_flag_like(&row->flag, row->like, offsetof(struct crop_flags, worker));
-}
-
 /* What the worker is told under its own names; verbosity is not. */
-static int make_words(struct crop_flags *flags, const struct options_flag *table, const struct options_line *line, struct err *err)
+static int make_words(struct crop_flags *flags, const struct options_line *line, struct err *err)
 {
+	const struct options_flag *table = crop_flags_command()->flags;
+
 	for (size_t i = 0; i < FLAG_COUNT; i++) {
 		if (rows[i].like == OWN || table[i].kind == KIND_LEVEL)
 			continue;
@@ -195,18 +189,23 @@ static int check_together(const struct crop_flags *flags, struct err *err)
 	return rc;
 }
 
+const struct options_command *crop_flags_command(void)
+{
+	static struct options_flag table[FLAG_COUNT];
+	static const struct options_command command = {
+		.flags = table, .flag_count = FLAG_COUNT, .help_head = help_head, .help_tail = help_tail};
+
+	options_from_rows(table, rows, FLAG_COUNT, offsetof(struct crop_flags, worker));
+	return &command;
+}
+
 int crop_flags_parse(struct crop_flags *flags, int argc, char **argv, struct err *err)
 {
-	struct options_flag table[FLAG_COUNT];
-	const struct options_command command = {
-		.flags = table, .flag_count = FLAG_COUNT, .help_head = help_head, .help_tail = help_tail};
 	struct options_line line;
 	int rc;
 
 	*flags = (struct crop_flags){0};
-	for (size_t i = 0; i < FLAG_COUNT; i++)
-		table[i] = flag_of(&rows[i]);
-	rc = options_read(&command, argc, argv, &line, flags, err);
+	rc = options_read(crop_flags_command(), argc, argv, &line, flags, err);
 	if (rc == 0)
 		rc = read_shares("--x", flags->x_text, &flags->x, err);
 	if (rc == 0)
@@ -217,7 +216,7 @@ int crop_flags_parse(struct crop_flags *flags, int argc, char **argv, struct err
 		rc = take_paths(flags, &line, err);
 	if (rc == 0)
 		rc = check_together(flags, err);
-	return rc < 0 ? rc : make_words(flags, table, &line, err);
+	return rc < 0 ? rc : make_words(flags, &line, err);
 }
 
 void crop_flags_close(struct crop_flags *flags)

@@ -35,6 +35,9 @@ struct crop_flags {
 int crop_flags_parse(struct crop_flags *flags, int argc, char **argv, struct err *err);
 void crop_flags_close(struct crop_flags *flags);
 
+/* Its table of flags. */
+const struct options_command *crop_flags_command(void);
+
 /* The number from 0 to 1 that `text` is; `origin` names who said it.  -EINVAL with a sentence. */
 int crop_flags_read_share(const char *origin, const char *text, float *share, struct err *err);
 

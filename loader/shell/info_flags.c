@@ -6,14 +6,11 @@
 
 #include "loader/options_internal.h"
 
-enum { OWN = -1 };
+enum { OWN = OPTIONS_OWN };
 
 #define AT(field) .offset_bytes = offsetof(struct info_flags, field)
 
-static const struct row {
-	int like; /* the flag of `cropring serve`, or OWN */
-	struct options_flag flag;
-} rows[] = {
+static const struct options_row rows[] = {
 	/* clang-format off */
 	{OPTION_SIZE, {.group = "Crops", .letter = 's', .help = "height and width of the crops whose cost is told, in pixels"}},
 	{OWN, {.group = "Crops", .name = "sample", .letter = 'n', .kind = KIND_U32, AT(sample), .default_text = "100", .minimum = "0", .maximum = "1000000",
@@ -64,20 +61,23 @@ static const char help_tail[] = "\n"
 				"  3      --verify found damage\n"
 				"  128+n  ended by signal n\n";
 
+const struct options_command *info_flags_command(void)
+{
+	static struct options_flag table[FLAG_COUNT];
+	static const struct options_command command = {
+		.flags = table, .flag_count = FLAG_COUNT, .help_head = help_head, .help_tail = help_tail};
+
+	options_from_rows(table, rows, FLAG_COUNT, offsetof(struct info_flags, worker));
+	return &command;
+}
+
 int info_flags_parse(struct info_flags *flags, int argc, char **argv, struct err *err)
 {
-	struct options_flag table[FLAG_COUNT];
-	const struct options_command command = {
-		.flags = table, .flag_count = FLAG_COUNT, .help_head = help_head, .help_tail = help_tail};
 	struct options_line line;
 	int rc;
 
 	*flags = (struct info_flags){0};
-	for (size_t i = 0; i < FLAG_COUNT; i++)
-		table[i] = rows[i].like == OWN
-		                   ? rows[i].flag
-		                   : options_flag_like(&rows[i].flag, rows[i].like, offsetof(struct info_flags, worker));
-	rc = options_read(&command, argc, argv, &line, flags, err);
+	rc = options_read(info_flags_command(), argc, argv, &line, flags, err);
 	if (rc < 0)
 		return rc;
 	if (line.argument_count != 1)

@@ -16,4 +16,7 @@ struct info_flags {
 /* 0, or -EINVAL or -ENOMEM with a sentence.  --help and --version print and exit 0. */
 int info_flags_parse(struct info_flags *flags, int argc, char **argv, struct err *err);
 
+/* Its table of flags. */
+const struct options_command *info_flags_command(void);
+
 #endif

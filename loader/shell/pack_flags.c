@@ -7,15 +7,12 @@
 
 #include "loader/options_internal.h"
 
-enum { OWN = -1 };
+enum { OWN = OPTIONS_OWN };
 
 #define AT(field)            .offset_bytes = offsetof(struct pack_flags, field)
 #define BETWEEN(least, most) .minimum = (least), .maximum = (most)
 
-static const struct row {
-	int like; /* the flag of `cropring serve`, or OWN */
-	struct options_flag flag;
-} rows[] = {
+static const struct options_row rows[] = {
 	/* clang-format off */
 	{OPTION_INDEX, {.group = "Source"}},
 	{OPTION_ROOT, {.group = "Source"}},
@@ -126,19 +123,23 @@ static int take_arguments(struct pack_flags *flags, const struct options_line *l
 	return 0;
 }
 
+const struct options_command *pack_flags_command(void)
+{
+	static struct options_flag table[FLAG_COUNT];
+	static const struct options_command command = {
+		.flags = table, .flag_count = FLAG_COUNT, .help_head = help_head, .help_tail = help_tail};
+
+	options_from_rows(table, rows, FLAG_COUNT, offsetof(struct pack_flags, like));
+	return &command;
+}
+
 int pack_flags_parse(struct pack_flags *flags, int argc, char **argv, struct err *err)
 {
-	struct options_flag table[FLAG_COUNT];
-	const struct options_command command = {
-		.flags = table, .flag_count = FLAG_COUNT, .help_head = help_head, .help_tail = help_tail};
 	struct options_line line;
 	int rc;
 
 	*flags = (struct pack_flags){0};
-	for (size_t i = 0; i < FLAG_COUNT; i++)
-		table[i] = rows[i].like == OWN ? rows[i].flag
-		                               : options_flag_like(&rows[i].flag, rows[i].like, offsetof(struct pack_flags, like));
-	rc = options_read(&command, argc, argv, &line, flags, err);
+	rc = options_read(pack_flags_command(), argc, argv, &line, flags, err);
 	rc = rc ? rc : read_segments("segment-px", flags->segment_text, 65535, &flags->segment_px, err);
 	rc = rc ? rc : read_segments("png-rows", flags->rows_text, 65535, &flags->png_rows, err);
 	return rc ? rc : take_arguments(flags, &line, err);

@@ -24,4 +24,7 @@ struct pack_flags {
 /* 0, or -EINVAL or -ENOMEM with a sentence.  --help and --version print and exit 0. */
 int pack_flags_parse(struct pack_flags *flags, int argc, char **argv, struct err *err);
 
+/* Its table of flags. */
+const struct options_command *pack_flags_command(void);
+
 #endif

@@ -55,15 +55,21 @@ static const char help_tail[] = "\n"
 				"  3      some images of the pack are damaged: they are named, and the others are there\n"
 				"  128+n  ended by signal n\n";
 
+const struct options_command *unpack_flags_command(void)
+{
+	static const struct options_command command = {
+		.flags = table, .flag_count = sizeof table / sizeof *table, .help_head = help_head, .help_tail = help_tail};
+
+	return &command;
+}
+
 int unpack_flags_parse(struct unpack_flags *flags, int argc, char **argv, struct err *err)
 {
-	const struct options_command command = {
-		.flags = table, .flag_count = sizeof table / sizeof *table, .help_head = help_head, .help_tail = help_tail};
 	struct options_line line;
 	int rc;
 
 	*flags = (struct unpack_flags){.wish = {.sample = UINT64_MAX}};
-	rc = options_read(&command, argc, argv, &line, flags, err);
+	rc = options_read(unpack_flags_command(), argc, argv, &line, flags, err);
 	if (rc < 0)
 		return rc;
 	if (line.argument_count < 2)

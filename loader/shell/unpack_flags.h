@@ -17,4 +17,7 @@ struct unpack_flags {
 /* 0, or -EINVAL or -ENOMEM with a sentence.  --help and --version print and exit 0. */
 int unpack_flags_parse(struct unpack_flags *flags, int argc, char **argv, struct err *err);
 
+/* Its table of flags. */
+const struct options_command *unpack_flags_command(void);
+
 #endif
