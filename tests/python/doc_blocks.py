@@ -134,7 +134,7 @@ def prepare_torchvision() -> None:
     """Package indexes have a torchvision for CUDA.  Beside a torch for the CPU its C++ part, which transforms do not need, does not load;
     but its import speaks of two operators of that part, which have to exist for that."""
     spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or _KEPT:
         return
     import torch
 
