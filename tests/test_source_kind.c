@@ -47,6 +47,22 @@ static void an_index_of_another_name_is_known_by_its_first_bytes(void **state)
 	assert_kind("fifo", SOURCE_FOLDER, "fifo");
 }
 
+static void addresses_are_refused_with_what_to_do(void **state)
+{
+	static const char *const addresses[] = {"s3://bucket/train", "https://host/a.tar", "gs://bucket/{00..99}.tar"};
+	enum source_kind kind;
+	struct err err;
+	char *path;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) {
+		assert_int_equal(source_kind_find(addresses[i], &kind, &path, &err), -ENOENT);
+		assert_null(path);
+		assert_non_null(strstr(err.text, addresses[i]));
+		assert_non_null(strstr(err.text, "mount"));
+	}
+}
+
 static void a_folder_is_a_folder_whatever_its_name(void **state)
 {
 	(void)state;
@@ -125,6 +141,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		kind_test(files_are_known_by_their_ending_in_any_case),
 		kind_test(an_index_of_another_name_is_known_by_its_first_bytes),
+		kind_test(addresses_are_refused_with_what_to_do),
 		kind_test(a_folder_is_a_folder_whatever_its_name),
 		kind_test(a_folder_with_metadata_is_read_by_it),
 		kind_test(a_folder_of_tar_files_holds_no_image_and_no_folder),

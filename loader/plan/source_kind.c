@@ -113,6 +113,8 @@ int source_kind_find(const char *source, enum source_kind *kind, char **path, st
 	bool exists = stat(source, &status) == 0;
 
 	*path = NULL;
+	if (!exists && strstr(source, "://"))
+		return err_fail(err, -ENOENT, "%s: this is an address, and a folder or file is expected; mount what lies there, or copy it", source);
 	if (exists && S_ISDIR(status.st_mode)) {
 		if (find_metadata(source, path) != 0)
 			return err_fail(err, -ENOMEM, "%s: out of memory", source);

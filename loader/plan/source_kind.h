@@ -17,7 +17,7 @@ enum source_kind {
 	SOURCE_PACK,      /* .pack, or a file that begins like one; a .shard as well, which its reader refuses */
 };
 
-/* What to read for `source` is *path, which is to be freed.  -ENOMEM. */
+/* What to read for `source` is *path, which is to be freed.  -ENOENT: it is the address of something that is not here.  -ENOMEM. */
 int source_kind_find(const char *source, enum source_kind *kind, char **path, struct err *err);
 
 /*
