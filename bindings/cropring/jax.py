@@ -16,7 +16,10 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
+try:
+    import jax
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("cropring.jax needs JAX: pip install jax", name=error.name) from None
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding
 

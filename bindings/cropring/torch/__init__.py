@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal, cast
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("cropring.torch needs PyTorch: pip install torch", name=error.name) from None
 
 from .._ring import Ring
 from ..batch import Batch
