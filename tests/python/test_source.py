@@ -90,6 +90,14 @@ def test_every_page_is_in_the_readme() -> None:
     assert [page.name for page in sorted((ROOT / "docs").glob("*.md")) if f"(docs/{page.name})" not in readme] == []
 
 
+def test_the_files_that_pages_name_are_there() -> None:
+    folders = (*CODE, "tests", "tools", "bench", "examples")
+    files = [f"/{path.relative_to(ROOT)}" for folder in folders for path in (ROOT / folder).rglob("*")]
+    for document in DOCUMENTS:
+        for name in re.findall(r"`([a-z0-9_./]+\.(?:c|h|py|pyi))`", document.read_text()):
+            assert any(path.endswith(f"/{name}") for path in files), f"{document.name}: {name}"
+
+
 def test_every_sample_photograph_has_its_origin_and_licence() -> None:
     photos = sorted(path for path in (ROOT / "tests/data/photos").rglob("*") if path.is_file())
     rows = (ROOT / "tests/data/PHOTOS.md").read_text()
