@@ -85,7 +85,7 @@ struct options {
 	/* report */
 	int verbosity; /* -1 quiet, 0 normal, 1 and more: verbose */
 	enum log_format log_format;
-	const char *stats_path; /* NULL: none */
+	const char *stats_path, *metrics_path; /* NULL: none */
 
 	/* Not in --help: what a Python process says that goes on where a worker of its own died. */
 	uint64_t first_batch; /* the number of the first batch */

@@ -122,6 +122,8 @@ FLAG(QUIET, "Report", 'q', "quiet", LEVEL, verbosity, "", BETWEEN("-1", "-1"), N
 FLAG(LOG, "Report", 0, "log", CHOICE, log_format, "text", ONE_OF("text|json"), "FORMAT",
      "lines for people, or one JSON object per line, on stderr")
 FLAG(STATS, "Report", 0, "stats", TEXT, stats_path, "", ANY, "FILE", "write the run's counters to this file at its end, as JSON")
+FLAG(METRICS, "Report", 0, "metrics", TEXT, metrics_path, "", ANY, "FILE",
+     "keep the run's counters in this file, anew every second, as OpenMetrics text for Prometheus")
 
 FLAG(READER_FD, NULL, 0, "reader-fd", I32, reader_fd, "", BETWEEN("0", "1048576"), "FD",
      "socket of the process that started this one")

@@ -103,6 +103,8 @@ class Loader:
         Whether the worker, once started, can do nothing but read the files of `source`.
     verbose, quiet, log, stats
         What the worker reports on stderr and to a file.
+    metrics : str or path-like, optional
+        A file that the worker keeps its counters in, anew every second, as OpenMetrics text for Prometheus (docs/trace-and-metrics.md).
     num_workers : int, optional
         Another name for `threads`.
     respawn : int
@@ -195,6 +197,7 @@ class Loader:
         quiet: bool = False,
         log: Literal["text", "json"] = "text",
         stats: str | os.PathLike[str] | None = None,
+        metrics: str | os.PathLike[str] | None = None,
         num_workers: int | None = None,
         respawn: int = 5,
         sampler: Iterable[Any] | None = None,

@@ -31,16 +31,17 @@ static void add_ending_signal(sigset_t *signals, int number)
 /* Until here a signal simply ends the process: there is nothing yet that it could leave behind. */
 static int set_up_signals(struct service *service, struct err *err)
 {
-	sigset_t ending;
+	sigset_t ours;
 
 	crash_catch_signals();
-	sigemptyset(&ending);
-	sigaddset(&ending, SIGTERM);
-	add_ending_signal(&ending, SIGHUP);
-	add_ending_signal(&ending, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &ending, NULL) < 0)
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGUSR1); /* which does not end us, but asks how it goes */
+	add_ending_signal(&ours, SIGHUP);
+	add_ending_signal(&ours, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &ours, NULL) < 0)
 		return err_fail(err, -errno, "sigprocmask: %s", strerror(errno));
-	service->signal_fd = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+	service->signal_fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
 	service->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (service->signal_fd < 0 || service->event_fd < 0)
 		return err_fail(err, -errno, "no descriptors left for signals: %s", strerror(errno));
@@ -56,11 +57,9 @@ static int set_up_work(struct service *service, struct err *err)
 		signal(SIGINT, SIG_IGN); /* Ctrl-C is for the trainer; if it ends, so do we */
 		limits_raise_oom_score();
 	}
-	if (options->stats_path) {
-		rc = stats_file_open(&service->stats_file, options->stats_path, err);
-		if (rc < 0)
-			return rc;
-	}
+	rc = reporting_open(&service->reporting, options, err);
+	if (rc < 0)
+		return rc;
 	if (options->cpus) {
 		rc = limits_pin_cpus(options->cpus, err);
 		if (rc < 0)
@@ -147,6 +146,7 @@ static int set_up_ring(struct service *service, struct err *err)
 	service->attendance = (struct attendance){.producer = service->producer, .options = options};
 	service->scope.ring = service->ring;
 	service->scope.slot_count = options->slots;
+	reporting_begin(&service->reporting, service->producer, &service->scope);
 	log_write(service->chatter, "ring %s: %u slots of %.1f MB, %.0f MB in %s", service->ring, options->slots,
 	          (double)slot_bytes / 1e6, (double)segment_bytes / 1e6, shmring_segment_name(service->producer));
 	rc = shmring_door_open(service->producer, options->socket_path, err);
@@ -250,7 +250,7 @@ static void take_down(struct service *service)
 		close(service->signal_fd);
 	if (service->event_fd >= 0)
 		close(service->event_fd);
-	stats_file_close(&service->stats_file);
+	reporting_close(&service->reporting);
 }
 
 /* The last words.  Returns the exit code, which a --stats file that cannot be written spoils. */
@@ -266,7 +266,7 @@ static int sum_up(struct service *service, int code)
 	/* From here on a signal simply ends us: the reader of a --stats pipe may never come. */
 	sigfillset(&all);
 	sigprocmask(SIG_UNBLOCK, &all, NULL);
-	if (service->options.stats_path && stats_write_file(service->producer, &service->scope, &service->stats_file, &err) < 0) {
+	if (reporting_end(&service->reporting, &err) < 0) {
 		log_write(LOG_ERROR, "%s", err.text);
 		code = code == EXIT_DONE ? EXIT_FAILED : code;
 	}

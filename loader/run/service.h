@@ -8,6 +8,7 @@
 #include "loader/run/attendance.h"
 #include "loader/run/log.h"
 #include "loader/run/pipeline.h"
+#include "loader/run/reporting.h"
 #include "loader/run/sandbox.h"
 #include "loader/run/stats.h"
 
@@ -23,7 +24,7 @@ struct service {
 	struct stats_scope scope;
 	struct attendance attendance;
 	struct attribution attribution;
-	struct stats_file stats_file;
+	struct reporting reporting;
 	struct sandbox sandbox;
 	int signal_fd, event_fd;
 	uint64_t counting_since_ns; /* for rates: the first reader's coming, less the work done before; 0: no reader yet */

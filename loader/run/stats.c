@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -59,9 +59,6 @@ static const char *const names[STATS_COUNTER_COUNT] = {
 	[STATS_STATUS_0 + ITEM_BAD_BOX] = "status_bad_box",
 	[STATS_STATUS_0 + ITEM_MISMATCH] = "status_mismatch",
 };
-
-/* The longest text that the --stats file can get: a pipe takes it whole. */
-enum { STATS_TEXT_BYTES = PIPE_BUF };
 
 _Static_assert((int)STATS_COUNTER_COUNT <= (int)SHMRING_MAX_COUNTERS, "the ring has room for them");
 
@@ -125,7 +122,23 @@ static const char *plural(uint64_t count, const char *one, const char *many)
 	return count == 1 ? one : many;
 }
 
-void stats_progress_line(const struct shmring_producer *producer, const struct stats_scope *scope, char *line, size_t line_bytes)
+/* For a terminal's line, which is short. */
+static const char *who_waits(const struct verdict *verdict)
+{
+	switch (verdict->kind) {
+	case VERDICT_LOADER_BOUND:
+		return "  trainer waits: ";
+	case VERDICT_TRAINER_BOUND:
+		return "  loader waits";
+	case VERDICT_TOO_SHORT:
+	case VERDICT_BALANCED:
+		break;
+	}
+	return "";
+}
+
+void stats_progress_line(const struct shmring_producer *producer, const struct stats_scope *scope, const struct verdict *now,
+                         char *line, size_t line_bytes)
 {
 	double seconds = counter(producer, STATS_ELAPSED_NS) / 1e9;
 	uint64_t images = shmring_counter_value(producer, STATS_IMAGES);
@@ -138,9 +151,10 @@ void stats_progress_line(const struct shmring_producer *producer, const struct s
 	}
 	if (scope->expected_images > 0)
 		snprintf(of, sizeof of, " of %s", with_commas(scope->expected_images, expected));
-	snprintf(line, line_bytes, "epoch %u  %s%s images  %.0f images/s  %.1f MB/s read  %u of %u batches ready", scope->epoch,
+	snprintf(line, line_bytes, "epoch %u  %s%s images  %.0f images/s  %.1f MB/s read  %u of %u batches ready%s%s", scope->epoch,
 	         with_commas(images, done), of, ratio((double)images, seconds),
-	         ratio(counter(producer, STATS_BYTES_READ) / 1e6, seconds), shmring_ready_count(producer), scope->slot_count);
+	         ratio(counter(producer, STATS_BYTES_READ) / 1e6, seconds), shmring_ready_count(producer), scope->slot_count,
+	         who_waits(now), now->kind == VERDICT_LOADER_BOUND ? verdict_cause_name(now->cause) : "");
 }
 
 static void log_bad_samples(const struct shmring_producer *producer)
@@ -173,7 +187,7 @@ static void log_verdict(const struct shmring_producer *producer, enum log_level 
 	log_write(level, "%s", verdict.sentence);
 }
 
-void stats_log_summary(const struct shmring_producer *producer, enum log_level level)
+void stats_log_sums(const struct shmring_producer *producer, enum log_level level)
 {
 	double elapsed_ns = counter(producer, STATS_ELAPSED_NS), images = counter(producer, STATS_IMAGES);
 	char image_text[32], batch_text[32];
@@ -185,6 +199,11 @@ void stats_log_summary(const struct shmring_producer *producer, enum log_level l
 	          ratio(images * 1e9, elapsed_ns), ratio(counter(producer, STATS_BYTES_READ) * 1e3, elapsed_ns),
 	          ratio(counter(producer, STATS_CPU_NS) / 1e6, images));
 	log_verdict(producer, level);
+}
+
+void stats_log_summary(const struct shmring_producer *producer, enum log_level level)
+{
+	stats_log_sums(producer, level);
 	log_bad_samples(producer);
 }
 
@@ -205,19 +224,20 @@ static json_t *counters_as_json(const struct shmring_producer *producer, const s
 	return object;
 }
 
-int stats_write_file(const struct shmring_producer *producer, const struct stats_scope *scope, struct stats_file *file,
-                     struct err *err)
+int stats_write(const struct shmring_producer *producer, const struct stats_scope *scope, struct report *report, struct err *err)
 {
 	json_t *object = counters_as_json(producer, scope);
-	char text[STATS_TEXT_BYTES];
-	size_t text_bytes;
+	char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
+	size_t text_bytes = text ? strlen(text) : 0;
+	int rc = -ENOMEM;
 
-	if (!object)
-		return err_fail(err, -ENOMEM, "--stats %s: out of memory", file->path);
-	text_bytes = json_dumpb(object, text, sizeof text - 1, JSON_INDENT(2));
 	json_decref(object);
-	if (text_bytes == 0 || text_bytes >= sizeof text)
-		return err_fail(err, -EMSGSIZE, "--stats %s: %zu bytes of counters, more than expected", file->path, text_bytes);
-	text[text_bytes++] = '\n';
-	return stats_file_write(file, text, text_bytes, err);
+	if (text) {
+		text[text_bytes++] = '\n'; /* in the place of the terminator */
+		rc = report_send(report, text, text_bytes);
+		free(text);
+	}
+	if (rc == -ENOMEM)
+		return err_fail(err, rc, "%s %s: out of memory", report->flag, report->path);
+	return report_finish(report, -1, err); /* which tells of a writer that is gone */
 }

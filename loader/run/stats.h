@@ -10,10 +10,11 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/verdict.h"
 #include "loader/item_status.h"
 #include "loader/run/attribution.h"
 #include "loader/run/log.h"
-#include "loader/run/stats_file.h"
+#include "loader/run/report.h"
 #include "shmring/shmring.h"
 
 enum stats_counter {
@@ -70,14 +71,17 @@ struct stats_scope {
 	uint32_t epoch;
 };
 
-/* "epoch 2  1,234 of 5,000 images  812 images/s  90 MB/s  ring 2/3 ready" */
-void stats_progress_line(const struct shmring_producer *producer, const struct stats_scope *scope, char *line, size_t line_bytes);
+/* "epoch 2  1,234 of 5,000 images  812 images/s  90 MB/s  ring 2/3 ready  loader waits" */
+void stats_progress_line(const struct shmring_producer *producer, const struct stats_scope *scope, const struct verdict *now,
+                         char *line, size_t line_bytes);
+
+/* How much, how fast, and who waited for whom, since the start. */
+void stats_log_sums(const struct shmring_producer *producer, enum log_level level);
 
 /* The closing lines for people, one log line each; bad samples are a warning whatever `level` is. */
 void stats_log_summary(const struct shmring_producer *producer, enum log_level level);
 
-/* All counters as one JSON object. */
-int stats_write_file(const struct shmring_producer *producer, const struct stats_scope *scope, struct stats_file *file,
-                     struct err *err);
+/* --stats: all counters as one JSON object.  Waits until it is written. */
+int stats_write(const struct shmring_producer *producer, const struct stats_scope *scope, struct report *report, struct err *err);
 
 #endif

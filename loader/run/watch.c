@@ -38,7 +38,23 @@ static bool all_is_published(const struct service *service)
 	return !endless && shmring_published(service->producer) == service->scope.expected_batches;
 }
 
-static int end_by_signal(struct service *service)
+void service_sample(struct service *service)
+{
+	if (service->pipeline)
+		pipeline_sample(service->pipeline);
+	stats_sample(service->producer, &service->attribution, service->counting_since_ns);
+}
+
+/* SIGUSR1, as for dd. */
+static void tell_how_it_goes(struct service *service)
+{
+	service_sample(service);
+	log_progress("");
+	stats_log_sums(service->producer, LOG_INFO);
+}
+
+/* -1: it did not end us. */
+static int hear_signal(struct service *service)
 {
 	struct signalfd_siginfo info;
 	sigset_t all;
@@ -46,6 +62,10 @@ static int end_by_signal(struct service *service)
 
 	if (read(service->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
 		return -1; /* somebody else's wake-up */
+	if (info.ssi_signo == SIGUSR1) {
+		tell_how_it_goes(service);
+		return -1;
+	}
 	/* A second signal, while we clean up, ends us at once: without the socket file nothing is left that has a name. */
 	log_progress("");
 	shmring_door_shut(service->producer);
@@ -166,24 +186,18 @@ static int step_pipeline(struct service *service)
 	return EXIT_DONE;
 }
 
-void service_sample(struct service *service)
-{
-	if (service->pipeline)
-		pipeline_sample(service->pipeline);
-	stats_sample(service->producer, &service->attribution, service->counting_since_ns);
-}
-
 static void show_progress(struct service *service)
 {
 	char line[256];
 
 	service_sample(service);
+	reporting_step(&service->reporting);
 	if (++service->tick_count % TICKS_PER_FLUSH == 0)
 		log_flush();
 	if (!log_has_terminal() || service->options.reader_fd >= 0)
 		return;
 	service->scope.epoch = pipeline_epoch(service->pipeline);
-	stats_progress_line(service->producer, &service->scope, line, sizeof line);
+	stats_progress_line(service->producer, &service->scope, &service->reporting.now, line, sizeof line);
 	log_progress(line);
 }
 
@@ -204,7 +218,7 @@ int watch_until_end(struct service *service)
 		if (source[PIPELINE].revents)
 			(void)!read(service->event_fd, &wake_count, sizeof wake_count);
 		if (source[SIGNALS].revents)
-			code = end_by_signal(service);
+			code = hear_signal(service);
 		if (code < 0 && source[DOOR].revents)
 			code = step_door(service);
 		if (code < 0)
