@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..dataset import Dataset
+from ..report import Report
 from .carrier import Carrier, Device
 from .conversion import Conversion
 from .cuda import Cuda
@@ -148,9 +149,9 @@ class DeviceLoader:
         """Those of the Loader, and `pinned`: 1 if copies come from page-locked memory now."""
         return self.loader.stats() | {"pinned": int(self._way.is_pinned)}
 
-    def report(self) -> Any:
+    def report(self, *, since: Literal["report", "start"] = "report") -> Report:
         """Who waits for whom; see `Loader.report`."""
-        return self.loader.report()  # type: ignore[attr-defined]
+        return self.loader.report(since=since)
 
     def close(self) -> None:
         """Ends the Loader's worker, once the copies from its memory are done.  Tensors that are alive stay valid."""
