@@ -300,7 +300,7 @@ def trainers(machine: Machine, quick: bool) -> Iterator[tuple[str, Step]]:
 
 
 def measure_training(machine: Machine, source: Path, results: Results, quick: bool) -> None:
-    seconds = 2.0 if quick else 6.0
+    seconds = 1.5 if quick else 4.0
     torch.backends.cudnn.benchmark = True
     for case, step in trainers(machine, quick):
         device_only = train(machine, still(machine), step, seconds / 2, [])

@@ -17,7 +17,8 @@ import torch
 import cropring
 import cropring.torch
 
-BATCH, SIZE_PX, SEED, EPOCHS = 64, 96, 11, 4
+BATCH, SIZE_PX, EPOCHS = 64, 96, 4
+FLAGS: dict[str, Any] = {"batch_size": BATCH, "size": SIZE_PX, "seed": 11, "limit": 16 * BATCH, "quiet": True}
 _MULTIPLIER = 0x9E3779B97F4A7C15  # odd, so that each byte's place counts
 
 
@@ -52,7 +53,7 @@ def expected_sums(source: Path, threads: int) -> dict[tuple[int, int], int]:
     """By epoch and place in it: the sum of an untouched batch, modulo 2**64, by NumPy."""
     factors = weights(BATCH * SIZE_PX * SIZE_PX * 3)
     sums = {}
-    with cropring.Loader(source, batch_size=BATCH, size=SIZE_PX, seed=SEED, threads=threads, quiet=True) as loader:
+    with cropring.Loader(source, threads=threads, **FLAGS) as loader:
         for epoch in range(EPOCHS):
             for place, batch in enumerate(loader):
                 images = batch.images.reshape(-1).astype(np.int64)
@@ -66,9 +67,7 @@ def check(case: Case, source: Path, device: torch.device, sums: dict[tuple[int, 
     factors = torch.from_numpy(weights(BATCH * SIZE_PX * SIZE_PX * 3)).to(device)
     seen: list[tuple[tuple[int, int], Any]] = []
     plan = [0, 1, 2, 3] if case.disturbance != "set_epoch" else [0, 2, 1, 3]
-    with cropring.torch.Loader(
-        source, batch_size=BATCH, size=SIZE_PX, seed=SEED, threads=threads, slots=case.slots, quiet=True
-    ) as plain:
+    with cropring.torch.Loader(source, threads=threads, slots=case.slots, **FLAGS) as plain:
         loader = plain.to_device(device, prefetch=case.prefetch, pin=case.pin)
         for epoch in plan:
             loader.set_epoch(epoch)
