@@ -166,6 +166,8 @@ def test_a_part_of_the_time_can_be_shown(tmp_path: Path) -> None:
     assert command(trace, "--from=2.2", "--to=2.8", "-o", tmp_path / "part.png").returncode == 0
     picture = pixels(tmp_path / "part.png")
     assert share_of(picture, LIGHT.filling) < 0.002 and share_of(picture, LIGHT.held) > 0.03  # of blue, the legend's square is left
+    figure = plot.draw([Window(read_trace(str(trace)), 2.2, 2.8)], LIGHT)
+    assert [axes.get_xlim() for axes in figure.axes] == [(2.2, 2.8)] * 3
 
 
 def test_thousands_of_batches_become_areas(tmp_path: Path) -> None:
@@ -173,7 +175,7 @@ def test_thousands_of_batches_become_areas(tmp_path: Path) -> None:
     events = run_of(rounds=2500, slots=8)
     trace = read_trace(str(write(tmp_path / "t.json", events)))
     figure = plot.draw([Window(trace, 0.0, trace.duration)], LIGHT)
-    assert sum(len(axes.patches) + len(axes.collections) for axes in figure.axes) < 60
+    assert sum(len(axes.patches) + sum(len(part.get_paths()) for part in axes.collections) for axes in figure.axes) < 60
     assert command(tmp_path / "t.json", "-o", tmp_path / "t.png").returncode == 0
     picture = pixels(tmp_path / "t.png")
     assert share_of(picture, LIGHT.filling) == pytest.approx(0.8 / 0.15 * share_of(picture, LIGHT.held), rel=0.25)

@@ -82,7 +82,14 @@ def test_bad_files_are_counted_by_reason_since_the_last_report(folder: Callable[
         pass
     report = loader.report()
     assert report.bad_samples == 1 and report.reasons == {"empty": 1} and "bad: 1 sample (1 empty)" in str(report)
-    assert loader.report().bad_samples == 0 and "bad" not in str(loader.report())
+    assert loader.report().bad_samples == 0 and loader.report().reasons == {} and "bad" not in str(loader.report())
+
+
+def test_another_worker_counts_from_nothing() -> None:
+    dead: dict[str, Any] = {"pid": 1, "time_ns": 10**9, "counters": {"batches": 100, "elapsed_ns": 9 * 10**9}, "readers": []}
+    alive = {"pid": 2, "time_ns": 9 * 10**9, "counters": {"batches": 10, "elapsed_ns": 2 * 10**9}, "readers": []}
+    assert report_between(dead, alive).batches_per_s == 5 and report_between(dead, alive).seconds == 2
+    assert report_between(dead, alive | {"pid": 1}).batches_per_s == 0 and report_between(dead, alive | {"pid": 1}).seconds == 8
 
 
 def test_it_prints_as_a_few_lines(load: Load) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 import cropring
 from cropring import contact_sheet as page
-from conftest import Server, WATCHDOG_S, eventually
+from conftest import WATCHDOG_S, Server, eventually, ring_names
 from cropring.command import run
 from cropring.sheet import main as sheet_main
 
@@ -118,22 +118,26 @@ def test_padding_bad_and_substituted_rows_are_marked(folder: Callable[..., Path]
 
 
 def test_targets_stand_beside_their_images(tmp_path: Path) -> None:
-    for name, mode, colour in (("images", "RGB", (10, 200, 30)), ("masks", "L", 255)):
+    for name, mode, colour in (("images", "RGB", (10, 200, 30)), ("masks", "L", 0)):
         (tmp_path / name).mkdir()
         Image.new(mode, (64, 64), colour).save(tmp_path / name / "1.png")
     done = sheet(tmp_path / "images", f"--targets={tmp_path / 'masks'}", "-s128", "--crop=resize", "-o", tmp_path / "sheet.png")
     assert done.returncode == 0, done.stderr
     image, target = tiles(tmp_path / "sheet.png", 1, 1, 128, 2)[0]
-    assert (inner(image) == (10, 200, 30)).all() and (inner(target) == 255).all()
+    assert (inner(image) == (10, 200, 30)).all() and (inner(target) == 0).all()
 
 
 @pytest.mark.parametrize("share", ["split", "lanes", "broadcast"])
 def test_the_next_batch_of_a_running_ring_is_drawn_and_not_taken(
-    tmp_path: Path, serve: Callable[..., Server], share: str, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, serve: Callable[..., Server], share: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever epoch it is in, however the flags were said, and wherever its relative paths begin."""
-    words = ["--epochs=3", "-s", "128", "--no-sh", "--start-sample=5", "--start-ep", "2", f"--share={share}", "--readers=1"]
-    server = serve(*words, env={"CROPRING_SEED": "9", "CROPRING_HFLIP": "0"})
+    words = ["--epochs=3", "-s", "128", "--start-sample=5", "--start-ep", "2", f"--share={share}", "--readers=1"]
+    words += ["--no-sh"] if share == "split" else []
+    monkeypatch.chdir(photos.parent)
+    shuffle = {"CROPRING_SHUFFLE": "1" if share == "lanes" else "off"}
+    server = serve(*words, source=photos.name, env={"CROPRING_SEED": "9", "CROPRING_HFLIP": "0"} | shuffle)
+    eventually(lambda: server.name in ring_names(), "the ring up")
     monkeypatch.chdir(tmp_path)
     with cropring.attach(server.name, wait=WATCHDOG_S) as reader:
         drawn, taken = [], []
