@@ -5,7 +5,6 @@ It looks at the ring through an observer, which takes no seat, holds no slot and
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from argparse import SUPPRESS
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import Any, TextIO
 
 from ._cli import executable
@@ -28,6 +28,7 @@ from .report import Reading, Report, percent, report_between
 STATES = ("free", "filling", "ready", "held")
 _LOOK_S = 0.2  # between two looks at the ring: the screen's rate, and the steps of its history
 _SCREEN_WINDOW_S = 5.0  # what the rates and the verdict on the screen are about
+_PATIENCE_S = 60.0  # where that is too short to tell, because batches are large
 _HISTORY_COUNT = 600
 _SVG_FONTS = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace"
 
@@ -44,6 +45,8 @@ class Watch:
     def look(self) -> None:
         reading = self._observer.snapshot()
         self._readings.append(reading)
+        while len(self._readings) > 2 and reading["time_ns"] - self._readings[0]["time_ns"] > _PATIENCE_S * 1e9:
+            self._readings.popleft()
         self.ready_history.append(slots_by_state(reading)["ready"])
 
     @property
@@ -56,11 +59,23 @@ class Watch:
         return not self.last["alive"]
 
     def report(self, window_s: float) -> Report:
-        """About the last seconds, or about all that was seen where that is less; older readings are forgotten."""
+        """About the last seconds, or about all that was seen where that is less."""
         begin_ns = self.last["time_ns"] - round(window_s * 1e9)
-        while len(self._readings) > 2 and self._readings[1]["time_ns"] <= begin_ns:
-            self._readings.popleft()
-        return report_between(self._readings[0], self.last)
+        before = self._readings[0]
+        for reading in self._readings:
+            if reading["time_ns"] > begin_ns:
+                break
+            before = reading
+        return report_between(before, self.last)
+
+    def patient_report(self) -> Report:
+        """About some seconds, or as many more as it takes to tell; about the whole run as long as we have not seen enough of it."""
+        for window_s in (_SCREEN_WINDOW_S, _PATIENCE_S):
+            report = self.report(window_s)
+            if report.kind != "too-short":
+                return report
+        whole = report_between({}, self.last, "start")
+        return replace(report, kind=whole.kind, cause=whole.cause, sentence=whole.sentence, headroom=whole.headroom)
 
     def last_words(self) -> str:
         """Of a ring whose worker is gone: what the whole run was like."""
@@ -127,7 +142,7 @@ def plain_line(reading: Reading, report: Report) -> str:
 
 def json_line(reading: Reading, report: Report) -> str:
     """One object on one line: what the report has, and what the ring looks like now."""
-    numbers = dataclasses.asdict(report)
+    numbers = asdict(report)
     del numbers["since"]
     state = {name: reading[name] for name in ("name", "pid", "subject", "share", "ended", "alive", "time_ns", "readers", "counters")}
     return json.dumps(state | {"slots": slots_by_state(reading)} | numbers)
@@ -186,7 +201,7 @@ def show_live(watch: Watch) -> None:
     console = Console()
     with keys_of(sys.stdin) as key, Live(console=console, screen=True, auto_refresh=False) as live:
         while not watch.is_over:
-            live.update(Screen(watch.last, watch.report(_SCREEN_WINDOW_S), watch.ready_history), refresh=True)
+            live.update(Screen(watch.last, watch.patient_report(), watch.ready_history), refresh=True)
             if key(_LOOK_S) in ("q", "Q", "\x1b"):
                 return
             watch.look()
@@ -204,7 +219,7 @@ def save_svg(watch: Watch, interval_s: float, path: str, width: int, height: int
         watch.look()
     with open(os.devnull, "w") as nowhere:
         console = Console(record=True, file=nowhere, force_terminal=True, color_system="truecolor", width=width, height=height)
-        console.print(Screen(watch.last, watch.report(interval_s), watch.ready_history))
+        console.print(Screen(watch.last, watch.patient_report(), watch.ready_history))
         text = console.export_svg(title=f"cropring top {watch.last['name']}", theme=THEME, unique_id="cropring-top")
     # A picture that loads nothing from elsewhere: with the letters that are there, all of the same width.
     text = re.sub(r"@font-face \{.*?\}\s*", "", text, flags=re.DOTALL).replace("Fira Code, monospace", _SVG_FONTS)
