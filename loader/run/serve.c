@@ -78,11 +78,14 @@ static uint32_t larger(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
-/* --slots 0: as many as fit into 512 MB, up to 16 or two for each reader, but never fewer than the readers need. */
-static int choose_slots(struct shmring_config *config, struct err *err)
+/*
+ * --slots 0: as many as fit into 512 MB, up to 16 or two for each reader, but never fewer than the readers need.  For several ranks
+ * up to four for each, and 512 MB: no more than workers of their own would take.
+ */
+static int choose_slots(struct shmring_config *config, uint32_t ranks, struct err *err)
 {
 	uint32_t least = larger(SHMRING_MIN_SLOTS, config->reader_limit + 1),
-		 most = larger(AUTO_MAX_SLOTS, 2 * config->reader_limit);
+		 most = larger(AUTO_MAX_SLOTS, (ranks > 1 ? 4 : 2) * config->reader_limit);
 	uint64_t slot_bytes, segment_bytes, fitting;
 	int rc;
 
@@ -92,7 +95,8 @@ static int choose_slots(struct shmring_config *config, struct err *err)
 	rc = shmring_measure(config, &slot_bytes, &segment_bytes, err);
 	if (rc < 0)
 		return rc;
-	fitting = AUTO_RING_BYTES / slot_bytes;
+	fitting = AUTO_RING_BYTES * ranks / slot_bytes;
+	most = most < SHMRING_MAX_SLOTS ? most : SHMRING_MAX_SLOTS;
 	if (fitting > least)
 		config->slot_count = fitting < most ? (uint32_t)fitting : most;
 	return 0;
@@ -129,7 +133,7 @@ static int set_up_ring(struct service *service, struct err *err)
 	else
 		snprintf(service->ring, sizeof service->ring, "cropring-%d", getpid());
 	config.field_count = pipeline_fields(options, dataset_has(service->dataset, INDEX_TARGET), fields);
-	rc = choose_slots(&config, err);
+	rc = choose_slots(&config, options->lane_ranks, err);
 	if (rc < 0)
 		return rc;
 	options->slots = config.slot_count;

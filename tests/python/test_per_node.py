@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from conftest import PHOTOS, WATCHDOG_S, eventually, is_running, ring_names
+import cropring
+from conftest import PHOTOS, WATCHDOG_S, Server, eventually, is_running, ring_names
 from cropring.world import Node, World, find_node
 
 HEAD = f"""
@@ -115,6 +117,17 @@ def test_each_rank_has_the_batches_of_a_worker_of_its_own(ranks: Callable[..., R
         for alone, shared in said:
             assert alone == shared and alone[3:] == [rank, 4]
             assert len({digest for loop in alone[0] for digest in loop}) > 15
+
+
+def test_the_table_of_the_docs_is_true(ranks: Callable[..., Ranks], folder: Callable[..., Path]) -> None:
+    page = (Path(__file__).parents[2] / "docs/distributed.md").read_text()
+    rows = [line.strip("| ").split(" | ")[1:] for line in page.splitlines() if re.match(r"\| \d+ \|", line)]
+    columns = [[[int(sample) for sample in cell.split()] for cell in column] for column in zip(*rows)]
+    program = f"""
+        with cropring.Loader({str(folder(16))!r}, batch_size=2, size=8, shuffle=False, threads=1, per_node=True) as loader:
+            say([batch.index.tolist() for batch in loader])
+    """
+    assert [said for said, in ranks(program, 4, 2).finish()] == columns and len(columns) == 4
 
 
 def test_there_is_one_worker_and_its_end_is_everyones(ranks: Callable[..., Ranks]) -> None:
@@ -274,6 +287,13 @@ def test_the_worker_has_the_cpus_of_all_ranks(ranks: Callable[..., Ranks]) -> No
         say(sorted(os.sched_getaffinity(loader._stream.worker.ring.producer_pid)))
     """
     assert ranks(program).finish() == [[cpus]] * 2
+
+
+@pytest.mark.parametrize(("count", "slots"), [(2, 16), (5, 20), (24, 64)])
+def test_each_rank_has_four_slots(serve: Callable[..., Server], count: int, slots: int) -> None:
+    server = serve(f"--lane-ranks={count}", f"--readers={count}", f"--world-size={count}", "--share=lanes", "--slots=0", "--batch-size=1")
+    with cropring.attach(server.name, wait=WATCHDOG_S) as reader:
+        assert reader.stats()["slots"] == slots
 
 
 def test_a_second_run_with_the_same_address_is_refused(ranks: Callable[..., Ranks]) -> None:
