@@ -85,11 +85,12 @@ struct options {
 	/* report */
 	int verbosity; /* -1 quiet, 0 normal, 1 and more: verbose */
 	enum log_format log_format;
-	const char *stats_path, *metrics_path; /* NULL: none */
+	const char *stats_path, *metrics_path, *trace_path; /* NULL: none */
 
 	/* Not in --help: what a Python process says that goes on where a worker of its own died. */
 	uint64_t first_batch; /* the number of the first batch */
 	const char *crashed;  /* samples that are never read, such as "17,4"; NULL: none */
+	uint32_t goes_on;     /* 1: the file of --trace was begun by one that this one replaces */
 
 	/* Not in --help: one worker for N ranks of a machine; lane i has, byte for byte, the batches of rank --rank + i. */
 	uint32_t lane_ranks;

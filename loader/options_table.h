@@ -124,6 +124,8 @@ FLAG(LOG, "Report", 0, "log", CHOICE, log_format, "text", ONE_OF("text|json"), "
 FLAG(STATS, "Report", 0, "stats", TEXT, stats_path, "", ANY, "FILE", "write the run's counters to this file at its end, as JSON")
 FLAG(METRICS, "Report", 0, "metrics", TEXT, metrics_path, "", ANY, "FILE",
      "keep the run's counters in this file, anew every second, as OpenMetrics text for Prometheus")
+FLAG(TRACE, "Report", 0, "trace", TEXT, trace_path, "", ANY, "FILE",
+     "record when each slot and thread did what, up to 1 GB, for ui.perfetto.dev and `cropring plot`")
 
 FLAG(READER_FD, NULL, 0, "reader-fd", I32, reader_fd, "", BETWEEN("0", "1048576"), "FD",
      "socket of the process that started this one")
@@ -134,6 +136,8 @@ FLAG(LANE_RANKS, NULL, 0, "lane-ranks", U32, lane_ranks, "1", BETWEEN("1", "24")
 FLAG(REQUESTS, NULL, 0, "requests", CHOICE, requests, "none", ONE_OF("none|samples|paths"), "KIND",
      "the process that started this one asks for batches itself, by sample numbers or paths")
 FLAG(CRASHED, NULL, 0, "crashed", NUMBERS, crashed, "", ANY, "N[,N]...", "samples that killed a worker before")
+FLAG(GOES_ON, NULL, 0, "goes-on", U32, goes_on, "0", BETWEEN("0", "1"), "N",
+     "1: the file of --trace was begun by a worker that this one replaces")
 
 #undef BETWEEN
 #undef ONE_OF

@@ -106,6 +106,25 @@ static void a_file_is_the_last_text_and_always_a_whole_one(void **state)
 	assert_string_equal(contents(), text);
 }
 
+/* Whoever has it open goes on reading what it was. */
+static void a_file_that_is_open_stays_as_it_was(void **state)
+{
+	struct report report;
+	char found[64] = "";
+	int fd;
+
+	(void)state;
+	write_file("first, which is longer");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	report = open_report(REPORT_REPLACE);
+	send_text(&report, "second");
+	finish(&report);
+	assert_string_equal(contents(), "second");
+	assert_true(read(fd, found, sizeof found - 1) > 0);
+	assert_string_equal(found, "first, which is longer");
+	close(fd);
+}
+
 static void without_a_text_nothing_is_written(void **state)
 {
 	struct report report;
@@ -289,18 +308,25 @@ static void what_a_killed_worker_said_is_written_and_its_writer_ends(void **stat
 	if (worker == 0) {
 		struct report report = open_report(REPORT_APPEND);
 
-		for (int i = 0; i < 1000; i++)
+		send_text(&report, "{1},\n");
+		while (strlen(contents()) < 2 + 5)
+			usleep(1000);
+		kill(report.writer, SIGSTOP); /* it has no time any more before the worker dies */
+		for (int i = 1; i < 100; i++)
 			send_text(&report, "{1},\n");
+		while (report_step(&report) == -EAGAIN) /* what is not in the socket dies with the worker */
+			usleep(1000);
 		if (write(told[1], &report.writer, sizeof report.writer) > 0)
 			raise(SIGKILL);
 		_exit(1);
 	}
 	assert_int_equal(read(told[0], &writer, sizeof writer), sizeof writer);
 	assert_int_equal(waitpid(worker, NULL, 0), worker);
+	kill(writer, SIGCONT);
 	for (int i = 0; i < 20000 && kill(writer, 0) == 0; i++)
 		usleep(1000);
 	assert_int_equal(kill(writer, 0), -1); /* it ended by itself, */
-	assert_int_equal(strlen(contents()), 2 + 1000 * 5); /* and wrote everything before */
+	assert_int_equal(strlen(contents()), 2 + 100 * 5); /* and wrote everything before */
 	close(told[0]);
 	close(told[1]);
 }
@@ -309,6 +335,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_file_is_the_last_text_and_always_a_whole_one, make_folder, drop_folder),
+		cmocka_unit_test_setup_teardown(a_file_that_is_open_stays_as_it_was, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(without_a_text_nothing_is_written, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(a_full_disk_is_told_and_tried_again, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(a_disk_that_has_room_again_is_no_failure, make_folder, drop_folder),

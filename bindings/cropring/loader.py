@@ -105,6 +105,9 @@ class Loader:
         What the worker reports on stderr and to a file.
     metrics : str or path-like, optional
         A file that the worker keeps its counters in, anew every second, as OpenMetrics text for Prometheus (docs/trace-and-metrics.md).
+    trace : str or path-like, optional
+        A file of what each slot and thread did when, for ui.perfetto.dev and `cropring plot`.  It is of all workers that this Loader starts,
+        one after the other.
     num_workers : int, optional
         Another name for `threads`.
     respawn : int
@@ -198,6 +201,7 @@ class Loader:
         log: Literal["text", "json"] = "text",
         stats: str | os.PathLike[str] | None = None,
         metrics: str | os.PathLike[str] | None = None,
+        trace: str | os.PathLike[str] | None = None,
         num_workers: int | None = None,
         respawn: int = 5,
         sampler: Iterable[Any] | None = None,

@@ -79,6 +79,7 @@ class Stream:
         self._owner_pid = os.getpid()
         self._closed_stats: dict[str, int] | None = None
         self._reading: Reading = {}
+        self._has_begun = False  # a worker of this stream, whose trace the next one continues
 
         self.seed: int = flags["seed"]
         self.epoch = self.next_epoch = self._resumed_epoch = flags["start_epoch"]
@@ -140,7 +141,11 @@ class Stream:
             flags["first_batch"] = self._seq
         if self._supervisor.crashed:
             flags["crashed"] = self._supervisor.crashed
-        return self._start(flags)
+        if self._has_begun and flags["trace"] is not None:
+            flags["goes_on"] = 1
+        worker = self._start(flags)
+        self._has_begun = True
+        return worker
 
     def _adopt(self, worker: Feed) -> Feed:
         self.worker = worker

@@ -150,8 +150,29 @@ static bool read_anew(struct pipeline *pipeline, struct item *item, enum item_st
 	return true;
 }
 
-static void decode_row(struct pipeline *pipeline, struct renderer *renderer, struct item *item)
+/* Decoding and shaping take turns, band by band of the picture; they are shown as one after the other. */
+static void trace_row(struct pipeline *pipeline, uint32_t lane, const struct item *item, enum item_status status, uint64_t begin_ns,
+                      const struct render_times *times)
 {
+	struct trace_event event = {.kind = TRACE_DECODE,
+	                            .status = (uint8_t)status,
+	                            .begin_ns = begin_ns,
+	                            .end_ns = begin_ns + times->decode_ns,
+	                            .sample = item->sample,
+	                            .sequence = item->batch->slot.sequence};
+
+	trace_add(pipeline->trace, lane, &event);
+	event.kind = TRACE_SHAPE;
+	event.status = ITEM_OK;
+	event.begin_ns = event.end_ns;
+	event.end_ns += times->shape_ns;
+	if (times->shape_ns > 0)
+		trace_add(pipeline->trace, lane, &event);
+}
+
+static void decode_row(struct pipeline *pipeline, uint32_t lane, struct renderer *renderer, struct item *item)
+{
+	uint64_t begin_ns = pipeline->trace ? clock_now_ns() : 0;
 	struct render_row row = row_of(pipeline, item);
 	enum item_status status = item->fetched;
 	struct render_times times;
@@ -171,6 +192,8 @@ static void decode_row(struct pipeline *pipeline, struct renderer *renderer, str
 	else
 		status = renderer_run_target(renderer, &file, &item->ask, &row, &times);
 	crash_note_none();
+	if (pipeline->trace)
+		trace_row(pipeline, lane, item, status, begin_ns, &times);
 	item_drop_bytes(item, pipeline->fetch);
 	shmring_counter_add(pipeline->producer, STATS_DECODE_NS, times.decode_ns);
 	shmring_counter_add(pipeline->producer, STATS_SHAPE_NS, times.shape_ns);
@@ -200,17 +223,19 @@ void *decoder_run(void *argument)
 	struct pipeline *pipeline = argument;
 	struct renderer *renderer = renderer_open(&pipeline->render);
 	struct item *item;
+	uint32_t number;
 
 	if (!renderer) {
 		pipeline_change_state(pipeline, PIPELINE_FAILED, "out of memory for a decode thread");
 		return NULL;
 	}
 	/* relaxed: each thread gets a number of its own, whichever */
-	crash_enter(pipeline->producer, atomic_fetch_add_explicit(&pipeline->decoder_count, 1, memory_order_relaxed));
+	number = atomic_fetch_add_explicit(&pipeline->decoder_count, 1, memory_order_relaxed);
+	crash_enter(pipeline->producer, number);
 	pipeline_await_parent(pipeline);
 	while ((item = next_row(pipeline)) != NULL) {
 		fetcher_wake_if_starved(pipeline);
-		decode_row(pipeline, renderer, item);
+		decode_row(pipeline, TRACE_FIRST_DECODER + number, renderer, item);
 	}
 	crash_leave();
 	renderer_close(renderer);

@@ -78,6 +78,7 @@ static void submit_rows(struct pipeline *pipeline)
 		                         .runs = runs,
 		                         .tag = item};
 		item->has_stamp = item->is_revisit = false;
+		item->asked_ns = pipeline->trace ? clock_now_ns() : 0;
 		rc = fetch_submit(pipeline->fetch, &job);
 		free(runs);
 		if (rc < 0) {
@@ -89,6 +90,18 @@ static void submit_rows(struct pipeline *pipeline)
 	}
 	/* relaxed: a missed wake-up costs at most PIPELINE_SLICE_MS */
 	atomic_store_explicit(&pipeline->fetcher_starved, true, memory_order_relaxed);
+}
+
+static void trace_read(const struct pipeline *pipeline, const struct item *item)
+{
+	if (pipeline->trace)
+		trace_add(pipeline->trace, TRACE_FETCHER,
+		          &(struct trace_event){.kind = TRACE_READ,
+		                                .status = (uint8_t)item->fetched,
+		                                .begin_ns = item->asked_ns,
+		                                .end_ns = clock_now_ns(),
+		                                .sample = item->sample,
+		                                .sequence = item->batch->slot.sequence});
 }
 
 void *fetcher_run(void *argument)
@@ -109,6 +122,7 @@ void *fetcher_run(void *argument)
 			item->buffer = result.buffer;
 			if (result.buffer)
 				shmring_counter_add(pipeline->producer, STATS_BYTES_READ, result.buffer->byte_count);
+			trace_read(pipeline, item);
 			pipeline_decode(pipeline, item);
 			timeout_ms = 0; /* take what else is there, then submit again */
 		}

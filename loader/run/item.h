@@ -33,6 +33,7 @@ struct item {
 	const char *reason;          /* why it failed, when that was known before any file was read; else NULL */
 	struct fetch_buffer *buffer; /* the file's bytes, between fetch and decode; */
 	struct segments segments;    /* if it holds runs, they are of these */
+	uint64_t asked_ns;           /* when its file was asked for, if that is recorded */
 	bool has_stamp;
 	struct file_stamp stamp; /* how the file was when it was opened for this */
 	bool is_revisit;         /* what is read of it was chosen by what an earlier visit has found; */

@@ -199,7 +199,8 @@ static int allocate(struct pipeline *pipeline, uint32_t slot_count)
 }
 
 int pipeline_open(struct pipeline **out, const struct options *options, const struct dataset *dataset,
-                  const struct weights *weights, struct shmring_producer *producer, uint32_t threads, int event_fd, struct err *err)
+                  const struct weights *weights, struct shmring_producer *producer, struct trace *trace, uint32_t threads,
+                  int event_fd, struct err *err)
 {
 	struct fetch_config fetch = {.backend = options->io,
 	                             .depth = options->io_depth,
@@ -217,6 +218,7 @@ int pipeline_open(struct pipeline **out, const struct options *options, const st
 	pipeline->options = options;
 	pipeline->dataset = dataset;
 	pipeline->producer = producer;
+	pipeline->trace = trace;
 	pipeline->has_targets = dataset_has(dataset, INDEX_TARGET);
 	pipeline->thread_count = threads;
 	pipeline->event_fd = event_fd;

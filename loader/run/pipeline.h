@@ -41,14 +41,15 @@ enum pipeline_state {
 };
 
 struct pipeline;
+struct trace;
 
 /*
- * Gets everything ready that needs the kernel's consent.  `options`, `dataset`, `weights` (NULL: none) and `producer` stay the
- * caller's and outlive the pipeline.  event_fd becomes readable when the state changes.
+ * Gets everything ready that needs the kernel's consent.  `options`, `dataset`, `weights` (NULL: none), `producer` and `trace` (NULL:
+ * nothing is recorded) stay the caller's and outlive the pipeline.  event_fd becomes readable when the state changes.
  */
 int pipeline_open(struct pipeline **pipeline, const struct options *options, const struct dataset *dataset,
-                  const struct weights *weights, struct shmring_producer *producer, uint32_t threads, int event_fd,
-                  struct err *err);
+                  const struct weights *weights, struct shmring_producer *producer, struct trace *trace, uint32_t threads,
+                  int event_fd, struct err *err);
 
 /* Starts the threads.  No file was looked at before this. */
 int pipeline_start(struct pipeline *pipeline, struct err *err);

@@ -25,6 +25,7 @@
 #include "loader/run/queue.h"
 #include "loader/run/render.h"
 #include "loader/run/request_queue.h"
+#include "loader/run/trace.h"
 
 enum { PIPELINE_SLICE_MS = 100 }; /* no thread sleeps longer without a look at `stopping` */
 
@@ -33,6 +34,7 @@ struct pipeline {
 	const struct dataset *dataset;
 	bool has_targets;
 	struct shmring_producer *producer;
+	struct trace *trace; /* NULL: nothing is recorded */
 	struct schedule schedule;
 	struct order order;
 	struct render_spec render;

@@ -7,6 +7,8 @@
 #include "loader/run/planner.h"
 #include "loader/run/stats.h"
 
+#define TRACED_WAIT_NS 10000u /* finding a slot that is free takes a few microseconds, which are no wait */
+
 static uint64_t later(uint64_t a_ns, uint64_t b_ns)
 {
 	return a_ns > b_ns ? a_ns : b_ns;
@@ -21,8 +23,12 @@ static void count_idle_time(struct pipeline *pipeline, uint64_t wait_begin_ns)
 	uint64_t begin_ns = later(wait_begin_ns, later(reader_since_ns, idle_since_ns)), now_ns = clock_now_ns();
 
 	/* relaxed: as above */
-	if (reader_since_ns > 0 && now_ns > begin_ns && atomic_load_explicit(&pipeline->rows_in_flight, memory_order_relaxed) == 0)
-		shmring_counter_add(pipeline->producer, STATS_LOADER_WAIT_NS, now_ns - begin_ns);
+	if (reader_since_ns == 0 || now_ns <= begin_ns || atomic_load_explicit(&pipeline->rows_in_flight, memory_order_relaxed) > 0)
+		return;
+	shmring_counter_add(pipeline->producer, STATS_LOADER_WAIT_NS, now_ns - begin_ns);
+	if (pipeline->trace && now_ns - begin_ns >= TRACED_WAIT_NS)
+		trace_add(pipeline->trace, TRACE_PLANNER,
+		          &(struct trace_event){.kind = TRACE_LOADER_WAITS, .begin_ns = begin_ns, .end_ns = now_ns});
 }
 
 bool planner_claim(struct pipeline *pipeline, struct shmring_slot *slot)
@@ -35,6 +41,8 @@ bool planner_claim(struct pipeline *pipeline, struct shmring_slot *slot)
 		rc = shmring_claim(pipeline->producer, PIPELINE_SLICE_MS, slot);
 		count_idle_time(pipeline, begin_ns);
 	} while (rc == -ETIMEDOUT);
+	if (rc == 0 && pipeline->trace && slot->before.claimed_ns > 0)
+		trace_add_slot(pipeline->trace, TRACE_PLANNER, slot->index, &slot->before, clock_now_ns());
 	if (rc == -EPROTO)
 		pipeline_change_state(pipeline, PIPELINE_FAILED, "the ring's slot words were overwritten by another process");
 	return rc == 0;
@@ -55,6 +63,17 @@ struct batch *planner_begin(struct pipeline *pipeline, const struct shmring_slot
 		return batch;
 	pipeline_commit(pipeline, batch);
 	return NULL;
+}
+
+void planner_trace(struct pipeline *pipeline, const struct shmring_slot *slot, uint32_t epoch, uint64_t begin_ns)
+{
+	if (pipeline->trace)
+		trace_add(pipeline->trace, TRACE_PLANNER,
+		          &(struct trace_event){.kind = TRACE_PLAN,
+		                                .begin_ns = begin_ns,
+		                                .end_ns = clock_now_ns(),
+		                                .sequence = slot->sequence,
+		                                .epoch = epoch});
 }
 
 void planner_count_cpu(struct pipeline *pipeline)
@@ -99,13 +118,16 @@ static bool plan_step(struct pipeline *pipeline, const struct schedule_cursor *a
 {
 	struct schedule schedule = pipeline->schedule;
 	struct shmring_slot slot;
+	uint64_t begin_ns;
 
 	for (uint32_t i = 0; i < pipeline->options->lane_ranks; i++, schedule.rank++) {
 		if (!planner_claim(pipeline, &slot))
 			return false;
 		/* relaxed: for the progress line */
 		atomic_store_explicit(&pipeline->epoch, at->epoch, memory_order_relaxed);
+		begin_ns = clock_now_ns();
 		plan_batch(pipeline, &slot, &schedule, at);
+		planner_trace(pipeline, &slot, at->epoch, begin_ns);
 	}
 	return true;
 }

@@ -13,6 +13,9 @@ struct batch *planner_begin(struct pipeline *pipeline, const struct shmring_slot
 /* The row is planned: to be fetched, or, when it is known already why it fails, past that.  Whoever has sent all wakes the fetcher. */
 void planner_send(struct pipeline *pipeline, struct item *item);
 
+/* The batch in the slot is planned, which began then. */
+void planner_trace(struct pipeline *pipeline, const struct shmring_slot *slot, uint32_t epoch, uint64_t begin_ns);
+
 /* Brings the counter of the calling thread's CPU time up to date. */
 void planner_count_cpu(struct pipeline *pipeline);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "loader/plan/request_view.h"
 #include "loader/run/planner.h"
 
@@ -72,6 +73,7 @@ static bool plan_request(struct pipeline *pipeline, const struct request *reques
 	struct batch *batch;
 	struct err err;
 	uint32_t row_count;
+	uint64_t begin_ns;
 
 	if (request_view_open(&view, request->bytes, request->byte_count, pipeline->options->batch_size, &err) < 0) {
 		pipeline_change_state(pipeline, PIPELINE_FAILED, "%s", err.text);
@@ -79,6 +81,7 @@ static bool plan_request(struct pipeline *pipeline, const struct request *reques
 	}
 	if (!planner_claim(pipeline, &slot))
 		return false;
+	begin_ns = clock_now_ns();
 	row_count = view.header->row_count;
 	/* relaxed: for the progress line */
 	atomic_store_explicit(&pipeline->epoch, view.header->epoch, memory_order_relaxed);
@@ -96,6 +99,7 @@ static bool plan_request(struct pipeline *pipeline, const struct request *reques
 		planner_send(pipeline, item);
 	}
 	fetch_wake(pipeline->fetch);
+	planner_trace(pipeline, &slot, view.header->epoch, begin_ns);
 	return true;
 }
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,19 +105,18 @@ int report_step(struct report *report)
 
 int report_send(struct report *report, const char *text, size_t text_bytes)
 {
+	bool replaces = report->way == REPORT_REPLACE;
 	uint32_t length = (uint32_t)text_bytes;
 	int rc = report_step(report);
 
+	if (rc == -EPIPE || (rc == -EAGAIN && replaces))
+		return rc;
+	rc = bytes_reserve(&report->unsent, REPORT_LENGTH_BYTES + text_bytes);
 	if (rc < 0)
 		return rc;
-	if (report->way == REPORT_REPLACE)
-		rc = bytes_append(&report->unsent, &length, REPORT_LENGTH_BYTES);
-	if (rc == 0)
-		rc = bytes_append(&report->unsent, text, text_bytes);
-	if (rc < 0) {
-		report->unsent.used_bytes = 0;
-		return rc;
-	}
+	if (replaces)
+		(void)bytes_append(&report->unsent, &length, REPORT_LENGTH_BYTES); /* there is room */
+	(void)bytes_append(&report->unsent, text, text_bytes);
 	rc = report_step(report);
 	return rc == -EAGAIN ? 0 : rc; /* the rest goes with the next step */
 }

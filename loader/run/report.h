@@ -39,7 +39,8 @@ struct report {
 int report_open(struct report *report, const char *flag, enum report_way way, const char *path, struct err *err);
 
 /*
- * Hands over a text.  -EAGAIN: the one before is not on its way yet, and this one was not taken; -EPIPE: the writer is gone; -ENOMEM.
+ * Hands over a text.  -EAGAIN: the one that this one replaces is not on its way yet, and this one was not taken; one that is appended
+ * always is, so that whoever sends many asks report_step() first.  -EPIPE: the writer is gone; -ENOMEM.
  * 0: it will be written, or report->error tells why not.
  */
 int report_send(struct report *report, const char *text, size_t text_bytes);

@@ -23,13 +23,31 @@ int reporting_open(struct reporting *reporting, const struct options *options, s
 		rc = report_open(&reporting->stats, "--stats", REPORT_REPLACE, options->stats_path, err);
 	if (rc == 0 && options->metrics_path)
 		rc = report_open(&reporting->metrics, "--metrics", REPORT_REPLACE, options->metrics_path, err);
+	if (rc == 0 && options->trace_path)
+		rc = trace_writer_open(&reporting->trace, options->trace_path, options->goes_on != 0, err);
 	return rc;
 }
 
-void reporting_begin(struct reporting *reporting, struct shmring_producer *producer, const struct stats_scope *scope)
+int reporting_begin(struct reporting *reporting, struct shmring_producer *producer, const struct stats_scope *scope,
+                    uint32_t decoder_count, struct err *err)
 {
 	reporting->producer = producer;
 	reporting->scope = scope;
+	if (reporting->trace.report.path && trace_writer_begin(&reporting->trace, producer, scope->slot_count, decoder_count) < 0)
+		return err_fail(err, -ENOMEM, "--trace: out of memory for %u threads", decoder_count);
+	return 0;
+}
+
+struct trace *reporting_trace(const struct reporting *reporting)
+{
+	return reporting->trace.trace;
+}
+
+void reporting_step_trace(struct reporting *reporting)
+{
+	if (reporting->trace.trace)
+		(void)trace_writer_step(&reporting->trace,
+		                        reporting->scope->ring); /* what it did not take comes with the next step */
 }
 
 static void judge_lately(struct reporting *reporting, uint64_t now_ns)
@@ -94,6 +112,8 @@ static void end_metrics(struct reporting *reporting)
 
 int reporting_end(struct reporting *reporting, struct err *err)
 {
+	if (reporting->trace.trace)
+		trace_writer_end(&reporting->trace, reporting->scope->ring);
 	if (reporting->metrics.path)
 		end_metrics(reporting);
 	return reporting->stats.path ? stats_write(reporting->producer, reporting->scope, &reporting->stats, err) : 0;
@@ -103,4 +123,5 @@ void reporting_close(struct reporting *reporting)
 {
 	report_close(&reporting->stats);
 	report_close(&reporting->metrics);
+	trace_writer_close(&reporting->trace);
 }

@@ -150,7 +150,9 @@ static int set_up_ring(struct service *service, struct err *err)
 	service->attendance = (struct attendance){.producer = service->producer, .options = options};
 	service->scope.ring = service->ring;
 	service->scope.slot_count = options->slots;
-	reporting_begin(&service->reporting, service->producer, &service->scope);
+	rc = reporting_begin(&service->reporting, service->producer, &service->scope, service->threads, err);
+	if (rc < 0)
+		return rc;
 	log_write(service->chatter, "ring %s: %u slots of %.1f MB, %.0f MB in %s", service->ring, options->slots,
 	          (double)slot_bytes / 1e6, (double)segment_bytes / 1e6, shmring_segment_name(service->producer));
 	rc = shmring_door_open(service->producer, options->socket_path, err);
@@ -176,7 +178,7 @@ static int start_pipeline_in_sandbox(struct service *service, struct err *err)
 	rc = sandbox_limit_files(sandbox, &needs, err); /* before there is a second thread, */
 	if (rc == 0)
 		rc = pipeline_open(&service->pipeline, &service->options, service->dataset, service->weights, service->producer,
-		                   service->threads, service->event_fd, err);
+		                   reporting_trace(&service->reporting), service->threads, service->event_fd, err);
 	if (rc < 0)
 		return rc;
 	has_ring = strcmp(pipeline_io_name(service->pipeline), "uring") == 0;

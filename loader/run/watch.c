@@ -209,11 +209,13 @@ int watch_until_end(struct service *service)
 		[PIPELINE] = {.fd = service->event_fd, .events = POLLIN},
 		[DOOR] = {.fd = shmring_door_fd(service->producer), .events = POLLIN},
 	};
-	uint64_t next_tick_ns = 0, wake_count;
+	bool traces = reporting_trace(&service->reporting) != NULL;
+	int tick_ms = traces ? REPORTING_TRACE_MS : TICK_MS;
+	uint64_t next_tick_ns = 0, next_trace_ns = 0, wake_count;
 	int code = -1;
 
 	while (code < 0) {
-		if (poll(source, SOURCE_COUNT, service->complete ? DRAIN_TICK_MS : TICK_MS) < 0 && errno != EINTR)
+		if (poll(source, SOURCE_COUNT, service->complete ? DRAIN_TICK_MS : tick_ms) < 0 && errno != EINTR)
 			return end_by_failure(service, EXIT_FAILED, "the kernel refuses to wait for readers and signals (poll)");
 		if (source[PIPELINE].revents)
 			(void)!read(service->event_fd, &wake_count, sizeof wake_count);
@@ -223,6 +225,10 @@ int watch_until_end(struct service *service)
 			code = step_door(service);
 		if (code < 0)
 			code = step_pipeline(service);
+		if (traces && clock_now_ns() >= next_trace_ns) {
+			reporting_step_trace(&service->reporting);
+			next_trace_ns = clock_now_ns() + REPORTING_TRACE_MS * UINT64_C(1000000);
+		}
 		if (code < 0 && clock_now_ns() >= next_tick_ns) {
 			if (attendance_tick(&service->attendance))
 				code = end_by_departure(service);

@@ -100,7 +100,7 @@ def test_every_keyword_reaches_the_worker(load: Callable[..., cropring.Loader], 
         "threads": 3, "cpus": "0", "nice": 1, "io": "pread", "io_depth": 7, "on_error": "zero", "max_pixels": 10**8,
         "max_file_bytes": 10**7, "item_timeout_ms": 9999, "sandbox": "off",
         "verbose": False, "quiet": True, "log": "json", "stats": tmp_path / "stats.json",
-        "metrics": tmp_path / "cropring.prom",
+        "metrics": tmp_path / "cropring.prom", "trace": tmp_path / "trace.json",
     }  # fmt: skip
     assert set(unusual) == set(keywords())
     loader = load(manifest, **unusual)
