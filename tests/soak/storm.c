@@ -1,6 +1,6 @@
 /*
  * storm.c - processes of a ring are killed at random microseconds, and nothing may be torn, lost, delivered twice without a flag,
- * out of order, hung or left behind.
+ * out of order, hung or left behind.  Somebody looks on all the while, is killed or stopped now and then, and may change nothing.
  *
  *   storm --kill reader|producer|mixed|group|stop [--share split|lanes|broadcast] [--kills N] [--readers 3] [--slots 8] [--seed S]
  *         [--start N] [--payload-kb 16] [--hang-ms 2000] [--kept-percent 80] [--shmem]
@@ -52,7 +52,7 @@ struct storm {
 	bool check_shmem;
 
 	/* the sums of all ledgers */
-	uint32_t kills, kills_within, fault[STORM_FAULT_COUNT]; /* within: single processes of groups */
+	uint32_t kills, kills_of_observers, kills_within, fault[STORM_FAULT_COUNT]; /* within: single processes of groups */
 	uint64_t batches, deliveries, duplicates;
 	uint64_t rate_before, rate_during; /* stop: batches that the others got in windows of equal length */
 	char complaint[256];
@@ -145,6 +145,8 @@ static bool stop_some_reader(struct storm *storm, struct supervisor *supervisor)
 
 static bool strike(struct storm *storm, struct supervisor *supervisor)
 {
+	if (seed_next(&supervisor->random) % 4 == 0)
+		supervisor_replace_observer(supervisor);
 	switch (storm->kind) {
 	case KILL_PRODUCER:
 		return kill_producer(supervisor, false);
@@ -186,6 +188,7 @@ static void supervise(struct storm *storm, struct storm_ledger *ledger, uint32_t
 		supervisor_finish(&supervisor);
 	supervisor_clear(&supervisor);
 	storm->kills += supervisor.kills;
+	storm->kills_of_observers += supervisor.kills_of_observers;
 	if (storm->kind == KILL_STOP && ledger->options.share == SHMRING_SPLIT &&
 	    storm->rate_during * 100 < storm->rate_before * storm->kept_percent)
 		storm_complain(ledger, STORM_HANG, "beside a stopped reader the others got %" PRIu64 " batches, before %" PRIu64,
@@ -295,6 +298,8 @@ static int run(struct storm *storm)
 	       share_names[storm->options.share], kind_names[storm->kind], storm->kills, storm->batches, storm->deliveries,
 	       storm->fault[STORM_TORN], storm->fault[STORM_LOST], storm->duplicates, storm->fault[STORM_UNFLAGGED],
 	       storm->fault[STORM_DISORDER], storm->fault[STORM_HANG], storm->fault[STORM_ODD], storm->fault[STORM_LEFTOVER]);
+	if (storm->kills_of_observers > 0)
+		printf(", observers killed or stopped %u", storm->kills_of_observers);
 	if (storm->kind == KILL_GROUP)
 		printf(", within the groups kills %u", storm->kills_within);
 	if (storm->rate_before > 0)

@@ -92,5 +92,6 @@ void storm_raise(_Atomic uint64_t *maximum, uint64_t value);
 /* The processes; they return what to exit with. */
 int storm_produce(struct storm_ledger *ledger);
 int storm_read(struct storm_ledger *ledger, uint32_t place_index);
+int storm_observe(struct storm_ledger *ledger, uint64_t random);
 
 #endif

@@ -61,15 +61,39 @@ static void start_producer(struct supervisor *supervisor)
 	supervisor->producer = child > 0 ? child : 0;
 }
 
+static void start_observer(struct supervisor *supervisor)
+{
+	uint64_t random = seed_next(&supervisor->random);
+	pid_t parent = getpid(), child = fork();
+
+	if (child == 0) {
+		become_child(parent);
+		exit(storm_observe(supervisor->ledger, random));
+	}
+	if (child < 0)
+		storm_complain(supervisor->ledger, STORM_ODD, "fork failed");
+	supervisor->observer = child > 0 ? child : 0;
+}
+
 void supervisor_start(struct supervisor *supervisor)
 {
 	fflush(NULL); /* or the children would print it again */
 	start_producer(supervisor);
 	for (uint32_t place = 0; place < supervisor->ledger->options.reader_count; place++)
 		start_reader(supervisor, place);
+	start_observer(supervisor);
 }
 
 /* ------------------------------------------------------------------ killing */
+
+static void end_process(pid_t *process)
+{
+	if (*process != 0) {
+		kill(*process, SIGKILL);
+		waitpid(*process, NULL, 0);
+	}
+	*process = 0;
+}
 
 void supervisor_replace_reader(struct supervisor *supervisor, uint32_t place)
 {
@@ -85,6 +109,21 @@ void supervisor_replace_reader(struct supervisor *supervisor, uint32_t place)
 	waitpid(victim, NULL, 0);
 	supervisor->held_by_killed += atomic_load(&supervisor->ledger->place[place].holding);
 	start_reader(supervisor, place);
+}
+
+void supervisor_replace_observer(struct supervisor *supervisor)
+{
+	if (supervisor->observer == 0)
+		return;
+	if (seed_next(&supervisor->random) % 2 == 0) {
+		end_process(&supervisor->observer);
+	} else {
+		end_process(&supervisor->stopped_observer);
+		kill(supervisor->observer, SIGSTOP);
+		supervisor->stopped_observer = supervisor->observer;
+	}
+	supervisor->kills_of_observers++;
+	start_observer(supervisor);
 }
 
 /* Every living reader was seen outside of any ring since the producer died: none of them can be in the old one any more. */
@@ -180,6 +219,7 @@ bool supervisor_watch(struct supervisor *supervisor)
 	struct storm_ledger *ledger = supervisor->ledger;
 
 	watch_ends(supervisor, &supervisor->producer, "producer");
+	watch_ends(supervisor, &supervisor->observer, "observer");
 	for (uint32_t place = 0; place < ledger->options.reader_count; place++) {
 		watch_ends(supervisor, &supervisor->reader[place], "reader");
 		watch_progress(supervisor, place);
@@ -251,18 +291,11 @@ void supervisor_finish(struct supervisor *supervisor)
 		audit(supervisor);
 }
 
-static void end_process(pid_t *process)
-{
-	if (*process != 0) {
-		kill(*process, SIGKILL);
-		waitpid(*process, NULL, 0);
-	}
-	*process = 0;
-}
-
 void supervisor_clear(struct supervisor *supervisor)
 {
 	end_process(&supervisor->producer);
+	end_process(&supervisor->observer);
+	end_process(&supervisor->stopped_observer);
 	for (uint32_t place = 0; place < SHMRING_MAX_READERS; place++)
 		end_process(&supervisor->reader[place]);
 }

@@ -10,8 +10,9 @@ struct supervisor {
 	struct storm_ledger *ledger;
 	uint64_t random, hang_limit_ns;
 	pid_t producer, reader[SHMRING_MAX_READERS]; /* 0: none */
+	pid_t observer, stopped_observer;            /* one that looks; one that looked when it was stopped */
 	uint32_t youngest;                           /* the place whose process was started last */
-	uint32_t lives, kills;
+	uint32_t lives, kills, kills_of_observers;   /* of observers: or stopped */
 	uint64_t held_by_killed; /* batches that killed readers had: as many may come twice */
 	uint64_t gone_ns;        /* when there was a producer last */
 	uint64_t taken_below;    /* every batch below was taken */
@@ -27,6 +28,9 @@ void supervisor_replace_reader(struct supervisor *supervisor, uint32_t place);
  * not delivered.  kill_readers: some of them die meanwhile.
  */
 void supervisor_replace_producer(struct supervisor *supervisor, bool kill_readers);
+
+/* Kills the observer, or stops it for as long as the next ones live, and starts another.  None of the others may notice. */
+void supervisor_replace_observer(struct supervisor *supervisor);
 
 /* Looks after all processes.  False when something is wrong: the storm is over. */
 bool supervisor_watch(struct supervisor *supervisor);
