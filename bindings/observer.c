@@ -233,6 +233,6 @@ int observer_add(PyObject *module)
 	PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &observer_spec, NULL);
 	int rc = type ? PyModule_AddType(module, type) : -1;
 
-	Py_XDECREF(type);
+	Py_XDECREF((PyObject *)type);
 	return rc;
 }
