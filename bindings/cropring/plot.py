@@ -219,6 +219,7 @@ def draw(windows: Sequence[Window], colours: Colours) -> Figure:
             _style(axes, colours, label if column == 0 else "", -0.5 / column_width)
             axes.set_xlim(window.begin, window.end)
             axes.tick_params(labelbottom=axes is waits)
+            axes.locator_params(axis="x", nbins=6)
         waits.set_xlabel(f"seconds of {os.path.basename(window.trace.path)}", color=colours.quiet, fontsize=9)
         heading, sentence = _title(window)
         for text, above, ink, size, weight in ((heading, 0.32, colours.ink, 15, "bold"), (sentence, 0.08, colours.quiet, 9.5, "normal")):

@@ -15,13 +15,13 @@ from .report import STAGES, Reading, Report, failures_by_reason, percent
 # The states of a slot: the same colours as in `cropring plot`, and a sign for terminals without colours.
 _LOOKS = {
     "free": ("·", "grey62 on grey23"),
-    "filling": ("~", "white on #2f6fde"),
+    "filling": ("~", "white on #4c83ee"),
     "ready": ("=", "black on #3ba55d"),
-    "held": ("#", "black on #f08c2e"),
+    "held": ("#", "black on #f2922e"),
 }
-_VERDICT_STYLES = {"loader-bound": "bold black on #f08c2e", "trainer-bound": "bold black on #3ba55d", "balanced": "bold white on #2f6fde"}
+_VERDICT_STYLES = {"loader-bound": "bold white on #c23a45", "trainer-bound": "bold black on #3ba55d", "balanced": "bold white on #3d6fd0"}
 _QUIET, _STRONG = "grey62", "bold"
-_BAR, _TRAINER, _LOADER = "#8a94a6", "#f08c2e", "#3ba55d"
+_BAR, _TRAINER, _LOADER = "#4c83ee", "#d8434e", "#8a94a6"
 _SPARKS = " ▁▂▃▄▅▆▇█"
 _MARGIN = 1
 _HALF = 56  # columns for the stages, where readers stand beside them

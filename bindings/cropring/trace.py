@@ -30,7 +30,7 @@ class Trace:
     slots : dict of int to dict of str to Spans
         By slot and state; a slot is free where it has no span.
     readers : dict of int to Spans
-        When each reader waited for a batch.
+        When each reader waited for a batch; under broadcast, of those that waited for the same one, the first to get it.
     loader_waits : Spans
         When the loader waited for a free slot.
     duration : float
@@ -103,14 +103,19 @@ def _number(event: dict[str, Any], key: str, place: str) -> float:
 def read_trace(path: str) -> Trace:
     """The trace in that file; `Refusal` if it is none."""
     spans: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    readers = set()  # that have a track, on which nothing stands if they never waited
     for number, event in _events(path):
         place = f"{path}:{number}" if number else path
         if not isinstance(event, dict) or not isinstance(event.get("ph"), str):
             raise Refusal(f"{place}: not an event; a file that `cropring serve --trace FILE` wrote is expected")
         name, track = event.get("name"), event.get("tid")
-        if event["ph"] != "X" or not isinstance(name, str) or not isinstance(track, int):
+        if not isinstance(name, str) or not isinstance(track, int):
             continue
         slot, reader = track - _FIRST_SLOT, track - _FIRST_READER
+        if event["ph"] == "M" and name == "thread_name" and 0 <= reader < _READER_LIMIT:
+            readers.add(reader)
+        if event["ph"] != "X":
+            continue
         if name in SLOT_STATES and 0 <= slot < _SLOT_LIMIT:
             key = (name, slot)
         elif name == "trainer waits" and 0 <= reader < _READER_LIMIT:
@@ -123,12 +128,12 @@ def read_trace(path: str) -> Trace:
         spans.setdefault(key, []).append((begin_us / 1e6, (begin_us + duration_us) / 1e6))
     if not any(name in SLOT_STATES for name, _ in spans):
         raise Refusal(f"{path}: no slot of a ring in it; a file that `cropring serve --trace FILE` wrote is expected")
-    return _trace(path, {key: np.array(sorted(times), np.float64) for key, times in spans.items()})
+    return _trace(path, {key: np.array(sorted(times), np.float64) for key, times in spans.items()}, readers)
 
 
-def _trace(path: str, spans: dict[tuple[str, int], Spans]) -> Trace:
+def _trace(path: str, spans: dict[tuple[str, int], Spans], readers: set[int]) -> Trace:
     begin = min(times[0, 0] for times in spans.values())
-    trace = Trace(path)
+    trace = Trace(path, readers={reader: np.empty((0, 2)) for reader in sorted(readers)})
     for times in spans.values():
         times -= begin
     for (name, number), times in sorted(spans.items()):
