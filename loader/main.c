@@ -17,6 +17,7 @@
 #include "loader/run/printable.h"
 #include "loader/run/serve.h"
 #include "loader/shell/command.h"
+#include "loader/shell/completion.h"
 #include "loader/shell/crop_command.h"
 #include "loader/shell/form_flags.h"
 #include "loader/shell/info_command.h"
@@ -127,6 +128,13 @@ static int run_flags(int argc, char **argv)
 	return finish_output();
 }
 
+static int run_completion(int argc, char **argv)
+{
+	struct err err;
+
+	return completion_command(argc, argv, &err) < 0 ? refuse_usage("completion ", err.text) : finish_output();
+}
+
 /*
  * A stream that is closed stays of no use, but its number is taken: or it would be that of the next file or ring that is opened,
  * and the log be written into it.
@@ -159,6 +167,7 @@ const struct command commands[] = {
 	{"plot", "TRACE", "draw what `serve --trace TRACE` wrote: the slots over time, and who waited", OPERAND_FILE, python_command, NULL},
 	{"sheet", "SOURCE", "a picture of any batch, as it will reach the trainer", OPERAND_FILE, python_command, NULL},
 	{"flags", "", "print the flags of serve as a table for docs (--markdown) or programs (--json)", OPERAND_NOTHING, run_flags, form_flags_flags},
+	{"completion", "SHELL", "print what bash, zsh or fish runs to complete all this", OPERAND_SHELL, run_completion, completion_flags},
 	/* clang-format on */
 	{NULL, NULL, NULL, OPERAND_NOTHING, NULL, NULL},
 };
@@ -172,9 +181,9 @@ static void print_overview(FILE *file)
 	      "Commands:\n",
 	      file);
 	for (const struct command *command = commands; command->name; command++) {
-		int width = 16 - fprintf(file, "  %s %s", command->name, command->operands) + 2;
+		int length = fprintf(file, "  %s %s", command->name, command->operands);
 
-		fprintf(file, "%*s %s\n", width, "", command->about);
+		fprintf(file, "%*s%s\n", 20 - length, "", command->about);
 	}
 	fputs("\n"
 	      "Examples:\n"
@@ -184,8 +193,8 @@ static void print_overview(FILE *file)
 	      "  cropring sheet photos/train --boxes -o sheet.png\n"
 	      "  python3 -c 'import cropring; print(next(iter(cropring.attach(\"train\"))).images.shape)'\n"
 	      "\n"
-	      "  -h, --help       print this and exit; after a command: its help\n"
-	      "  -V, --version    print the version and exit\n",
+	      "  -h, --help        print this and exit; after a command: its help\n"
+	      "  -V, --version     print the version and exit\n",
 	      file);
 }
 
