@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ class LateEvent:
         return self.is_reached
 
     def synchronize(self) -> None:
+        assert os.getpid() == self.device.pid, "a device is used in a fork of the process that opened it"
         while not self.is_reached:
             job = self.stream.pop(0)
             if job.after is not None:
@@ -56,6 +58,7 @@ class LateDevice:
     def __post_init__(self) -> None:
         self._copying: list[Job] = []
         self._consuming: list[Job] = []
+        self.pid = os.getpid()
         self._in_copy: Counter[int] = Counter()  # addresses
 
     def empty_like(self, tensor: torch.Tensor) -> torch.Tensor:

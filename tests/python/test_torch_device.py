@@ -136,6 +136,15 @@ def test_set_epoch_goes_where_it_says(make: Make, expected: list[list[Batch]]) -
     assert device.torn == []
 
 
+def test_set_epoch_after_a_loop_that_was_left_counts_from_there(make: Make) -> None:
+    loader = make(LateDevice())
+    next(iter(loader))
+    loader.set_epoch(7)
+    state = loader.state_dict()
+    assert (state["epoch"], state["samples_consumed"]) == (7, 0)
+    assert next(iter(loader)).epoch == 7
+
+
 def content_later(device: LateDevice, batch: Any) -> Batch:
     device.finish()
     return content(batch)
@@ -235,6 +244,13 @@ def test_fewer_slots_than_prefetch_are_no_error(make: Make, expected: list[list[
     assert max(held) <= 3 and device.torn == []
 
 
+def test_a_slot_is_given_back_with_the_next_batch_once_its_copy_is_done(make: Make) -> None:
+    loader = make(LateDevice(0), 0, slots=8)
+    eventually(lambda: loader.stats()["slots_ready"] == 8, "the ring is full")
+    held = [loader.stats()["slots_held"] for _ in zip(range(4), loader)]
+    assert held == [1, 1, 1, 1]
+
+
 # ---------------------------------------------------------------- page-locked memory
 
 
@@ -322,6 +338,40 @@ def test_without_a_pin_nothing_is_registered(make: Make) -> None:
     list(loader)
     assert device.registrations == 0 and loader.stats()["pinned"] == 0
     assert sum(1 for _ in loader.loader) == len(loader)  # so its own batches may be had as well
+
+
+def test_copies_from_before_the_ring_was_pinned_end_before_it_is_not_any_more(make: Make) -> None:
+    device = LateDevice(LATE)
+    unpinned = make(device, slots=6, pin=False)
+    eventually(lambda: unpinned.stats()["slots_ready"] == 6, "the ring is full")
+    next(iter(unpinned))
+    pinned = DeviceLoader(unpinned.loader, device, Conversion(), 2, "require")
+    assert unpinned.loader.stats()["slots_held"] > 0
+    unpinned.close()
+    assert device.torn == [] and device.registered == {} and pinned.stats()["pinned"] == 0
+
+
+def test_a_fork_leaves_the_device_alone(make: Make, expected: list[list[Batch]]) -> None:
+    device = LateDevice(LATE)
+    loader = make(device, slots=6)
+    eventually(lambda: loader.stats()["slots_ready"] == 6 and loader.stats()["pinned"], "the ring is full and pinned")
+    loop = iter(loader)
+    batches = [next(loop)]
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            with pytest.raises(RuntimeError, match="of which this one is a fork"):
+                list(loop)
+            loader.close()
+            loader._way.carrier.slots.end()  # as its finalizer does
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    batches += list(loop)
+    device.finish()
+    assert [content(batch) for batch in batches] == expected[0] and device.torn == []
 
 
 def test_batches_in_pinned_memory_are_not_handed_out(make: Make) -> None:

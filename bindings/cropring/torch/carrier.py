@@ -11,6 +11,7 @@ Only our own staging memory is touched by two streams.  What the loop gets was m
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections import deque
@@ -53,9 +54,13 @@ class Device(HostMemory, Protocol):
 
 
 class SlotsInCopy:
-    """Batches whose slots are being copied from.  Each is given back when its copy is done: nobody else has a view of it."""
+    """Batches whose slots are being copied from.  Each is given back when its copy is done: nobody else has a view of it.
+
+    In a fork of this process there are no copies, and nothing happens.
+    """
 
     def __init__(self) -> None:
+        self._owner_pid = os.getpid()
         self._copies: deque[tuple[Event, TensorBatch]] = deque()
         self._lock = threading.Lock()  # a Loader may be closed by another thread
         self._owner: weakref.ref[Owner] | None = None
@@ -68,15 +73,18 @@ class SlotsInCopy:
     def give_back(self) -> None:
         """Those whose copy is done."""
         with self._lock:
-            while self._copies and self._copies[0][0].query():
+            while self._is_here() and self._copies and self._copies[0][0].query():
                 self._copies.popleft()
 
     def wait(self) -> None:
         """Gives all of them back, each after its copy."""
         with self._lock:
-            while self._copies:
+            while self._is_here() and self._copies:
                 self._copies[0][0].synchronize()
                 self._copies.popleft()
+
+    def _is_here(self) -> bool:
+        return os.getpid() == self._owner_pid
 
     def belongs_to(self, owner: Owner) -> bool:
         return self._owner is not None and self._owner() is owner

@@ -181,6 +181,10 @@ class DeviceReader(Iterator[TensorBatch]):
         """Those of the Reader, and `pinned`: 1 if copies come from page-locked memory now."""
         return self.reader.stats() | {"pinned": int(self._way.is_pinned)}
 
+    def report(self, *, since: Literal["report", "start"] = "report") -> Report:
+        """Who waits for whom, of all readers of the ring; see `Loader.report`."""
+        return self.reader.report(since=since)
+
     def close(self) -> None:
         """Leaves the ring, once the copies from it are done.  Tensors that are alive stay valid."""
         self.reader.close()

@@ -74,8 +74,8 @@ class PinnedRing:
 
     @property
     def is_pinned(self) -> bool:
-        """It is by now."""
-        return self._registration.failure == ""
+        """It is by now, and still."""
+        return self._registration.failure == "" and self._finalizer.alive
 
     def require(self) -> None:
         """Waits for it; `CropringError` if it failed."""
