@@ -168,7 +168,8 @@ def fixed_parts() -> list[Part]:
 
 def random_parts(rng: random.Random) -> list[Part]:
     common = Part("", global_batch=2 * rng.randint(1, 8), tail=rng.choice(("drop", "pad")), seed=rng.randrange(1000))
-    processes = [rng.choice((1, 2)) for _ in range(rng.randint(2, 4))]
+    processes = [1, 2, *rng.choices((1, 2), k=rng.randint(0, 2))]
+    rng.shuffle(processes)
     return [
         replace(common, processes=count, per_node=count == 2 and rng.random() < 0.5, steps=rng.randint(1, 9), threads=rng.randint(1, 4))
         for count in processes

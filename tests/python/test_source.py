@@ -112,5 +112,5 @@ def test_the_readme_has_no_gaps() -> None:
 
 
 def test_shell_scripts_parse() -> None:
-    for script in ("demo", "check", ".ci/run", "tools/setup.sh", "bench/run", "tests/soak/run", "tests/fuzz/run", "tests/exactness/run", "tests/hostile/run", "tests/resume/run", "tests/uniformity/run"):
+    for script in ("demo", "check", ".ci/run", "tools/setup.sh", "bench/run", "tests/soak/run", "tests/fuzz/run", "tests/exactness/run", "tests/hostile/run", "tests/resume/run", "tests/distributed/run", "tests/uniformity/run"):
         subprocess.run(["bash", "-n", ROOT / script], check=True)
