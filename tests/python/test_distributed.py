@@ -22,7 +22,7 @@ TRAININGS = f"""
 import runpy, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import doc_blocks
-doc_blocks.define_what_torchvision_asks_for()
+doc_blocks.prepare_torchvision()
 for words in sys.argv[1:]:
     sys.argv[:] = [{str(EXAMPLE)!r}, *words.split()]
     runpy.run_path({str(EXAMPLE)!r}, run_name="__main__")
