@@ -34,6 +34,7 @@ _MEETING_S = 600.0  # for all local ranks to make their Loader
 _TELL_AFTER_S = 10.0  # whom we wait for
 _MESSAGE_BYTES = 1 << 17
 _CREDENTIALS = struct.Struct("3i")  # unix(7), struct ucred: process, user, group
+_IN_STEP = "with per_node=True all local ranks make the same calls in the same order, and leave a loop after the same batch"
 _log = logging.getLogger("cropring")
 _numbers = itertools.count()  # of the Loaders that share a worker, in the order in which this process made them
 
@@ -44,7 +45,7 @@ def check_keywords(flags: Mapping[str, Any], defaults: Mapping[str, Any], sample
         if flags[name] != defaults[name]:
             raise ValueError(f"{name}={flags[name]!r} with per_node=True, which sets it: leave it out")
     if sampler is not None:
-        raise ValueError("a sampler with per_node=True: only the process that started the worker can ask it for samples; leave one of them out")
+        raise ValueError("a sampler with per_node=True: only the process that started a worker can ask it for samples; leave one out")
 
 
 def meet(world: World, node: Node, same: Sequence[str], begin: Callable[..., SharedWorker]) -> Leader | Member:
@@ -109,7 +110,7 @@ class Leader:
                 continue
             missing = ", ".join(str(rank) for rank in range(1, self._node.size) if rank not in self._members)
             if time.monotonic() > begin + _MEETING_S:
-                raise CropringError(f"local rank {missing} did not make this Loader within {_MEETING_S:.0f} s: with per_node=True all do, in the same order")
+                raise CropringError(f"local rank {missing} did not make this Loader within {_MEETING_S:.0f} s: {_IN_STEP}")
             if time.monotonic() > begin + _TELL_AFTER_S and not told:
                 _log.warning("local rank 0 waits for local rank %s to make the same Loader (per_node=True)", missing)
                 told = True
@@ -195,15 +196,13 @@ class Member:
     def _check_alike(self, theirs: Sequence[str], ours: Sequence[str]) -> None:
         if theirs != ours:
             odd = [", ".join(sorted(set(some) - set(others))) or "nothing" for some, others in ((theirs, ours), (ours, theirs))]
-            raise CropringError(f"local rank 0 and local rank {self._node.rank} want different batches of one worker: {odd[0]} there, {odd[1]} here. {_IN_STEP}")
+            text = f"local rank 0 and local rank {self._node.rank} want different batches of one worker: {odd[0]} there, {odd[1]} here"
+            raise CropringError(f"{text}; {_IN_STEP}")
 
     @property
     def is_left_behind(self) -> bool:
         """Local rank 0 ended the worker of now."""
         return _has_message(self._leader)
-
-
-_IN_STEP = "with per_node=True all local ranks make the same calls in the same order, and leave a loop after the same batch"
 
 
 class SharedWorker(Worker):
@@ -290,8 +289,8 @@ def _listen(address: str) -> socket.socket:
     except OSError as error:
         door.close()
         raise CropringError(
-            f"per_node=True: another process of this machine is local rank 0 of the same run already ({error.strerror}); a run that was not "
-            "ended, or two at once with the same MASTER_PORT and no --rdzv-id",
+            f"per_node=True: another process of this machine is local rank 0 of the same run already ({error.strerror}): end the run that is "
+            "left over, or give each of two at once a MASTER_PORT or --rdzv-id of its own",
             error.errno or 0,
         ) from None
     door.listen(64)
@@ -314,7 +313,7 @@ def _connect(address: str, world: World, node: Node) -> socket.socket:
         caller.close()
         who = f"local rank {node.rank} (rank {world.rank}) waits for local rank 0 (rank {world.rank - node.rank}) of this machine"
         if time.monotonic() > begin + _MEETING_S:
-            raise CropringError(f"{who}, which did not make this Loader within {_MEETING_S:.0f} s: with per_node=True all do, in the same order")
+            raise CropringError(f"{who}, which did not make this Loader within {_MEETING_S:.0f} s: {_IN_STEP}")
         if time.monotonic() > begin + _TELL_AFTER_S and not told:
             _log.warning("%s to make the same Loader (per_node=True)", who)
             told = True
