@@ -10,18 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import chart
 import common
 import ours
+import tables
 import whole
 from make_set import DEFAULT_FOLDER
 from neighbour_one import Lateness, Pace
@@ -50,6 +49,7 @@ PACKAGES = ("cropring", "torch", "pillow", "spdl-io", "spdl-core", "numpy")
 @dataclass(frozen=True)
 class NeighbourRow(Lateness):
     side: str
+    place: int  # of the side in the table
     repetition: int
 
 
@@ -63,26 +63,6 @@ def measure(side: str, work: Work, pace: Pace) -> list[Lateness]:
     return [Lateness(**one) for one in json.loads(done.stdout.splitlines()[-1])]
 
 
-def print_table(rows: Sequence[NeighbourRow], pace: Pace) -> None:
-    measured: dict[tuple[str, str], list[NeighbourRow]] = defaultdict(list)
-    for row in rows:
-        measured[row.side, row.ticker].append(row)
-    print("| thread | beside | late, µs: p50 | p99 (least to most) | max | later than 1 ms, of 1,000 | images/s | CPUs |")
-    print("|---|---|---|---|---|---|---|---|")
-    for ticker in dict.fromkeys(row.ticker for row in rows):
-        for side in SIDES:
-            if same := measured[side, ticker]:
-                p50, p99, most, missed, speed, cpus = (
-                    statistics.median(getattr(row, name) for row in same)
-                    for name in ("p50_us", "p99_us", "max_us", "missed", "images_per_s", "cpus")
-                )
-                spread = f"{min(row.p99_us for row in same):.0f} to {max(row.p99_us for row in same):.0f}"
-                print(
-                    f"| {ticker} | {side} | {p50:.0f} | {p99:.0f} ({spread}) | {most:.0f} | {1000 * missed / pace.ticks:.1f} "
-                    f"| {speed:.0f} | {cpus:.2f} |"
-                )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="class folders of JPEGs (default: our own set)")
@@ -91,11 +71,11 @@ def main() -> None:
     parser.add_argument("--ticks", type=int, default=4800, help="of each thread, one every millisecond")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="sides whose name has this in it; writes no CSV")
-    parser.add_argument("--quick", action="store_true", help="one repetition of a second, to see that everything works; writes no CSV")
+    parser.add_argument("--quick", action="store_true", help="one repetition of two seconds, to see that everything works; writes no CSV")
     options = parser.parse_args()
 
     common.build(TICKER)
-    pace = Pace(options.images_per_s, warm_s=1 if options.quick else 3, ticks=1000 if options.quick else options.ticks)
+    pace = Pace(options.images_per_s, warm_s=1 if options.quick else 3, ticks=2000 if options.quick else options.ticks)
     sides = [side for side in SIDES if options.only is None or options.only in side]
     rows = []
     with tempfile.TemporaryDirectory(prefix="cropring-bench-") as temporary:
@@ -104,11 +84,13 @@ def main() -> None:
         work = Work(str(plan_path), str(options.folder), temporary, whole.BATCH_SIZE, whole.SIZE_PX, options.seed, parallel=2)
         for repetition, side in common.in_turns(sides, 1 if options.quick else options.repetitions):
             for late in measure(side, work, pace):
-                rows.append(NeighbourRow(**asdict(late), side=side, repetition=repetition))
+                rows.append(NeighbourRow(**asdict(late), side=side, place=list(SIDES).index(side), repetition=repetition))
                 print(f"  {side}: {asdict(late)}", file=sys.stderr)
-    print_table(rows, pace)
+    print("\n".join(tables.neighbour([vars(row) for row in rows])))
     if options.only is None and not options.quick:
         common.write_csv("neighbour", rows, common.machine_facts(PACKAGES) | {"pace": json.dumps(asdict(pace))})
+        tables.main()
+        chart.main()
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class Pace:
 @dataclass(frozen=True)
 class Lateness:
     ticker: str
+    ticks: int
     p50_us: float
     p99_us: float
     max_us: float
@@ -76,17 +77,17 @@ class Trainer:
     def __init__(self, stream: Iterator[np.ndarray], batch_size: int, images_per_s: float) -> None:
         self.stream = stream
         self.interval_s = batch_size / images_per_s
-        self.batches = 0
-        self.waited_s = 0.0
         self.due_s = time.monotonic()
+        self.taken_s: list[float] = []  # when
+        self.waited_s = 0.0
 
     def train(self, goes_on: Callable[[], bool]) -> None:
         while goes_on():
             begin_s = time.monotonic()
             batch = next(self.stream)
-            self.waited_s += time.monotonic() - begin_s
+            self.taken_s.append(time.monotonic())
+            self.waited_s += self.taken_s[-1] - begin_s
             int(batch[:, 0, 0, 0].sum())
-            self.batches += 1
             self.due_s += self.interval_s
             while (left_s := self.due_s - time.monotonic()) > 0 and goes_on():
                 time.sleep(min(left_s, 0.05))
@@ -95,15 +96,17 @@ class Trainer:
 def measure(tick: Callable[..., None], library: ctypes.CDLL, trainer: Trainer, pace: Pace, batch_size: int) -> Lateness:
     late_ns = np.zeros(pace.ticks, np.uint64)
     thread = threading.Thread(target=tick, args=(library, pace, late_ns), daemon=True)
-    batches, waited_s = trainer.batches, trainer.waited_s
+    trainer.taken_s, trainer.waited_s = [], 0.0
     cpu_before_s, before_s = common.tree_cpu_seconds(), time.monotonic()
     thread.start()
     trainer.train(thread.is_alive)
     wall_s, cpu_s = time.monotonic() - before_s, common.tree_cpu_seconds() - cpu_before_s
+    taken_s = trainer.taken_s
+    images_per_s = batch_size * (len(taken_s) - 1) / (taken_s[-1] - taken_s[0]) if len(taken_s) > 1 else 0.0
     p50, p99, most = np.quantile(late_ns / 1e3, (0.5, 0.99, 1.0)).tolist()
     return Lateness(
-        tick.__name__.removeprefix("tick_in_"), p50, p99, most, int(np.count_nonzero(late_ns > pace.period_us * 1000)),
-        (trainer.batches - batches) * batch_size / wall_s, 1e3 * (trainer.waited_s - waited_s), cpu_s / wall_s,
+        tick.__name__.removeprefix("tick_in_"), pace.ticks, p50, p99, most, int(np.count_nonzero(late_ns > pace.period_us * 1000)),
+        images_per_s, 1e3 * trainer.waited_s, cpu_s / wall_s,
     )  # fmt: skip
 
 

@@ -10,26 +10,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import chart
 import common
 import ours
 import pack_sets
+import tables
 import whole
 from make_set import DEFAULT_FOLDER
 from peers_list import PEERS, Peer
 from work import Work
 
-OURS, BASE = "cropring", "torch DataLoader, Pillow"
-EPOCHS = 2  # one that is not counted, one that is
+OURS = "cropring"
+EPOCHS = 2  # of the plan
 PACKAGES = (
     "cropring", "torch", "torchvision", "pillow", "webdataset", "spdl-io", "spdl-core", "nvidia-dali-cuda120", "tensorflow-cpu", "ffcv",
     "numba", "opencv-python-headless", "simplejpeg", "PyTurboJPEG", "pyvips", "pyvips-binary", "numpy",
@@ -66,83 +66,31 @@ def run_one(peer: Peer, step: str, work: Work) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def prepare(peers: Sequence[Peer], work: Work) -> tuple[dict[str, float], dict[str, str]]:
-    """Side -> mean difference from Pillow, and for those that cannot run what they say."""
-    differences, errors = {}, {}
-    for peer in peers:
-        try:
-            if peer.convert:
-                run_one(peer, "convert", work)
-            differences[peer.name] = run_one(peer, "compare", work)
-        except PeerError as error:
-            errors[peer.name] = common.in_a_line(error, Path(work.converted), Path(work.folder))
-        print(f"  {peer.name}: {differences.get(peer.name, errors.get(peer.name))}", file=sys.stderr)
-    return differences, errors
-
-
 def measure(peers: Sequence[Peer], work: Work, repetitions: int) -> list[PeerRow]:
-    differences, errors = prepare(peers, work)
-    rows = []
-    sides = [(peer, parallel) for peer in peers if peer.name not in errors for parallel in peer.parallel]
-    for repetition, (peer, parallel) in common.in_turns(sides, repetitions):
+    rows, errors = [], {}
+
+    def run(peer: Peer, step: str, work: Work) -> Any:
+        """None for a side that cannot run; its error is kept then, and it is not asked again."""
         try:
-            taken = run_one(peer, "measure", Work(**work.as_dict() | {"parallel": parallel}))
+            return None if peer.name in errors else run_one(peer, step, work)
         except PeerError as error:
             errors[peer.name] = common.in_a_line(error, Path(work.converted), Path(work.folder))
-            continue
-        taken = {name: round(value, 5) for name, value in taken.items()}
-        rows.append(
-            PeerRow(
-                "peers", peer.name, repetition, parallel=parallel, install_lines=len(peer.install), boxes=peer.boxes or "same",
-                mean_difference=round(differences[peer.name], 3), **taken,
-            )
-        )  # fmt: skip
-        print(f"  {peer.name}, {parallel}: {taken}", file=sys.stderr)
+            print(f"  {peer.name}: {errors[peer.name]}", file=sys.stderr)
+            return None
+
     for peer in peers:
-        if peer.name in errors:
-            rows.append(PeerRow("peers", peer.name, 0, 0, 0.0, 0.0, install_lines=len(peer.install), error=errors[peer.name]))
+        if peer.convert:
+            run(peer, "convert", work)
+    sides = [(peer, parallel) for peer in peers for parallel in peer.parallel]
+    for repetition, (peer, parallel) in common.in_turns(sides, repetitions):
+        if taken := run(peer, "measure", Work(**work.as_dict() | {"parallel": parallel})):
+            taken = {name: round(value, 5) for name, value in taken.items()}
+            lines = len(peer.install)
+            rows.append(PeerRow("peers", peer.name, repetition, **taken, parallel=parallel, install_lines=lines, boxes=peer.boxes))
+            print(f"  {peer.name}, {parallel}: {taken}", file=sys.stderr)
+    rows = [row for row in rows if row.side not in errors]
+    rows += [PeerRow("peers", name, 0, 0, 0.0, 0.0, error=error) for name, error in errors.items()]
     return rows
-
-
-def medians(rows: Sequence[PeerRow]) -> dict[tuple[str, int], dict[str, float]]:
-    """Side and parallelism -> its medians; those that could not run are left out."""
-    measured: dict[tuple[str, int], list[PeerRow]] = defaultdict(list)
-    for row in rows:
-        if not row.error:
-            measured[row.side, row.parallel].append(row)
-    return {
-        key: {
-            "images_per_s": statistics.median(row.items / max(row.wall_s, 1e-6) for row in same),
-            "cpu_ms": statistics.median(row.cpu_s * 1e3 / row.items for row in same),
-            "memory_mb": statistics.median(row.memory_mb for row in same),
-            "first_s": statistics.median(row.first_s for row in same),
-            "import_s": statistics.median(row.import_s for row in same),
-        }
-        for key, same in measured.items()
-    }
-
-
-def print_table(rows: Sequence[PeerRow]) -> None:
-    result = medians(rows)
-    facts = {row.side: row for row in rows}
-    for parallel in sorted({parallel for _, parallel in result}):
-        base_ms = result.get((BASE, parallel), {"cpu_ms": float("nan")})["cpu_ms"]
-        print(f"\nparallelism {parallel}\n")
-        print(
-            f"| side | CPU ms per image | CPU, {BASE} = 1 | images/s | memory, MB | first batch after, s | imports, s | lines to install "
-            "| mean difference from Pillow's pixels |\n|---|---|---|---|---|---|---|---|---|"
-        )
-        for (name, at), it in sorted(result.items(), key=lambda item: item[1]["cpu_ms"]):
-            if at == parallel:
-                row = facts[name]
-                difference = row.boxes if row.boxes != "same" else f"{row.mean_difference:.2f}"
-                print(
-                    f"| {name} | {it['cpu_ms']:.2f} | {it['cpu_ms'] / base_ms:.2f} | {it['images_per_s']:.0f} | {it['memory_mb']:.0f} "
-                    f"| {it['first_s']:.2f} | {it['import_s']:.2f} | {row.install_lines or '–'} | {difference} |"
-                )
-    for row in rows:
-        if row.error:
-            print(f"| {row.side} | cannot run: {row.error} | | | | | | | |")
 
 
 def install_facts() -> dict[str, str]:
@@ -160,7 +108,7 @@ def main() -> None:
 
     folder, seed = options.folder, options.seed
     wanted = options.only or [""]
-    peers = [peer for peer in PEERS if peer.name in (OURS, BASE) or any(words in peer.name for words in wanted)]
+    peers = [peer for peer in PEERS if peer.name in (OURS, tables.BASE) or any(words in peer.name for words in wanted)]
     with tempfile.TemporaryDirectory(prefix="cropring-bench-") as temporary:
         plan_path = Path(temporary) / "plan.npz"
         arguments = whole.loader_arguments(seed, threads=2)
@@ -170,9 +118,11 @@ def main() -> None:
         pack_sets.pack(folder, Path(temporary) / "set.pack", "--verify", "none")
         work = Work(str(plan_path), str(folder), temporary, whole.BATCH_SIZE, whole.SIZE_PX, seed)
         rows = measure(peers, work, 1 if options.quick else options.repetitions)
-    print_table(rows)
+    print("\n".join(tables.peers([vars(row) for row in rows])))
     if options.only is None and not options.quick:
         common.write_csv("peers", rows, common.machine_facts(PACKAGES) | install_facts())
+        tables.main()
+        chart.main()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,19 @@ def jobs(plan: Plan) -> list[tuple[str, list[int], bool]]:
     return list(zip(paths, plan.box.reshape(-1, 4).tolist(), plan.flipped.ravel().astype(bool).tolist()))
 
 
+def pillow(path: str, box: Sequence[int], flipped: bool, size: int) -> np.ndarray:
+    """What the others are compared with."""
+    from PIL import Image
+
+    with open(path, "rb") as file:
+        picture = Image.open(file).convert("RGB")
+    x, y, width, height = box
+    picture = picture.crop((x, y, x + width, y + height)).resize((size, size), Image.Resampling.BILINEAR)
+    if flipped:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.array(picture)
+
+
 def in_a_loop(make: Make, work: Work) -> Iterator[np.ndarray]:
     endless = itertools.cycle(jobs(work.plan()))
     while True:

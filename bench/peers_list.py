@@ -33,7 +33,7 @@ class Peer:
     imports: tuple[str, ...]  # modules that a program imports before it makes the loader; timed on their own
     install: tuple[str, ...] = ()  # the lines to type where Python 3.11 and pip are, files converted included; (): no loader
     parallel: tuple[int, ...] = ALL  # of those measured
-    boxes: str = ""  # "": the plan's, in its order
+    boxes: str = "same"  # as the plan has them, in its order
     convert: Callable[[Work], None] | None = None  # makes the form of the pictures that it reads
 
 
@@ -41,7 +41,7 @@ PEERS = (
     Peer("no loader, a blank batch", loaders.blank, (), parallel=ONE, boxes="none"),
     Peer("cropring", loaders.cropring_numpy, ("cropring",), (_OURS,)),
     Peer("cropring, 4 slots", loaders.cropring_few_slots, ("cropring",), (_OURS,)),
-    Peer("cropring.torch", loaders.cropring_torch, ("torch", "cropring.torch"), (_OURS, f"{_PIP} torch")),
+    Peer("cropring.torch", loaders.cropring_torch, ("torch", "cropring.torch"), (f"{_OURS} torch",)),
     Peer("cropring, pack", loaders.cropring_pack, ("cropring",), (_OURS, _PACK)),
     Peer(
         "torch DataLoader, Pillow", loaders.data_loader_pillow, ("torch.utils.data", "PIL.Image"), (f"{_PIP} torch pillow",)

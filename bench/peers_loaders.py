@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from peers_decoders import jobs
+from peers_decoders import jobs, pillow
 from work import Work
 
 SHARDS = 8
@@ -59,6 +59,7 @@ def cropring_torch(work: Work) -> Iterator[np.ndarray]:
 
     with cropring.torch.Loader(work.folder, **work.loader_arguments()) as loader:
         while True:
+            images: Any
             for images, _ in loader:
                 yield images.permute(0, 2, 3, 1).numpy()  # channels last they lie in memory
 
@@ -67,8 +68,6 @@ def cropring_torch(work: Work) -> Iterator[np.ndarray]:
 
 
 def data_loader_pillow(work: Work) -> Iterator[np.ndarray]:
-    from peers_torch import pillow
-
     yield from _data_loader(pillow, work)
 
 

@@ -10,25 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from common import Measurement, measure_epochs
+from peers_decoders import pillow
 from plan import Plan
 
 Make = Callable[[str, Sequence[int], bool, int], Any]  # path, box, mirrored, side of the output -> (side, side, 3) uint8, array or tensor
-
-
-def pillow(path: str, box: Sequence[int], flipped: bool, size: int) -> np.ndarray:
-    with open(path, "rb") as file:
-        picture = Image.open(file).convert("RGB")
-    x, y, width, height = box
-    picture = picture.crop((x, y, x + width, y + height)).resize((size, size), Image.Resampling.BILINEAR)
-    if flipped:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.array(picture)
 
 
 class PlannedCrops(Dataset[tuple[Any, int]]):
