@@ -23,6 +23,10 @@ def percent(share: float) -> str:
     return f"{share * 100:.0f} %"
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What the loader and its readers did over some time; `print(report)` tells it in a few lines.
@@ -89,11 +93,10 @@ class Report:
             self.sentence,
             f"waiting: trainer {percent(self.trainer_waits)}, loader {percent(self.loader_waits)} of {span}",
             f"speed: {self.images_per_s:,.0f} images/s in {self.batches_per_s:,.1f} batches/s, {self.megabytes_per_s:,.1f} MB/s read",
-            f"work: {self.cpu_ms_per_image:.2f} ms of CPU per image ({stages}); {self.threads} decode threads on {self.cpus} CPUs",
+            f"work: {self.cpu_ms_per_image:.2f} ms of CPU per image ({stages}); {_counted(self.threads, 'decode thread')} on {_counted(self.cpus, 'CPU')}",
         ]
         if self.bad_samples:
-            noun = "sample" if self.bad_samples == 1 else "samples"
-            lines.append(f"bad: {self.bad_samples:,} {noun} ({', '.join(f'{count:,} {name}' for name, count in self.reasons.items())})")
+            lines.append(f"bad: {_counted(self.bad_samples, 'sample')} ({', '.join(f'{count:,} {name}' for name, count in self.reasons.items())})")
         return "\n".join(lines)
 
 
