@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from conftest import WATCHDOG_S
+import cropring
+from conftest import WATCHDOG_S, Server, eventually
 from cropring.command import Refusal, run
 from cropring.trace import filled_before, read_trace
 
@@ -128,6 +130,50 @@ def test_what_is_no_trace_is_refused_with_its_line(tmp_path: Path, text: str, me
 def test_time_that_spans_fill_is_added_up_exactly() -> None:
     spans = np.array([[0.0, 2.0], [1.0, 3.0], [5.0, 5.5]])
     assert filled_before(spans, np.array([0.0, 1.0, 2.0, 4.0, 5.25, 9.0])) == pytest.approx([0, 1, 3, 4, 4.25, 4.5])
+
+
+def test_readers_that_never_waited_are_readers_too(tmp_path: Path) -> None:
+    names = [{"ph": "M", "name": "thread_name", "pid": 1, "tid": 2000 + number, "args": {"name": f"reader {number}"}} for number in range(3)]
+    trace = read_trace(str(write(tmp_path / "t.json", [*names, *run_of()])))
+    assert {number: len(spans) for number, spans in trace.readers.items()} == {0: 5, 1: 0, 2: 0}
+    assert Window(trace, 1.0, 4.0).waits()["trainer"] == pytest.approx(0.25)
+
+
+# ---------------------------------------------------------------- real runs
+
+
+def test_the_trace_of_a_real_run_agrees_with_its_counters(tmp_path: Path, load: Callable[..., cropring.Loader]) -> None:
+    path = tmp_path / "run.json"
+    with load(trace=path, threads=1, epochs=3) as loader:
+        for _ in range(3):
+            for _ in loader:
+                time.sleep(0.005)
+    stats, trace = loader.stats(), read_trace(str(path))
+    whole = Window(trace, 0.0, trace.duration)
+    assert sum(len(lane["held"]) for lane in trace.slots.values()) == whole.counters()["batches"] == stats["batches"] == 24
+    assert sorted(trace.slots) == [0, 1, 2] and whole.ready_steps()[1].max() <= 3
+    assert whole.counters()["reader_wait_ns"] == pytest.approx(stats["reader_wait_ns"], rel=0.02, abs=5e6)
+    assert whole.counters()["decode_idle_ns"] == pytest.approx(stats["loader_wait_ns"], rel=0.02, abs=5e6)
+    assert command(path, "-o", tmp_path / "run.png").returncode == 0
+    assert share_of(pixels(tmp_path / "run.png"), LIGHT.held) > 0.005
+
+
+@pytest.mark.parametrize("share", ["split", "lanes", "broadcast"])
+def test_a_killed_run_of_several_readers_is_drawn_as_far_as_it_went(tmp_path: Path, serve: Callable[..., Server], share: str) -> None:
+    server = serve(f"--trace={tmp_path / 'run.json'}", "--epochs=0", "--readers=2", "--slots=4", f"--share={share}")
+    with cropring.attach(server.name, wait=WATCHDOG_S) as one, cropring.attach(server.name, wait=WATCHDOG_S) as other:
+
+        def has_batches() -> bool:
+            for reader in (one, other):
+                next(reader)
+            return (tmp_path / "run.json").read_text().count('"held"') > 10
+
+        eventually(has_batches, "batches in the trace")
+        server.process.kill()
+        server.wait()
+    trace = read_trace(str(tmp_path / "run.json"))
+    assert sorted(trace.readers) == [0, 1] and sum(len(lane["held"]) for lane in trace.slots.values()) > 5
+    assert command(tmp_path / "run.json", "-o", tmp_path / "run.png").returncode == 0
 
 
 # ---------------------------------------------------------------- drawing
