@@ -18,8 +18,7 @@ _OURS = f"{_PIP} cropring-0.1.0-cp311-abi3-manylinux_2_28_x86_64.whl"
 _PACK = "cropring pack photos/ photos.pack"
 _FFCV = (
     "apt-get install build-essential python3-dev pkg-config libopencv-dev libturbojpeg0-dev",
-    f"{_PIP} 'setuptools<81' numpy",  # which its setup.py imports
-    f"{_PIP} torch",
+    f"{_PIP} torch pillow numpy setuptools",  # the last two for its setup.py; it needs Pillow and does not say so
     f"{_PIP} --no-build-isolation ffcv",
     "python convert.py  # a script of one's own around ffcv.writer.DatasetWriter",
 )
