@@ -78,7 +78,8 @@ class Parser(argparse.ArgumentParser):
 
 def missing_extra(error: ImportError, command: str, extra: str) -> Refusal:
     """What to say when a package that only this command needs is not there."""
-    return Refusal(f"{command} needs {(error.name or 'a package').partition('.')[0]}, which is not installed: pip install 'cropring[{extra}]'")
+    package = (error.name or "a package").partition(".")[0]
+    return Refusal(f"{command} needs {package}, which is not installed: pip install 'cropring[{extra}]'")
 
 
 def run(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:

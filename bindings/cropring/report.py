@@ -89,14 +89,16 @@ class Report:
     def __str__(self) -> str:
         span = f"{self.seconds:,.1f} s{' since the last report' if self.since == 'report' else ''}"
         stages = ", ".join(f"{name} {self.stages[name]:.2f}" for name in STAGES)
+        crew = f"{_counted(self.threads, 'decode thread')} on {_counted(self.cpus, 'CPU')}"
         lines = [
             self.sentence,
             f"waiting: trainer {percent(self.trainer_waits)}, loader {percent(self.loader_waits)} of {span}",
             f"speed: {self.images_per_s:,.0f} images/s in {self.batches_per_s:,.1f} batches/s, {self.megabytes_per_s:,.1f} MB/s read",
-            f"work: {self.cpu_ms_per_image:.2f} ms of CPU per image ({stages}); {_counted(self.threads, 'decode thread')} on {_counted(self.cpus, 'CPU')}",
+            f"work: {self.cpu_ms_per_image:.2f} ms of CPU per image ({stages}); {crew}",
         ]
         if self.bad_samples:
-            lines.append(f"bad: {_counted(self.bad_samples, 'sample')} ({', '.join(f'{count:,} {name}' for name, count in self.reasons.items())})")
+            why = ", ".join(f"{count:,} {name}" for name, count in self.reasons.items())
+            lines.append(f"bad: {_counted(self.bad_samples, 'sample')} ({why})")
         return "\n".join(lines)
 
 

@@ -133,7 +133,7 @@ def test_time_that_spans_fill_is_added_up_exactly() -> None:
 
 
 def test_readers_that_never_waited_are_readers_too(tmp_path: Path) -> None:
-    names = [{"ph": "M", "name": "thread_name", "pid": 1, "tid": 2000 + number, "args": {"name": f"reader {number}"}} for number in range(3)]
+    names = [{"ph": "M", "name": "thread_name", "pid": 1, "tid": 2000 + number} for number in range(3)]
     trace = read_trace(str(write(tmp_path / "t.json", [*names, *run_of()])))
     assert {number: len(spans) for number, spans in trace.readers.items()} == {0: 5, 1: 0, 2: 0}
     assert Window(trace, 1.0, 4.0).waits()["trainer"] == pytest.approx(0.25)

@@ -32,7 +32,8 @@ def test_a_slow_trainer_has_nothing_to_gain(load: Load) -> None:
     report = train(load(threads=1), 0.05, lambda report: report.kind == "trainer-bound")
     assert report.kind == "trainer-bound" and report.cause == "" and report.headroom > 1.1
     assert report.sentence.startswith("loader waits for trainer: nothing to gain here")
-    assert report.trainer_waits < 0.05 < report.loader_waits <= 1 and report.trainer_waits == pytest.approx(report.reader_waits[0], abs=0.05)
+    assert report.trainer_waits < 0.05 < report.loader_waits <= 1
+    assert report.trainer_waits == pytest.approx(report.reader_waits[0], abs=0.05)
 
 
 def test_a_fast_trainer_waits_for_one_thread_that_decodes(load: Load) -> None:
@@ -50,7 +51,8 @@ def test_its_numbers_are_those_of_the_counters(load: Load) -> None:
     report, stats = loader.report(since="start"), loader.stats()
     seconds = stats["elapsed_ns"] / 1e9
     assert report.seconds == pytest.approx(seconds) and report.since == "start"
-    assert report.images_per_s * seconds == pytest.approx(stats["images"]) and report.batches_per_s * seconds == pytest.approx(stats["batches"])
+    assert report.images_per_s * seconds == pytest.approx(stats["images"])
+    assert report.batches_per_s * seconds == pytest.approx(stats["batches"])
     assert report.megabytes_per_s * seconds == pytest.approx(stats["bytes_read"] / 1e6)
     assert report.stages["decode"] * stats["images"] == pytest.approx(stats["decode_ns"] / 1e6)
     assert report.cpu_ms_per_image == pytest.approx(stats["cpu_ns"] / 1e6 / stats["images"]) and report.bad_samples == 0

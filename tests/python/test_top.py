@@ -165,7 +165,8 @@ class Terminal:
     def __init__(self, *words: str, rows: int = 24, columns: int = 80, **env: str) -> None:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
-            os.execve(sys.executable, [*COMMAND, *words], {"TERM": "xterm-256color", **os.environ, **env} | {"COLUMNS": "", "LINES": ""} | env)
+            environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "", "LINES": ""} | env
+            os.execve(sys.executable, [*COMMAND, *words], environment)
         self.resize(rows, columns)
         self.text = ""
 
@@ -230,7 +231,8 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
 
 def watch(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Not in a terminal."""
-    return subprocess.run([*COMMAND, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WATCHDOG_S, env=os.environ | env)
+    command = [*COMMAND, *words]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WATCHDOG_S, env=os.environ | env)
 
 
 def test_it_is_live_in_a_terminal_and_q_ends_it(load: Callable[..., cropring.Loader], terminal: Callable[..., Terminal]) -> None:
@@ -271,7 +273,9 @@ def test_it_ends_with_its_ring_and_tells_what_the_run_was_like(serve: Serve, ter
     assert f"{server.name} has ended after {count} batches" in top.text and "waiting: trainer" in top.text
 
 
-def test_colours_can_be_switched_off_and_a_dumb_terminal_gets_lines(load: Callable[..., cropring.Loader], terminal: Callable[..., Terminal]) -> None:
+def test_colours_can_be_switched_off_and_a_dumb_terminal_gets_lines(
+    load: Callable[..., cropring.Loader], terminal: Callable[..., Terminal]
+) -> None:
     name = f"test-dumb-{os.getpid()}"
     next(iter(load(ring=name)))
     plain, dumb = terminal(name, NO_COLOR="1"), terminal(name, "--interval=0.1", TERM="dumb")
