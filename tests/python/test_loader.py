@@ -275,7 +275,9 @@ def test_stats_count_what_was_done(load: Load, photos: Path) -> None:
     assert stats["status_ok"] >= stats["images"]
     assert (stats["slots"], stats["slots_held"]) == (3, 1)
     loader.close()
-    assert loader.stats() == stats | {"cpu_ns": loader.stats()["cpu_ns"], "elapsed_ns": loader.stats()["elapsed_ns"]}
+    last = loader.stats()  # times are brought up to date a few times a second, and at the end
+    assert last == stats | {name: time_ns for name, time_ns in last.items() if name.endswith("_ns")}
+    assert all(last[name] >= stats[name] for name in stats if name.endswith("_ns"))
 
 
 def test_a_closed_loader_stays_closed(load: Load) -> None:
