@@ -8,6 +8,7 @@ import re
 import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 import cropring
-from cropring._cli import executable
+from cropring._cli import PYTHON_COMMANDS, executable
 
 # A shell's background jobs ignore Ctrl-C, those of nohup a hangup, and what they start inherits that: children that wait for it would
 # wait for ever.
@@ -165,6 +166,16 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PATH with the command `cropring` of this Python, which starts Python for those commands alone that are Python's."""
+    program = tmp_path_factory.mktemp("programs") / "cropring"
+    of_python = f'{"|".join(PYTHON_COMMANDS)}) exec "{sys.executable}" -m cropring "$@" ;;'
+    program.write_text(f'#!/bin/sh\ncase $1 in\n{of_python}\n*) exec "{executable()}" "$@" ;;\nesac\n')
+    program.chmod(0o755)
+    return program.parent
 
 
 @pytest.fixture
