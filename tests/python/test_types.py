@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -24,7 +25,9 @@ def checked(*words: str | os.PathLike[str]) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(300)  # without its cache, on a busy machine
 def test_mypy_finds_nothing() -> None:
-    done = checked("mypy")  # pyproject.toml says what and how; the cache is .mypy_cache
+    """pyproject.toml says what and how; without PyTorch, of whose types much is made there, all but `cropring.torch`."""
+    has_torch = importlib.util.find_spec("torch") is not None
+    done = checked("mypy", *([] if has_torch else ["bindings/cropring", "--exclude", "/torch/"]))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
