@@ -73,6 +73,7 @@ static void counters_slots_and_readers_are_all_there(void **state)
 	assert_line(text, "cropring_reader_lag_batches{ring=\"metrics\",reader=\"1\"} 1"); /* a lane that nobody reads lags, too */
 	assert_line(text, "cropring_verdict{ring=\"metrics\",kind=\"loader-bound\",cause=\"read\"} 1");
 	free(text);
+	assert_int_equal(shmring_release(reader, &lease), 0);
 	shmring_detach(reader);
 	shmring_destroy(producer);
 }

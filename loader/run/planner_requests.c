@@ -72,7 +72,7 @@ static bool plan_request(struct pipeline *pipeline, const struct request *reques
 	struct shmring_slot slot;
 	struct batch *batch;
 	struct err err;
-	uint32_t row_count;
+	uint32_t row_count, epoch;
 	uint64_t begin_ns;
 
 	if (request_view_open(&view, request->bytes, request->byte_count, pipeline->options->batch_size, &err) < 0) {
@@ -83,9 +83,10 @@ static bool plan_request(struct pipeline *pipeline, const struct request *reques
 		return false;
 	begin_ns = clock_now_ns();
 	row_count = view.header->row_count;
+	epoch = view.header->epoch;
 	/* relaxed: for the progress line */
-	atomic_store_explicit(&pipeline->epoch, view.header->epoch, memory_order_relaxed);
-	batch = planner_begin(pipeline, &slot, view.header->epoch, row_count);
+	atomic_store_explicit(&pipeline->epoch, epoch, memory_order_relaxed);
+	batch = planner_begin(pipeline, &slot, epoch, row_count);
 	if (!batch) {
 		free(request->bytes);
 		return true;
@@ -99,7 +100,7 @@ static bool plan_request(struct pipeline *pipeline, const struct request *reques
 		planner_send(pipeline, item);
 	}
 	fetch_wake(pipeline->fetch);
-	planner_trace(pipeline, &slot, view.header->epoch, begin_ns);
+	planner_trace(pipeline, &slot, epoch, begin_ns);
 	return true;
 }
 

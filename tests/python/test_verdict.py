@@ -80,7 +80,7 @@ def test_a_disk_that_is_slow_is_what_the_trainer_waits_for(serve: Serve, slow_di
 @pytest.mark.parametrize("share", ["lanes", "broadcast"])
 def test_a_reader_that_holds_up_the_other_is_named(serve: Serve, share: str) -> None:
     server = serve("--epochs=0", f"--share={share}", "--readers=2", "--slots=4")
-    with reading(server, lane=0), reading(server, pause_s=0.15, lane=1):
+    with reading(server, lane=0), reading(server, pause_s=0.4, lane=1):
         result = judged(server, lambda verdict: verdict["cause"] == "slow-reader")
     assert result["reader"] == 1 and "reader 1 (process" in result["sentence"]
 
