@@ -33,7 +33,8 @@ def workplace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.timeout(120)  # on a busy machine torch alone takes long to import
+@pytest.mark.skipif("CROPRING_EXECUTABLE" in os.environ, reason="pages are read with the ordinary worker; the sanitizers' has the other tests")
+@pytest.mark.timeout(240)  # on a busy machine torch alone takes long to import
 @pytest.mark.parametrize("page", [page for page in PAGES if is_run(page)], ids=lambda page: page.stem)
 def test_the_snippets_of_a_page_run(page: Path, workplace: Path) -> None:
     environment = os.environ | {"PATH": f"{workplace / 'bin'}:{os.environ['PATH']}"}
