@@ -274,8 +274,8 @@ def main(words: Sequence[str]) -> int:
             raise missing_extra(error, "the screen of `cropring top`", "top") from None
     can_ask = sys.stdin.isatty() and sys.stdout.isatty()
     name = wanted.ring or choose_ring(running_rings(), input if can_ask else None)
-    os.nice(5)  # whoever watches is not to slow down what is watched
     with Observer.attach(name) as observer:
+        os.nice(5)  # whoever watches is not to slow down what is watched
         watch = Watch(observer)
         if wanted.svg:
             save_svg(watch, wanted.interval, wanted.svg, width=100, height=30)

@@ -218,7 +218,7 @@ def test_a_part_of_the_time_can_be_shown(tmp_path: Path) -> None:
 
 def test_thousands_of_batches_become_areas(tmp_path: Path) -> None:
     """Bars that nobody could tell apart are not drawn one by one; colours keep their shares."""
-    events = run_of(rounds=2500, slots=8)
+    events = run_of(rounds=1000, slots=8)
     trace = read_trace(str(write(tmp_path / "t.json", events)))
     figure = plot.draw([Window(trace, 0.0, trace.duration)], LIGHT)
     assert sum(len(axes.patches) + sum(len(part.get_paths()) for part in axes.collections) for axes in figure.axes) < 60

@@ -40,7 +40,7 @@ def test_a_fast_trainer_waits_for_one_thread_that_decodes(load: Load) -> None:
     report = train(load(threads=1, size=224, batch_size=16, tail="pad"), 0.0, lambda report: report.kind == "loader-bound")
     assert report.kind == "loader-bound" and report.cause in ("decode", "cpu") and report.headroom == 1
     assert report.sentence.startswith("trainer waits for loader: decode") and report.trainer_waits > 0.2 and report.threads == 1
-    assert max(report.stages, key=lambda stage: report.stages[stage]) == "decode" and report.cpus >= 1
+    assert report.stages["decode"] + report.stages["shape"] > 2 * (report.stages["fetch"] + report.stages["plan"]) and report.cpus >= 1
 
 
 def test_its_numbers_are_those_of_the_counters(load: Load) -> None:
