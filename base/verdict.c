@@ -11,8 +11,9 @@
  *        without bytes that were on their way, for a quarter or more: READ.
  *        else they decoded.  CPU if there are as many threads as CPUs, or they get less than 70 % of the CPU time that they
  *          want, because others have it; else DECODE.
- *      A quarter: where decoding is the slowest stage, files that are read wait for a thread, and threads lack rows for 0 to 3 % of
- *      the time; where it is not, for as much as it is faster.  At a quarter, 1.33 times as many threads change nothing any more.
+ *      A quarter: where decoding is the slowest stage, files that are read wait for a thread, and threads lack rows for less than 1 %
+ *      of the time (measured with one and two of them); where it is not, for as much as it is faster.  Threads that lack rows for a
+ *      quarter would lack them for longer if they were more.
  *   4  They waited less, but 5 % or more of all for their first batches: LOADER_BOUND, START.
  *   5  Decode threads had nothing to do for so much of their time that 1.1 times as many batches could be made: TRAINER_BOUND.
  *   6  Else BALANCED.

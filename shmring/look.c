@@ -52,8 +52,8 @@ static void count_for_readers(struct shmring_snapshot *snapshot, enum shmring_sl
 static void look_at_slot(const struct layout_map *map, uint32_t index, struct shmring_snapshot *snapshot)
 {
 	struct layout_slot *slot = &map->slot[index];
-	/* [COMMIT] acquire: the epoch is this batch's.  Pairs with the release store in publish(). */
-	uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+	/* relaxed: for people; at worst the epoch is that of the batch before, at the moment when one epoch follows another */
+	uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
 	enum shmring_slot_state state = state_of(word);
 	uint32_t mask = slot_mask(word), holders = 0;
 
