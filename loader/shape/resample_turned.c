@@ -5,12 +5,12 @@
  * sixteen.  An output is then the sum of its quads times its digits, the same for every lane, and nothing is left to be added up
  * from lane to lane.  Turning costs the same for any number of taps.  Quads lie in a ring, from where two outputs can both take one.
  */
-#include "loader/shape/resample_avx512.h"
-
 #if defined(__x86_64__)
 
 #include <errno.h>
 #include <string.h>
+
+#include "loader/shape/resample_avx512.h"
 
 enum {
 	QUAD_PX = AXIS_STEPS_TAPS,
