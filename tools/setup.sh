@@ -1,7 +1,8 @@
 # setup.sh - sourced by ./demo and ./check: what a bare Debian 12 needs, installed once.
 #
 #   setup_packages PACKAGE...   apt packages beside those that every build needs (sudo when not root)
-#   setup_python EXTRA          the venv .venv, with this checkout installed by pip as cropring[EXTRA]
+#   setup_python EXTRAS         the venv .venv, with this checkout installed by pip as cropring[EXTRAS]
+#   setup_alone PACKAGE...      into .venv, without what they ask for: it is there, and pip would bring another build of it
 #
 # Each step looks first and does nothing when nothing is to do.
 
@@ -60,5 +61,14 @@ setup_python() {
 		touch .venv/begun
 		setup_run .venv/bin/pip install --disable-pip-version-check --no-build-isolation ".[$extra]"
 		mv .venv/begun "$stamp"
+	fi
+}
+
+setup_alone() {
+	local stamp=.venv/alone
+	if [ "$(cat "$stamp" 2>/dev/null)" != "$*" ]; then
+		setup_say "installing $*"
+		setup_run .venv/bin/pip install --disable-pip-version-check --no-deps "$@"
+		echo "$*" >"$stamp"
 	fi
 }
