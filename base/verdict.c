@@ -44,11 +44,11 @@ static const struct {
 	const char *name;
 	size_t offset;
 } counters[] = {
-	COUNTER(batches),       COUNTER(elapsed_ns),       COUNTER(reader_ns),      COUNTER(reader_wait_ns),
-	COUNTER(start_wait_ns), COUNTER(waited_decode_ns), COUNTER(waited_read_ns), COUNTER(waited_idle_ns),
-	COUNTER(decode_ns),     COUNTER(shape_ns),         COUNTER(decode_wait_ns), COUNTER(decode_idle_ns),
-	COUNTER(fetch_ns),      COUNTER(plan_ns),          COUNTER(cpu_ns),         COUNTER(threads),
-	COUNTER(cpus),          COUNTER(requests),
+	COUNTER(batches),        COUNTER(elapsed_ns),       COUNTER(reader_ns),      COUNTER(reader_wait_ns),
+	COUNTER(start_wait_ns),  COUNTER(waited_decode_ns), COUNTER(waited_read_ns), COUNTER(waited_idle_ns),
+	COUNTER(decode_busy_ns), COUNTER(decode_wait_ns),   COUNTER(decode_idle_ns), COUNTER(fetch_ns),
+	COUNTER(decode_ns),      COUNTER(shape_ns),         COUNTER(threads),        COUNTER(cpus),
+	COUNTER(requests),
 };
 
 enum { COUNTER_COUNT = sizeof counters / sizeof counters[0] };
@@ -69,7 +69,7 @@ void verdict_set_counter(struct verdict_reading *reading, const char *name, uint
 static bool is_of_another_worker(const struct verdict_reading *before, const struct verdict_reading *after)
 {
 	return after->batches < before->batches || after->elapsed_ns < before->elapsed_ns || after->decode_ns < before->decode_ns ||
-	       after->cpu_ns < before->cpu_ns;
+	       after->decode_busy_ns < before->decode_busy_ns;
 }
 
 static uint64_t since(uint64_t before, uint64_t after)
@@ -232,8 +232,8 @@ static void blame_reading(struct verdict *verdict, const struct verdict_reading 
 
 static void blame_decoding(struct verdict *verdict, const struct verdict_reading *between)
 {
-	double wanted_ns = (double)(between->decode_ns + between->shape_ns);
-	double cpu_share = ratio((double)since(between->fetch_ns + between->plan_ns, between->cpu_ns), wanted_ns);
+	double wanted_ns = (double)between->decode_busy_ns;
+	double cpu_share = ratio((double)(between->decode_ns + between->shape_ns), wanted_ns);
 	unsigned long long threads = between->threads, cpus = between->cpus;
 	double share = percent(verdict->reader_share);
 
@@ -297,7 +297,7 @@ void verdict_judge(const struct verdict_reading *before, const struct verdict_re
 {
 	struct verdict_reading between = take_difference(before, after);
 	double idle_ns = (double)between.decode_idle_ns;
-	double thread_ns = (double)(between.decode_ns + between.shape_ns + between.decode_wait_ns) + idle_ns;
+	double thread_ns = (double)(between.decode_busy_ns + between.decode_wait_ns) + idle_ns;
 	double headroom = ratio(thread_ns, thread_ns - idle_ns);
 
 	*verdict = (struct verdict){

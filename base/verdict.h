@@ -26,8 +26,8 @@ struct verdict_reading {
 	uint64_t batches, elapsed_ns;
 	uint64_t reader_ns, reader_wait_ns, start_wait_ns;         /* summed over readers: there; waited; for their first batch */
 	uint64_t waited_decode_ns, waited_read_ns, waited_idle_ns; /* the rest of their waiting, by what decode threads did */
-	uint64_t decode_ns, shape_ns, decode_wait_ns, decode_idle_ns; /* summed over decode threads */
-	uint64_t fetch_ns, plan_ns, cpu_ns;                           /* CPU time of these threads, and of the process */
+	uint64_t decode_busy_ns, decode_wait_ns, decode_idle_ns; /* summed over decode threads: had a row; lacked bytes; neither */
+	uint64_t fetch_ns, decode_ns, shape_ns;                  /* CPU time of these stages */
 	uint64_t threads, cpus, requests;
 
 	/* by its owner */

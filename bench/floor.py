@@ -129,7 +129,7 @@ class Used:
     worker_s: float  # all its threads, those that the kernel runs for io_uring included
     decode_s: float  # the decode thread
     plan_s: float
-    decode_ns: int  # wall time
+    decode_ns: int
     shape_ns: int
 
     def __sub__(self, other: Used) -> Used:

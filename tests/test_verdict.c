@@ -15,7 +15,7 @@ struct run {
 	uint64_t batches, present, wait, start_wait; /* of all readers together */
 	uint64_t while_decoding, while_reading, while_idle;
 	uint64_t decode, hungry, idle; /* of all decode threads together */
-	uint64_t cpu, fetch, elapsed;  /* 0: as much as decode; nothing; as present */
+	uint64_t cpu, fetch, elapsed;  /* 0: as much as decode; nothing; as present; cpu: what of decode they got */
 	uint64_t threads, cpus;        /* 0: 4 */
 	bool shared, requests;
 };
@@ -38,11 +38,11 @@ static struct verdict_reading reading_of(const struct run *run)
 		.waited_decode_ns = ns(run->while_decoding),
 		.waited_read_ns = ns(run->while_reading),
 		.waited_idle_ns = ns(run->while_idle),
-		.decode_ns = ns(run->decode),
+		.decode_busy_ns = ns(run->decode),
 		.decode_wait_ns = ns(run->hungry),
 		.decode_idle_ns = ns(run->idle),
 		.fetch_ns = ns(run->fetch),
-		.cpu_ns = ns(run->cpu ? run->cpu : run->decode + run->fetch),
+		.decode_ns = ns(run->cpu ? run->cpu : run->decode),
 		.threads = run->threads ? run->threads : 4,
 		.cpus = run->cpus ? run->cpus : 4,
 		.is_shared = run->shared,

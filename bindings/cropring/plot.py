@@ -88,7 +88,7 @@ class Window:
             "reader_ns": elapsed_ns * len(self.trace.readers),
             "reader_wait_ns": sum(ns(spans) for spans in self.trace.readers.values()),
             "start_wait_ns": sum(ns(spans) for spans in firsts),
-            "decode_ns": max(0, elapsed_ns - idle_ns),
+            "decode_busy_ns": max(0, elapsed_ns - idle_ns),
             "decode_idle_ns": idle_ns,
         }
 

@@ -58,7 +58,7 @@ class Report:
     cpu_ms_per_image : float
         User and system time of the worker.
     stages : dict of str to float
-        Milliseconds of thread time per image in "fetch", "decode", "shape" and "plan".
+        Milliseconds of CPU time per image in "fetch", "decode", "shape" and "plan".
     threads, cpus : int
         Decode threads, and CPUs that the worker may use.
     bad_samples : int

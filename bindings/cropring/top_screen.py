@@ -174,7 +174,7 @@ class Screen:
     def _stages(self, width: int) -> list[Text]:
         total = sum(self._report.stages.values())
         room = max(4, min(24, width - 2 * _MARGIN - 25))
-        lines = [_row((f"{'stage':8}{'ms/image':>9}  {'share of the time in threads'}", _QUIET))]
+        lines = [_row((f"{'stage':8}{'ms/image':>9}  {'share of their CPU time'}", _QUIET))]
         for name in STAGES:
             share = self._report.stages[name] / total if total else 0.0
             lines.append(_row(f"{name:8}{self._report.stages[name]:9.2f}  ", _bar(share, room, _BAR), f" {percent(share):>5}"))

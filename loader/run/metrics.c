@@ -82,12 +82,14 @@ static void write_seconds(const struct page *page)
 	seconds(page, "waited_for_seconds_total", ",stage=\"none\"", STATS_WAITED_IDLE_NS);
 	begin(page, "reader_seconds", "counter", "seconds", "Time that readers were there, summed over them.");
 	seconds(page, "reader_seconds_total", "", STATS_READER_NS);
-	begin(page, "stage_seconds", "counter", "seconds",
-	      "Time spent in a stage: CPU time of fetch and plan, time of decode and shape, summed over threads.");
+	begin(page, "stage_seconds", "counter", "seconds", "CPU time spent in a stage, summed over threads.");
 	seconds(page, "stage_seconds_total", ",stage=\"fetch\"", STATS_FETCH_NS);
 	seconds(page, "stage_seconds_total", ",stage=\"decode\"", STATS_DECODE_NS);
 	seconds(page, "stage_seconds_total", ",stage=\"shape\"", STATS_SHAPE_NS);
 	seconds(page, "stage_seconds_total", ",stage=\"plan\"", STATS_PLAN_NS);
+	begin(page, "decode_busy_seconds", "counter", "seconds",
+	      "Time that decode threads had a row, summed, whether or not they got a CPU.");
+	seconds(page, "decode_busy_seconds_total", "", STATS_DECODE_BUSY_NS);
 	begin(page, "decode_idle_seconds", "counter", "seconds",
 	      "Time that decode threads had no row, summed: while bytes were on their way, or with all slots full.");
 	seconds(page, "decode_idle_seconds_total", ",lacks=\"bytes\"", STATS_DECODE_WAIT_NS);

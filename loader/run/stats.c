@@ -28,6 +28,7 @@ static const char *const names[STATS_COUNTER_COUNT] = {
 	[STATS_WAITED_IDLE_NS] = "waited_idle_ns",
 	[STATS_DECODE_NS] = "decode_ns",
 	[STATS_SHAPE_NS] = "shape_ns",
+	[STATS_DECODE_BUSY_NS] = "decode_busy_ns",
 	[STATS_DECODE_WAIT_NS] = "decode_wait_ns",
 	[STATS_DECODE_IDLE_NS] = "decode_idle_ns",
 	[STATS_FETCH_NS] = "fetch_ns",

@@ -18,20 +18,21 @@
 #include "shmring/shmring.h"
 
 enum stats_counter {
-	STATS_IMAGES,         /* rows delivered, substitutes and blanks included */
-	STATS_BATCHES,        /* batches published */
-	STATS_BYTES_READ,     /* of files, also of those that failed to decode */
-	STATS_BAD_SAMPLES,    /* rows whose planned sample failed */
-	STATS_SUBSTITUTES,    /* substitutes tried; more than bad_samples when substitutes fail too */
-	STATS_LOADER_WAIT_NS, /* every slot was full and nothing was left to do */
-	STATS_READER_WAIT_NS, /* a reader waited for a batch */
-	STATS_START_WAIT_NS,  /* that part of reader_wait_ns in which readers waited for their first batch */
-	STATS_READER_NS,      /* readers were there, summed over them */
+	STATS_IMAGES,           /* rows delivered, substitutes and blanks included */
+	STATS_BATCHES,          /* batches published */
+	STATS_BYTES_READ,       /* of files, also of those that failed to decode */
+	STATS_BAD_SAMPLES,      /* rows whose planned sample failed */
+	STATS_SUBSTITUTES,      /* substitutes tried; more than bad_samples when substitutes fail too */
+	STATS_LOADER_WAIT_NS,   /* every slot was full and nothing was left to do */
+	STATS_READER_WAIT_NS,   /* a reader waited for a batch */
+	STATS_START_WAIT_NS,    /* that part of reader_wait_ns in which readers waited for their first batch */
+	STATS_READER_NS,        /* readers were there, summed over them */
 	STATS_WAITED_DECODE_NS, /* the rest of it, by what decode threads did meanwhile: see attribution.h */
 	STATS_WAITED_READ_NS,
 	STATS_WAITED_IDLE_NS,
-	STATS_DECODE_NS,      /* summed over the decode threads, as the next */
+	STATS_DECODE_NS, /* CPU time of the decode threads, summed, as the next */
 	STATS_SHAPE_NS,
+	STATS_DECODE_BUSY_NS,   /* decode threads had a row, whether or not they got a CPU for it, summed, as the next */
 	STATS_DECODE_WAIT_NS,   /* decode threads had nothing to do while bytes were on their way, summed, as the next */
 	STATS_DECODE_IDLE_NS,   /* or nothing was: every slot was full, or nobody asked for more; since the first reader came */
 	STATS_FETCH_NS,         /* CPU time of the thread that reads files, and of those that help it */

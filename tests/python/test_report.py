@@ -58,6 +58,16 @@ def test_its_numbers_are_those_of_the_counters(load: Load) -> None:
     assert report.cpu_ms_per_image == pytest.approx(stats["cpu_ns"] / 1e6 / stats["images"]) and report.bad_samples == 0
 
 
+def test_the_time_of_stages_is_cpu_time_also_where_threads_wait_for_a_cpu(load: Load) -> None:
+    with load(epochs=3, threads=8, cpus=str(min(os.sched_getaffinity(0)))) as loader:
+        for _ in range(3):
+            for _ in loader:
+                pass
+    report, stats = loader.report(since="start"), loader.stats()
+    assert stats["decode_busy_ns"] > stats["decode_ns"] + stats["shape_ns"] > 0  # they had to wait for it
+    assert sum(report.stages.values()) <= report.cpu_ms_per_image
+
+
 def test_each_report_is_about_the_time_since_the_last_one(load: Load) -> None:
     loader = load()
     for _ in loader:
