@@ -152,10 +152,11 @@ void stats_progress_line(const struct shmring_producer *producer, const struct s
 	}
 	if (scope->expected_images > 0)
 		snprintf(of, sizeof of, " of %s", with_commas(scope->expected_images, expected));
-	snprintf(line, line_bytes, "epoch %u  %s%s images  %.0f images/s  %.1f MB/s read  %u of %u batches ready%s%s", scope->epoch,
-	         with_commas(images, done), of, ratio((double)images, seconds),
-	         ratio(counter(producer, STATS_BYTES_READ) / 1e6, seconds), shmring_ready_count(producer), scope->slot_count,
-	         who_waits(now), now->kind == VERDICT_LOADER_BOUND ? verdict_cause_name(now->cause) : "");
+	/* A terminal of 80 columns cuts off what comes last. */
+	snprintf(line, line_bytes, "epoch %u  %s%s images  %.0f images/s%s%s  %.1f MB/s read  %u of %u batches ready", scope->epoch,
+	         with_commas(images, done), of, ratio((double)images, seconds), who_waits(now),
+	         now->kind == VERDICT_LOADER_BOUND ? verdict_cause_name(now->cause) : "",
+	         ratio(counter(producer, STATS_BYTES_READ) / 1e6, seconds), shmring_ready_count(producer), scope->slot_count);
 }
 
 static void log_bad_samples(const struct shmring_producer *producer)

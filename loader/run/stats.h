@@ -72,7 +72,7 @@ struct stats_scope {
 	uint32_t epoch;
 };
 
-/* "epoch 2  1,234 of 5,000 images  812 images/s  90 MB/s  ring 2/3 ready  loader waits" */
+/* "epoch 2  1,234 of 5,000 images  812 images/s  loader waits  90.1 MB/s read  2 of 3 batches ready" */
 void stats_progress_line(const struct shmring_producer *producer, const struct stats_scope *scope, const struct verdict *now,
                          char *line, size_t line_bytes);
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +17,7 @@ import pytest
 
 import cropring
 from conftest import WATCHDOG_S, Server, eventually, ring_names
+from cropring._cli import executable
 from cropring._ring import Observer, verdict
 from cropring.snapshot import Snapshot, Verdict
 
@@ -112,3 +117,28 @@ def test_nothing_but_dicts_of_numbers_is_judged() -> None:
         verdict({}, {"counters": {"batches": -1}})
     with pytest.raises(TypeError, match="no dict"):
         verdict({}, {"counters": 7})
+
+
+def test_a_terminal_shows_meanwhile_who_waits(photos: Path) -> None:
+    name = f"test-terminal-{os.getpid()}"
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [executable(), "serve", photos, "--ring", name, "--epochs=0", "--batch-size=4", "--size=32", "--slots=3"],
+        stdin=subprocess.DEVNULL, stderr=theirs, env=os.environ | {"TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = ""
+    try:
+        with suppress(cropring.WorkerDied), cropring.attach(name, wait=WATCHDOG_S, timeout=WATCHDOG_S) as reader:
+            deadline = time.monotonic() + WATCHDOG_S
+            for _ in reader:
+                time.sleep(0.1)
+                while select.select([ours], [], [], 0)[0]:
+                    shown += os.read(ours, 65536).decode(errors="replace")
+                if "loader waits" in shown or time.monotonic() > deadline:
+                    break
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert "images/s  loader waits  " in shown
