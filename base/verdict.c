@@ -137,45 +137,81 @@ static double waiting_share(uint64_t present_ns, uint64_t wait_ns, uint64_t star
 
 /* ------------------------------------------------------------------ one reader among others */
 
+/* After its first batch. */
+static uint64_t waited_ns(const struct verdict_reader *reader)
+{
+	return since(reader->start_wait_ns, reader->wait_ns);
+}
+
+static bool is_empty_lane(const struct verdict_reading *between, const struct verdict_reader *reader)
+{
+	return between->has_lanes && reader->pid == 0;
+}
+
+/* What readers are compared with: who was there for longest, and who waited most. */
+struct extremes {
+	uint64_t present_ns, waited_ns;
+};
+
+static struct extremes find_extremes(const struct verdict_reading *between)
+{
+	struct extremes most = {0};
+
+	for (uint32_t i = 0; i < between->reader_count; i++) {
+		const struct verdict_reader *reader = &between->reader[i];
+
+		most.present_ns = reader->present_ns > most.present_ns ? reader->present_ns : most.present_ns;
+		most.waited_ns = waited_ns(reader) > most.waited_ns ? waited_ns(reader) : most.waited_ns;
+	}
+	return most;
+}
+
 /* The place whose reader waits least, if that is little beside what another waits; NULL: none stands out. */
-static const struct verdict_reader *find_slow_reader(const struct verdict_reading *between)
+static const struct verdict_reader *find_slow_reader(const struct verdict_reading *between, const struct extremes *most)
 {
 	const struct verdict_reader *least = NULL;
 	double least_share = 0, most_share = 0;
 
 	for (uint32_t i = 0; i < between->reader_count; i++) {
 		const struct verdict_reader *reader = &between->reader[i];
-		double share = waiting_share(reader->present_ns, reader->wait_ns, reader->start_wait_ns);
+		uint64_t there_ns = is_empty_lane(between, reader) ? most->present_ns : reader->present_ns;
+		double share = waiting_share(there_ns, reader->wait_ns, reader->start_wait_ns);
 
-		if (reader->present_ns == 0 && reader->pid != 0) /* it left, and only has still something in its hands */
+		if (share > most_share)
+			most_share = share;
+		if (there_ns <= most->waited_ns / 2) /* nobody holds up others for longer than it is there */
 			continue;
 		if (!least || share < least_share) {
 			least = reader;
 			least_share = share;
 		}
-		if (share > most_share)
-			most_share = share;
 	}
 	return between->is_shared && between->reader_count > 1 && most_share >= WAITS && least_share < most_share * HOLDS_UP ? least
 	                                                                                                                     : NULL;
 }
 
-static void blame_reader(struct verdict *verdict, const struct verdict_reader *reader)
+static void blame_reader(struct verdict *verdict, const struct verdict_reading *between, const struct verdict_reader *reader,
+                         const struct extremes *most)
 {
+	double share = percent(verdict->reader_share);
+
 	verdict->cause = VERDICT_SLOW_READER;
 	verdict->reader = (int)reader->number;
-	if (reader->pid == 0)
+	if (is_empty_lane(between, reader) && since(reader->present_ns, most->present_ns) >= most->waited_ns / 2)
 		snprintf(verdict->sentence, sizeof verdict->sentence,
 		         "trainer waits for loader: nobody reads the batches of number %u, and the others wait %.0f %% of the time "
-		         "for "
-		         "theirs; start that reader, or fewer --readers",
-		         reader->number, percent(verdict->reader_share));
+		         "for theirs; start that reader, or fewer --readers",
+		         reader->number, share);
+	else if (reader->pid == 0)
+		snprintf(verdict->sentence, sizeof verdict->sentence,
+		         "trainer waits for loader: reader %u, which has left, was the slowest and held up the others; the loader "
+		         "had nothing to do meanwhile, and readers waited %.0f %% of the time",
+		         reader->number, share);
 	else
 		snprintf(verdict->sentence, sizeof verdict->sentence,
 		         "trainer waits for loader: reader %u (process %d) is the slowest and holds up the others; the loader has "
-		         "nothing "
-		         "to do meanwhile, and readers wait %.0f %% of the time",
-		         reader->number, reader->pid, percent(verdict->reader_share));
+		         "nothing to do meanwhile, and readers wait %.0f %% of the time",
+		         reader->number, reader->pid, share);
 }
 
 /* ------------------------------------------------------------------ causes */
@@ -183,7 +219,8 @@ static void blame_reader(struct verdict *verdict, const struct verdict_reader *r
 /* Readers waited while decode threads had nothing to do. */
 static void blame_what_lies_between(struct verdict *verdict, const struct verdict_reading *between)
 {
-	const struct verdict_reader *slow = find_slow_reader(between);
+	const struct extremes most = find_extremes(between);
+	const struct verdict_reader *slow = find_slow_reader(between, &most);
 	double share = percent(verdict->reader_share);
 	char slots[48] = "";
 
@@ -197,7 +234,7 @@ static void blame_what_lies_between(struct verdict *verdict, const struct verdic
 		return;
 	}
 	if (slow) {
-		blame_reader(verdict, slow);
+		blame_reader(verdict, between, slow, &most);
 		return;
 	}
 	verdict->cause = VERDICT_SLOTS;

@@ -16,7 +16,7 @@ enum { VERDICT_MAX_READERS = 24 };
 /* What is known of one reader; times in nanoseconds since it, or whoever had its number before, came. */
 struct verdict_reader {
 	uint32_t number;
-	int32_t pid; /* 0: nobody has this number, but the others share the batches with it */
+	int32_t pid; /* 0: nobody has this number now */
 	uint64_t present_ns, wait_ns, start_wait_ns;
 };
 
@@ -32,6 +32,7 @@ struct verdict_reading {
 
 	/* by its owner */
 	bool is_shared;      /* each batch is for one certain reader, or for all: lanes, broadcast */
+	bool has_lanes;      /* a batch waits for its number even while nobody has that */
 	uint32_t slot_count; /* 0: not known */
 	uint32_t reader_count;
 	struct verdict_reader reader[VERDICT_MAX_READERS];

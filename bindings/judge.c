@@ -89,6 +89,7 @@ static int take_shape(struct verdict_reading *reading, PyObject *snapshot)
 	Py_ssize_t slot_count = slots ? PySequence_Size(slots) : 0;
 
 	reading->is_shared = share && PyUnicode_Check(share) && PyUnicode_CompareWithASCIIString(share, "split") != 0;
+	reading->has_lanes = share && PyUnicode_Check(share) && PyUnicode_CompareWithASCIIString(share, "lanes") == 0;
 	reading->slot_count = (uint32_t)slot_count;
 	Py_XDECREF(share);
 	Py_XDECREF(slots);

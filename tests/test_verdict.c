@@ -17,7 +17,7 @@ struct run {
 	uint64_t decode, hungry, idle; /* of all decode threads together */
 	uint64_t cpu, fetch, elapsed;  /* 0: as much as decode; nothing; as present; cpu: what of decode they got */
 	uint64_t threads, cpus;        /* 0: 4 */
-	bool shared, requests;
+	bool shared, lanes, requests;
 };
 
 static const struct verdict_reading start;
@@ -46,6 +46,7 @@ static struct verdict_reading reading_of(const struct run *run)
 		.threads = run->threads ? run->threads : 4,
 		.cpus = run->cpus ? run->cpus : 4,
 		.is_shared = run->shared,
+		.has_lanes = run->lanes,
 		.requests = run->requests,
 		.slot_count = 8,
 	};
@@ -304,14 +305,82 @@ static void one_slow_reader_is_named(void **state)
 
 static void a_lane_that_nobody_reads_is_named(void **state)
 {
+	struct run lanes = held_up;
+	struct verdict_reading end;
+	struct verdict verdict;
+
+	(void)state;
+	lanes.lanes = true;
+	end = reading_of(&lanes);
+	add_reader(&end, 4710, 10000, 8000);
+	add_reader(&end, 0, 0, 0);
+	verdict = judge(&start, &end);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOW_READER, "nobody reads the batches of number 1");
+}
+
+/* As long as it was there it waited as the other did; since it left, its batches fill the ring. */
+static void a_lane_whose_reader_left_is_one_that_nobody_reads(void **state)
+{
+	struct run lanes = held_up;
+	struct verdict_reading end;
+	struct verdict verdict;
+
+	(void)state;
+	lanes.lanes = true;
+	end = reading_of(&lanes);
+	add_reader(&end, 4710, 10000, 8000);
+	add_reader(&end, 0, 1000, 600);
+	verdict = judge(&start, &end);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOW_READER, "nobody reads the batches of number 1");
+}
+
+/* At the end of a run nobody is there any more.  In broadcast those who left are not waited for. */
+static void readers_that_have_read_everything_and_left_are_not_missing(void **state)
+{
+	struct run run = held_up;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct verdict_reading end;
+		struct verdict verdict;
+
+		run.lanes = i == 1;
+		end = reading_of(&run);
+		add_reader(&end, 0, 10000, 200);
+		add_reader(&end, 0, 9500, 7000);
+		add_reader(&end, 0, 9400, 8000);
+		verdict = judge(&start, &end);
+		assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOW_READER, "reader 0, which has left, was the slowest");
+		assert_null(strstr(verdict.sentence, "nobody"));
+	}
+}
+
+static void in_broadcast_one_that_left_long_ago_holds_up_nobody(void **state)
+{
+	struct verdict_reading begin = reading_of(&(struct run){.batches = 1, .present = 100, .decode = 1});
+	struct verdict_reading end = reading_of(&held_up);
+	struct verdict verdict;
+
+	(void)state;
+	add_reader(&begin, 4710, 50, 0);
+	add_reader(&begin, 0, 50, 0);
+	add_reader(&end, 4710, 10050, 8000);
+	add_reader(&end, 0, 50, 0);
+	verdict = judge(&begin, &end);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOTS, "--slots");
+}
+
+/* Somebody made the other wait, but not one that was there for a tenth of that time. */
+static void one_that_came_late_is_not_blamed_for_what_was_before(void **state)
+{
 	struct verdict_reading end = reading_of(&held_up);
 	struct verdict verdict;
 
 	(void)state;
 	add_reader(&end, 4710, 10000, 8000);
-	add_reader(&end, 0, 0, 0);
+	add_reader(&end, 4711, 800, 0);
 	verdict = judge(&start, &end);
-	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOW_READER, "nobody reads the batches of number 1");
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOTS, "--slots");
 }
 
 static void one_that_left_but_holds_a_batch_holds_up_nobody(void **state)
@@ -528,6 +597,7 @@ static void no_numbers_break_the_rule(void **state)
 				number[k] = odd[(random >> 20) % 5];
 			}
 			reading[i].is_shared = (random >> 28 & 1) != 0;
+			reading[i].has_lanes = (random >> 27 & 1) != 0;
 			reading[i].reader_count = random >> 29;
 			for (uint32_t k = 0; k < reading[i].reader_count; k++)
 				reading[i].reader[k] =
@@ -557,6 +627,10 @@ int main(void)
 		cmocka_unit_test(requests_that_are_many_wait_for_decoding_as_any_batch_does),
 		cmocka_unit_test(one_slow_reader_is_named),
 		cmocka_unit_test(a_lane_that_nobody_reads_is_named),
+		cmocka_unit_test(a_lane_whose_reader_left_is_one_that_nobody_reads),
+		cmocka_unit_test(readers_that_have_read_everything_and_left_are_not_missing),
+		cmocka_unit_test(in_broadcast_one_that_left_long_ago_holds_up_nobody),
+		cmocka_unit_test(one_that_came_late_is_not_blamed_for_what_was_before),
 		cmocka_unit_test(one_that_left_but_holds_a_batch_holds_up_nobody),
 		cmocka_unit_test(readers_that_share_first_come_never_hold_each_other_up),
 		cmocka_unit_test(readers_that_all_wait_wait_for_the_loader),

@@ -16,7 +16,9 @@ void reading_take(const struct shmring_producer *producer, struct verdict_readin
 	struct shmring_snapshot snapshot;
 
 	shmring_look_at_own(producer, &snapshot);
-	*reading = (struct verdict_reading){.is_shared = snapshot.share != SHMRING_SPLIT, .slot_count = snapshot.slot_count};
+	*reading = (struct verdict_reading){.is_shared = snapshot.share != SHMRING_SPLIT,
+	                                    .has_lanes = snapshot.share == SHMRING_LANES,
+	                                    .slot_count = snapshot.slot_count};
 	for (uint32_t i = 0; i < STATS_COUNTER_COUNT; i++)
 		verdict_set_counter(reading, stats_counter_names()[i], snapshot.counter[i]);
 	for (uint32_t number = 0; number < snapshot.reader_limit; number++) {
