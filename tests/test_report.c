@@ -131,9 +131,11 @@ static void without_a_text_nothing_is_written(void **state)
 
 	(void)state;
 	write_file("of an earlier run");
-	report = open_report(REPORT_REPLACE);
-	report_close(&report);
-	assert_string_equal(contents(), "of an earlier run");
+	for (int way = REPORT_REPLACE; way <= REPORT_CONTINUE; way++) {
+		report = open_report((enum report_way)way);
+		report_close(&report);
+		assert_string_equal(contents(), "of an earlier run");
+	}
 }
 
 static void a_full_disk_is_told_and_tried_again(void **state)
@@ -258,7 +260,45 @@ static void a_file_that_could_not_grow_stops_growing(void **state)
 	report_close(&report);
 }
 
+static void one_file_has_one_writer(void **state)
+{
+	struct report first = open_report(REPORT_APPEND), second = open_report(REPORT_APPEND);
+	struct err err;
+
+	(void)state;
+	send_text(&first, "{1},\n");
+	while (strlen(contents()) < 2 + 5)
+		usleep(1000);
+	send_text(&second, "{2}\n]\n");
+	while (report_step(&second) == 0 && second.error == 0)
+		usleep(1000);
+	assert_int_equal(second.error, EBUSY);
+	assert_int_equal(report_finish(&second, -1, &err), -EBUSY);
+	report_close(&second);
+	send_text(&first, "{3}\n]\n");
+	finish(&first);
+	assert_string_equal(contents(), "[\n{1},\n{3}\n]\n");
+}
+
 /* ------------------------------------------------------------------ writers that do not write, workers that die */
+
+/* A batch system warns all processes of a job with SIGUSR1 or SIGUSR2 minutes before it ends it. */
+static void a_signal_to_the_whole_group_leaves_the_writer_alone(void **state)
+{
+	static const int numbers[] = {SIGUSR1, SIGUSR2, SIGINT, SIGTERM, SIGHUP};
+	struct report report = open_report(REPORT_REPLACE);
+
+	(void)state;
+	send_text(&report, "first");
+	while (strcmp(contents(), "first") != 0)
+		usleep(1000);
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		kill(report.writer, numbers[i]);
+	usleep(2500000); /* those of a dead worker have 2 s */
+	send_text(&report, "second");
+	finish(&report);
+	assert_string_equal(contents(), "second");
+}
 
 static void a_writer_that_was_killed_is_noticed_and_costs_nothing(void **state)
 {
@@ -344,6 +384,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(another_worker_goes_on_behind_the_last_whole_line, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(a_file_that_is_not_there_or_empty_is_begun, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(a_file_that_could_not_grow_stops_growing, make_folder, drop_folder),
+		cmocka_unit_test_setup_teardown(one_file_has_one_writer, make_folder, drop_folder),
+		cmocka_unit_test_setup_teardown(a_signal_to_the_whole_group_leaves_the_writer_alone, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(a_writer_that_was_killed_is_noticed_and_costs_nothing, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(a_writer_that_hangs_never_makes_the_worker_wait, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(what_a_killed_worker_said_is_written_and_its_writer_ends, make_folder, drop_folder),

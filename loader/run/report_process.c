@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@ enum {
 	GRACE_S = 2, /* for what is in the socket still, once the worker is dead */
 	CHUNK_BYTES = 65536,
 	LINE_LIMIT_BYTES = 65536, /* no line of a file that is continued is longer */
+	LOOK_MS = 10,
+	LOCK_PATIENCE_MS = GRACE_S * 1000 + 1000, /* longer than the writer of a dead worker lives */
 };
 
 /* ------------------------------------------------------------------ a file that is replaced */
@@ -121,7 +124,22 @@ static int make_empty(int fd)
 	return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && ftruncate(fd, 0) < 0 ? errno : 0;
 }
 
-/* Whoever writes for an earlier worker, which has just died, comes first to its end: hence the lock. */
+/*
+ * Whoever writes for an earlier worker, which has just died, comes first to its end.  Of two workers that live and were given the same
+ * file only one can have it: the other gets EBUSY.
+ */
+static int lock(int fd)
+{
+	for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited_ms += LOOK_MS) {
+		if (errno != EWOULDBLOCK) /* nobody can lock anything there */
+			return 0;
+		if (waited_ms >= LOCK_PATIENCE_MS)
+			return EBUSY;
+		(void)poll(NULL, 0, LOOK_MS);
+	}
+	return 0;
+}
+
 static int open_growing(const struct report *report, int *fd)
 {
 	int error;
@@ -131,8 +149,9 @@ static int open_growing(const struct report *report, int *fd)
 		*fd = open(report->path, O_WRONLY | O_CLOEXEC);
 	if (*fd < 0)
 		return errno;
-	(void)flock(*fd, LOCK_EX); /* fails where nobody can lock anything */
-	error = report->way == REPORT_CONTINUE ? go_on_where_it_ends(*fd) : make_empty(*fd);
+	error = lock(*fd);
+	if (error == 0)
+		error = report->way == REPORT_CONTINUE ? go_on_where_it_ends(*fd) : make_empty(*fd);
 	if (error == 0 && lseek(*fd, 0, SEEK_CUR) <= 0)
 		error = write_all(*fd, "[\n", 2);
 	return error;
@@ -183,21 +202,24 @@ static int replace_until_end(const struct report *report, pid_t worker, int sock
 	return told; /* what was made good meanwhile is forgotten */
 }
 
-/* After an error the rest is only taken in: a file with a hole in it would not be what it says. */
+/*
+ * The file is begun with the first text: a worker that cannot start leaves what is there.  After an error the rest is only taken in: a
+ * file with a hole in it would not be what it says.
+ */
 static int append_until_end(const struct report *report, int socket_fd)
 {
 	static char chunk[CHUNK_BYTES];
-	int told = 0, first = 0, fd = -1, error = open_growing(report, &fd);
+	int told = 0, first = 0, fd = -1, error = 0;
 	ssize_t count;
 
-	tell(socket_fd, error, &told, &first);
 	while ((count = read(socket_fd, chunk, sizeof chunk)) != 0) {
 		if (count < 0 && errno != EINTR)
 			break;
-		if (count > 0 && error == 0) {
+		if (count > 0 && fd < 0 && error == 0)
+			error = open_growing(report, &fd);
+		if (count > 0 && error == 0)
 			error = write_all(fd, chunk, (size_t)count);
-			tell(socket_fd, error, &told, &first);
-		}
+		tell(socket_fd, error, &told, &first);
 	}
 	return first;
 }
@@ -222,11 +244,14 @@ static int close_all_but(int wanted_fd)
 	return close_range(wanted + 1, ~0u, 0);
 }
 
-/* Whoever reads what we write may never come. */
+static pid_t worker_pid;
+
+/* Whoever reads what we write may never come.  While the worker lives, this was a signal to its whole group. */
 static void hurry(int signal_number)
 {
 	(void)signal_number;
-	alarm(GRACE_S);
+	if (getppid() != worker_pid)
+		alarm(GRACE_S);
 }
 
 void report_process_run(const struct report *report, pid_t worker, int socket_fd)
@@ -238,8 +263,10 @@ void report_process_run(const struct report *report, pid_t worker, int socket_fd
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGALRM, SIG_DFL);
+	worker_pid = worker;
 	signal(SIGUSR2, hurry);
 	snprintf(name, sizeof name, "cropring %s", report->flag + 2); /* without its -- */
 	(void)prctl(PR_SET_NAME, name);

@@ -28,6 +28,17 @@ static void add_ending_signal(sigset_t *signals, int number)
 		sigaddset(signals, number);
 }
 
+/* One that asks how it goes is answered once there is something to tell.  It never ends us: when all are let in at the end, it is ignored. */
+static void hold_questions(void)
+{
+	sigset_t questions;
+
+	signal(SIGUSR1, SIG_IGN); /* while it is blocked it is kept all the same */
+	sigemptyset(&questions);
+	sigaddset(&questions, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &questions, NULL);
+}
+
 /* Until here a signal simply ends the process: there is nothing yet that it could leave behind. */
 static int set_up_signals(struct service *service, struct err *err)
 {
@@ -36,7 +47,7 @@ static int set_up_signals(struct service *service, struct err *err)
 	crash_catch_signals();
 	sigemptyset(&ours);
 	sigaddset(&ours, SIGTERM);
-	sigaddset(&ours, SIGUSR1); /* which does not end us, but asks how it goes */
+	sigaddset(&ours, SIGUSR1);
 	add_ending_signal(&ours, SIGHUP);
 	add_ending_signal(&ours, SIGINT);
 	if (sigprocmask(SIG_BLOCK, &ours, NULL) < 0)
@@ -286,6 +297,7 @@ int serve(const struct options *options)
 	struct err err = {.text = ""};
 	int rc, code;
 
+	hold_questions();
 	log_open(options->verbosity, options->log_format == LOG_JSON);
 	service.chatter = options->reader_fd >= 0 ? LOG_DEBUG : LOG_INFO;
 	rc = set_up(&service, &code, &err);

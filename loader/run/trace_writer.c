@@ -45,6 +45,11 @@ static bool has_room(const struct chunk *chunk)
 	return sizeof chunk->text - chunk->used_bytes >= 2 * LINE_BYTES;
 }
 
+static const char *describe_error(int error)
+{
+	return error == EBUSY ? "another worker writes this file" : strerror(error);
+}
+
 /* True when it is on its way, or will never be. */
 static bool hand_on(struct trace_writer *writer, struct chunk *chunk)
 {
@@ -56,7 +61,7 @@ static bool hand_on(struct trace_writer *writer, struct chunk *chunk)
 		writer->warned = true;
 		trace_stop(writer->trace);
 		log_write(LOG_WARNING, "--trace %s: cannot be written: %s; it ends here", writer->report.path,
-		          strerror(rc < 0 ? -rc : writer->report.error));
+		          describe_error(rc < 0 ? -rc : writer->report.error));
 	}
 	return !writer->warned;
 }
