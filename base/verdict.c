@@ -143,11 +143,6 @@ static uint64_t waited_ns(const struct verdict_reader *reader)
 	return since(reader->start_wait_ns, reader->wait_ns);
 }
 
-static bool is_empty_lane(const struct verdict_reading *between, const struct verdict_reader *reader)
-{
-	return between->has_lanes && reader->pid == 0;
-}
-
 /* What readers are compared with: who was there for longest, and who waited most. */
 struct extremes {
 	uint64_t present_ns, waited_ns;
@@ -174,7 +169,8 @@ static const struct verdict_reader *find_slow_reader(const struct verdict_readin
 
 	for (uint32_t i = 0; i < between->reader_count; i++) {
 		const struct verdict_reader *reader = &between->reader[i];
-		uint64_t there_ns = is_empty_lane(between, reader) ? most->present_ns : reader->present_ns;
+		/* in lanes others wait for a number whether or not anybody has it */
+		uint64_t there_ns = between->has_lanes ? most->present_ns : reader->present_ns;
 		double share = waiting_share(there_ns, reader->wait_ns, reader->start_wait_ns);
 
 		if (share > most_share)
@@ -193,15 +189,21 @@ static const struct verdict_reader *find_slow_reader(const struct verdict_readin
 static void blame_reader(struct verdict *verdict, const struct verdict_reading *between, const struct verdict_reader *reader,
                          const struct extremes *most)
 {
+	uint64_t absent_ns = since(reader->present_ns, most->present_ns);
 	double share = percent(verdict->reader_share);
 
 	verdict->cause = VERDICT_SLOW_READER;
 	verdict->reader = (int)reader->number;
-	if (is_empty_lane(between, reader) && since(reader->present_ns, most->present_ns) >= most->waited_ns / 2)
+	if (between->has_lanes && reader->present_ns == 0)
 		snprintf(verdict->sentence, sizeof verdict->sentence,
 		         "trainer waits for loader: nobody reads the batches of number %u, and the others wait %.0f %% of the time "
 		         "for theirs; start that reader, or fewer --readers",
 		         reader->number, share);
+	else if (between->has_lanes && absent_ns >= most->waited_ns / 2)
+		snprintf(verdict->sentence, sizeof verdict->sentence,
+		         "trainer waits for loader: for %.1f s nobody read the batches of number %u, and readers wait %.0f %% of the "
+		         "time; all readers are to come and go together",
+		         (double)absent_ns / 1e9, reader->number, share);
 	else if (reader->pid == 0)
 		snprintf(verdict->sentence, sizeof verdict->sentence,
 		         "trainer waits for loader: reader %u, which has left, was the slowest and held up the others; the loader "
