@@ -334,8 +334,8 @@ enum shmring_end shmring_end_text(const struct shmring_reader *reader, char *tex
 
 /*
  * An observer sees a ring's state and counters, and is no reader: it is not counted, takes no batches and no slot, keeps nobody alive,
- * and cannot change anything, for its mapping is read-only; the pixels are not even mapped.  Whether it runs, stops or dies, nobody
- * notices.
+ * and changes nothing: its mapping is read-only, and the pixels are not even mapped.  Whether it runs, stops or dies, nobody notices.
+ * This guards against mistakes: a process of the same user that means harm could join as a reader.
  */
 struct shmring_observer;
 

@@ -27,7 +27,7 @@ enum stats_counter {
 	STATS_READER_WAIT_NS,   /* a reader waited for a batch */
 	STATS_START_WAIT_NS,    /* that part of reader_wait_ns in which readers waited for their first batch */
 	STATS_READER_NS,        /* readers were there, summed over them */
-	STATS_WAITED_DECODE_NS, /* the rest of it, by what decode threads did meanwhile: see attribution.h */
+	STATS_WAITED_DECODE_NS, /* reader_wait_ns but for start_wait_ns, by what decode threads did meanwhile: see attribution.h */
 	STATS_WAITED_READ_NS,
 	STATS_WAITED_IDLE_NS,
 	STATS_DECODE_NS, /* CPU time of the decode threads, summed, as the next */
