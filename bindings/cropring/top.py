@@ -244,8 +244,8 @@ def parser() -> Parser:
     command = Parser(
         "top",
         "[FLAG]... [RING]",
-        "Shows what a running ring does: its slots by state, batches and images per second, the time that each\n"
-        "stage takes, who waits for whom, and in one sentence what to do about it.  It only looks: the ring does\n"
+        "Shows what a running ring does: its slots by state, batches and images per second, the CPU time of\n"
+        "each stage, who waits for whom, and in one sentence what to do about it.  It only looks: the ring does\n"
         "not notice.  Ends with the ring, or at q.\n\n"
         "RING is a ring's name, as `cropring list` shows it, or the path of its socket; without it, the only one\n"
         "that runs, or a choice.\n\n"
