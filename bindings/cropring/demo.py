@@ -50,14 +50,16 @@ def summary(loader: Loader, stats: dict[str, int], batches: int, elapsed_s: floa
     images = len(loader.dataset)
     reader_share, loader_share = (min(1.0, stats[name] / 1e9 / elapsed_s) for name in ("reader_wait_ns", "loader_wait_ns"))
     classes = f", {counted(len(loader.classes), 'class', 'classes')}" if loader.classes else ""
+    report = loader.report(since="start")
     io = "io_uring" if stats["uring"] else "threads"
     lines = [
         ("images", f"{images:,} in {counted(batches, 'batch', 'batches')}{classes}"),
         ("speed", f"{images / elapsed_s:,.0f} images/s, {stats['bytes_read'] / 1e6 / elapsed_s:,.1f} MB/s read, in {elapsed_s:.2f} s"),
         ("work", f"{stats['cpu_ns'] / 1e6 / images:.2f} ms of CPU per image; {stats['threads']} decode threads, files read by {io}"),
         ("waiting", f"this loop, which only takes batches, {percent(reader_share)} of the time; the loader {percent(loader_share)}"),
-        ("verdict", loader.report(since="start").sentence),
     ]
+    if report.kind != "too-short":  # a hundred images tell nothing
+        lines.append(("verdict", report.sentence))
     if stats["bad_samples"]:
         failed = {name.removeprefix("status_"): count for name, count in stats.items() if name.startswith("status_") and count}
         reasons = ", ".join(f"{count} {name}" for name, count in failed.items() if name != "ok").replace("_", " ")

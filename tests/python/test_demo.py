@@ -5,6 +5,8 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -23,13 +25,23 @@ def test_it_draws_the_first_batch_and_sums_up(photos: Path, tmp_path: Path) -> N
     count = sum(1 for _ in photos.glob("*/*"))
     done = demo(photos, "-o", picture)
     assert done.returncode == 0
-    headings = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[:6])
-    assert list(headings) == ["images", "speed", "work", "waiting", "verdict", "picture"]
+    headings = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[:5])
+    assert list(headings) == ["images", "speed", "work", "waiting", "picture"]
     assert headings["images"] == f"{count} in {-(-count // 32)} batches, 7 classes" and headings["picture"] == str(picture)
     last = done.stderr.replace("\r", "\n").strip().splitlines()[-1]
     assert f"{count} images" in last and "MB/s read" in last and "batches ready" in last and len(last) <= 80
     image = Image.open(picture).convert("RGB")
     assert image.width > 1000 and len(image.getcolors(image.width * image.height) or []) > 10_000
+
+
+@pytest.mark.parametrize(("kind", "is_told"), [("too-short", False), ("balanced", True)])
+def test_the_verdict_is_told_when_there_is_one(kind: str, is_told: bool) -> None:
+    from cropring.demo import summary
+
+    verdict: Any = SimpleNamespace(kind=kind, sentence="who waits")
+    loader: Any = SimpleNamespace(dataset=range(9), classes=[], report=lambda since: verdict)
+    counters = dict.fromkeys(("uring", "bytes_read", "cpu_ns", "threads", "reader_wait_ns", "loader_wait_ns", "bad_samples"), 0)
+    assert (("verdict", "who waits") in summary(loader, counters, batches=1, elapsed_s=1.0)) == is_told
 
 
 def test_the_program_that_it_prints_runs(folder: Callable[..., Path], tmp_path: Path) -> None:
