@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ torch = pytest.importorskip("torch", reason="cropring.torch needs PyTorch")
 
 import cropring  # noqa: E402
 import cropring.torch  # noqa: E402
-from conftest import Server, eventually  # noqa: E402
+from conftest import WATCHDOG_S, Server, eventually  # noqa: E402
 from cropring.torch.carrier import SlotsInCopy  # noqa: E402
 from cropring.torch.conversion import Conversion  # noqa: E402
 from cropring.torch.device import DeviceLoader, DeviceReader  # noqa: E402
@@ -374,10 +376,25 @@ def test_a_fork_leaves_the_device_alone(make: Make, expected: list[list[Batch]])
     assert [content(batch) for batch in batches] == expected[0] and device.torn == []
 
 
-def test_batches_in_pinned_memory_are_not_handed_out(make: Make) -> None:
+def test_batches_in_pinned_memory_are_not_handed_out(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PinnedRing, "_has_warned", True)
     loader = make(LateDevice())
-    with pytest.raises(RuntimeError, match="iterate over what to_device"):
-        iter(loader.loader)
+    for other in (loader.loader, loader.loader.to_device("cpu")):
+        with pytest.raises(RuntimeError, match="iterate over what to_device"):
+            iter(other)
+    failed = make(LateDevice(failure="no"))
+    eventually(lambda: failed.loader._worker and PinnedRing.of(failed.loader._worker, LateDevice())._registration.decided.is_set(), "the failure")
+    assert sum(1 for _ in failed.loader) == len(failed)
+
+
+def test_batches_of_a_pinned_reader_are_not_handed_out(serve: Callable[..., Server]) -> None:
+    with cropring.torch.attach(serve("--epochs=0").name, wait=5) as reader:
+        next(reader)
+        on_device = DeviceReader(reader, LateDevice(), Conversion(), 1, True)
+        for other in (reader, reader.to_device("cpu")):
+            with pytest.raises(RuntimeError, match="iterate over what to_device"):
+                next(other)
+        assert [next(on_device).seq for _ in range(3)] == [1, 2, 3]
 
 
 def test_a_loader_that_another_thread_closes_waits_for_its_copies(make: Make) -> None:

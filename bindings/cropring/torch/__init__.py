@@ -39,12 +39,8 @@ class Loader(ArrayLoader):
     """
 
     def __iter__(self) -> Iterator[TensorBatch]:  # type: ignore[override]  # tensors where the base has arrays
-        worker = self._worker
-        if worker is not None and PinnedRing.there_is_one_of(worker):
-            raise RuntimeError(
-                "this loader's memory is pinned for to_device(), and a copy from a tensor of it could go on after its slot was filled again: "
-                "iterate over what to_device() returned, or give it pin=False"
-            )
+        if self._worker is not None:
+            PinnedRing.forbid(self._worker)
         return self._tensor_batches()
 
     def _tensor_batches(self) -> Iterator[TensorBatch]:
@@ -110,6 +106,10 @@ class Reader(ArrayReader):
         return cast(Iterator[TensorBatch], self)
 
     def __next__(self) -> TensorBatch:  # type: ignore[override]
+        PinnedRing.forbid(self)
+        return self._next_tensors()
+
+    def _next_tensors(self) -> TensorBatch:
         batch = super().__next__()
         if self._layout is None:
             self._layout = _layout_of(batch)

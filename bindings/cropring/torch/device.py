@@ -88,7 +88,8 @@ class DeviceLoader:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[TensorBatch]:
-        return self._way.of(self.loader._tensor_batches(), lambda: self.loader._worker, self._bookmark)
+        batches = iter(self.loader) if self._way.carrier is None else self.loader._tensor_batches()
+        return self._way.of(batches, lambda: self.loader._worker, self._bookmark)
 
     def set_epoch(self, epoch: int) -> None:
         """Makes `epoch` the one that the next loop runs over."""
@@ -172,7 +173,8 @@ class DeviceReader(Iterator[TensorBatch]):
         self._way = _Way(device, conversion, prefetch, pin)
         if self._way.carrier is not None:
             self._way.carrier.attend(reader)
-        self._batches = self._way.of(iter(reader), lambda: reader, Bookmark(None))
+        batches = iter(reader) if self._way.carrier is None else iter(reader._next_tensors, None)  # None never comes
+        self._batches = self._way.of(batches, lambda: reader, Bookmark(None))
 
     def __next__(self) -> TensorBatch:
         return next(self._batches)

@@ -62,8 +62,14 @@ class PinnedRing:
         return pinned
 
     @classmethod
-    def there_is_one_of(cls, owner: Owner) -> bool:
-        return owner in cls._of_owner
+    def forbid(cls, owner: Owner) -> None:
+        """`RuntimeError` if the memory of `owner`'s ring is page-locked, or may yet be."""
+        pinned = cls._of_owner.get(owner)
+        if pinned is not None and not pinned._registration.failure:
+            raise RuntimeError(
+                "this memory is pinned for to_device(), and a copy from a tensor of it could go on after its slot was filled again: "
+                "iterate over what to_device() returned, or give it pin=False"
+            )
 
     def __init__(self, ring: Ring, memory: HostMemory) -> None:
         self.byte_count = ring.mapping[1]
@@ -71,6 +77,7 @@ class PinnedRing:
         thread = threading.Thread(target=_register, args=(ring, memory, self._registration), name="cropring-pin", daemon=True)
         thread.start()
         self._finalizer = weakref.finalize(self, _unregister, self._registration, thread)
+        self._finalizer.atexit = False  # at the interpreter's exit copies may be on their way, which the owner waits for before it leaves
 
     @property
     def is_pinned(self) -> bool:
@@ -113,4 +120,5 @@ def _register(ring: Ring, memory: HostMemory, registration: _Registration) -> No
 
 def _unregister(registration: _Registration, thread: threading.Thread) -> None:
     registration.leave.set()
-    thread.join()
+    if thread is not threading.current_thread():  # where the garbage collector came by
+        thread.join()
