@@ -65,6 +65,7 @@ class LateDevice:
         return torch.empty_like(tensor)
 
     def copy(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], after: LateEvent | None) -> LateEvent:
+        assert torch.is_inference_mode_enabled() or not any(room.is_inference() for _, room in pairs), "PyTorch refuses to write to them"
         # Addresses, because a tensor would keep its slot.
         copies = [(source.data_ptr(), bytes_at(source), room) for source, room in pairs]
         self._in_copy.update(address for address, _, _ in copies)

@@ -176,6 +176,34 @@ def test_only_the_newest_loop_hands_out_batches(make: Make) -> None:
     assert loader.state_dict()["epoch"] == 1
 
 
+def test_a_loop_in_inference_mode_disturbs_no_later_one(make: Make, expected: list[list[Batch]]) -> None:
+    device = LateDevice()
+    loader = make(device)
+    with torch.inference_mode():
+        validated = list(loader)
+        device.finish()
+    trained = list(loader)
+    device.finish()
+    assert [[content(batch) for batch in epoch] for epoch in (validated, trained)] == expected[:2]
+    assert validated[0].images.is_inference() and not trained[0].images.is_inference()
+
+
+def test_all_that_the_loop_s_work_reads_is_told_to_the_device(make: Make) -> None:
+    class Listening(LateDevice):
+        def consume(self, work: Any, reads: Any, after: Any) -> Any:
+            reads = list(reads)
+            told.append({tensor.data_ptr() for tensor in reads})
+            counts.append(len(reads))
+            return super().consume(work, reads, after)
+
+    told: list[set[int]] = []
+    counts: list[int] = []
+    conversion = Conversion(mean=[0.5, 0.25, 0.125], std=0.5)
+    list(make(Listening(), conversion=conversion))
+    assert {constant.data_ptr() for constant in conversion.constants_on(torch.device("cpu"))} <= set.intersection(*told)
+    assert set(counts) == {5}  # and the images and labels
+
+
 class Broken:
     """A sampler that names so many samples and then fails."""
 
@@ -408,6 +436,55 @@ def test_a_loader_that_another_thread_closes_waits_for_its_copies(make: Make) ->
     assert device.torn == [] and device.registered == {}
     with pytest.raises((cropring.CropringError, ValueError)):
         list(loop)
+
+
+def test_a_signal_s_handler_may_close_the_loader_whenever_it_comes(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while copies are looked at."""
+    device = LateDevice(LATE)
+    before = signal.signal(signal.SIGUSR1, lambda *_: loader.close())
+    try:
+        for look in ("query", "synchronize"):
+            plain = getattr(LateEvent, look)
+
+            def look_and_be_interrupted(event: LateEvent, plain: Callable[[LateEvent], Any] = plain) -> Any:
+                found = plain(event)
+                monkeypatch.undo()
+                signal.raise_signal(signal.SIGUSR1)
+                return found
+
+            loader = make(device, 1, slots=6)
+            eventually(lambda: loader.stats()["slots_ready"] == 6, "the ring is full")
+            loop = iter(loader)
+            next(loop)
+            monkeypatch.setattr(LateEvent, look, look_and_be_interrupted)
+            with pytest.raises((cropring.CropringError, ValueError)):
+                list(loop)
+            assert loader.loader._worker is None
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert device.torn == [] and device.registered == {}
+
+
+AT_EXIT = """
+import atexit, sys
+atexit.register(lambda: print(device.copies > 0, device.torn, device.registered))  # the first to be registered is the last to be called
+import cropring.torch
+from cropring.torch.conversion import Conversion
+from cropring.torch.device import DeviceLoader
+from late_device import LateDevice
+device = LateDevice(10**6)
+plain = cropring.torch.Loader(sys.argv[1], batch_size=4, size=32, threads=2)
+loader = DeviceLoader(plain, device, Conversion(), 2, "require")
+next(iter(loader))
+"""
+
+
+def test_at_the_program_s_end_copies_come_to_an_end_before_the_memory_is_not_pinned_any_more(photos: Path) -> None:
+    here = os.fspath(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", AT_EXIT, photos], env=os.environ | {"PYTHONPATH": here}, capture_output=True, text=True, timeout=3 * WATCHDOG_S
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True [] {}\n", "")
 
 
 # ---------------------------------------------------------------- readers

@@ -16,6 +16,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -50,7 +51,10 @@ class Device(HostMemory, Protocol):
         """Begins to copy each source to its room once the event `after` is reached (None: now); returns the event behind that."""
 
     def consume(self, work: Callable[[], None], reads: Iterable[torch.Tensor], after: Any) -> Any:
-        """Queues work on the consumer's stream, which reads rooms once `after` is reached; returns the event behind it."""
+        """Queues work on the consumer's stream once `after` is reached; returns the event behind it.
+
+        `reads` is what it reads: the rooms, and what else was made for another stream perhaps.
+        """
 
 
 class SlotsInCopy:
@@ -62,7 +66,7 @@ class SlotsInCopy:
     def __init__(self) -> None:
         self._owner_pid = os.getpid()
         self._copies: deque[tuple[Event, TensorBatch]] = deque()
-        self._lock = threading.Lock()  # a Loader may be closed by another thread
+        self._lock = threading.RLock()  # a Loader may be closed by another thread, or by a signal's handler in the middle of this one
         self._owner: weakref.ref[Owner] | None = None
         self.pinned: PinnedRing | None = None  # the ring's, which stays so while copies from it may go on
 
@@ -72,15 +76,20 @@ class SlotsInCopy:
 
     def give_back(self) -> None:
         """Those whose copy is done."""
-        with self._lock:
-            while self._is_here() and self._copies and self._copies[0][0].query():
-                self._copies.popleft()
+        self._drop_while(lambda event: event.query())
 
     def wait(self) -> None:
         """Gives all of them back, each after its copy."""
-        with self._lock:
-            while self._is_here() and self._copies:
-                self._copies[0][0].synchronize()
+
+        def reached(event: Event) -> bool:
+            event.synchronize()
+            return True
+
+        self._drop_while(reached)
+
+    def _drop_while(self, is_done: Callable[[Event], bool]) -> None:
+        with self._lock, suppress(IndexError):  # a handler left nothing to drop
+            while self._is_here() and self._copies and is_done(self._copies[0][0]):
                 self._copies.popleft()
 
     def _is_here(self) -> bool:
@@ -170,13 +179,15 @@ class Carrier:
     def deliver(self, copy: Copy) -> TensorBatch:
         """The batch on the device, for whatever is queued on the consumer's current stream from now on."""
         rooms = {name: self._conversion.made_for(part) if name == "images" else torch.empty_like(part) for name, part in copy.parts.items()}
-        copy.staging.read = self._device.consume(partial(_fill, self._conversion, copy.parts, rooms), copy.parts.values(), copy.done)
+        reads = [*copy.parts.values(), *self._conversion.constants_on(rooms["images"].device)]
+        copy.staging.read = self._device.consume(partial(_fill, self._conversion, copy.parts, rooms), reads, copy.done)
         return copy.batch.carrying(rooms)
 
     def _room(self, staging: _Staging, name: str, source: torch.Tensor) -> torch.Tensor:
         room = staging.rooms.get(name)
         if room is None or room.shape[0] < source.shape[0]:
-            room = staging.rooms[name] = self._device.empty_like(source)
+            with torch.inference_mode(False):  # or it could be filled in that mode alone
+                room = staging.rooms[name] = self._device.empty_like(source)
         return room[: source.shape[0]]
 
 

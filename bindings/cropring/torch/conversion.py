@@ -86,6 +86,10 @@ class Conversion:
             if factors is not None and channel_count is not None and factors.numel() not in (1, channel_count):
                 raise ValueError(f"{name}: {factors.numel()} numbers for images of {channel_count} channels; 1 or {channel_count} are expected")
 
+    def constants_on(self, device: torch.device) -> list[torch.Tensor]:
+        """What `write` reads besides the images."""
+        return [constant for constant in self._on(device) if constant is not None]
+
     def _on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         if self._constants is None or self._constants[0].device != device:
             mean, std = (None if factors is None else factors.to(device) for factors in (self._mean, self._std))
