@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import re
 import subprocess
 import sys
 import warnings
@@ -111,6 +112,16 @@ def test_what_a_trainer_asks_a_loader_for(make: Make) -> None:
         assert not isinstance(feed.dataset, torch.utils.data.IterableDataset)
         assert len(feed.dataset) // 4 == len(feed) == sum(1 for _ in feed)
         assert feed.class_to_idx[feed.classes[1]] == 1 and len(feed.paths) == len(feed.labels) == len(feed.dataset)
+
+
+def test_to_device_has_all_that_the_loader_has(make: Make) -> None:
+    loader = make(rank=1, world_size=2)
+    on_device = loader.to_device("cpu")
+    names = {name for name in dir(loader) if not name.startswith("_")} - {"to_device"}
+    for name in names:
+        ours, its = getattr(on_device, name), getattr(loader, name)
+        assert callable(its) or name == "sampler" or ours is its or np.array_equal(ours, its), name
+    assert (on_device.rank, on_device.world_size) == (1, 2)
 
 
 def test_a_state_resumes_tensors_as_it_does_arrays(make: Make) -> None:
@@ -229,11 +240,14 @@ def test_what_cannot_be_is_refused_at_once(make: Make, flags: dict[str, Any], ke
 
 
 def test_a_device_that_is_not_there_is_named(make: Make) -> None:
-    with pytest.raises(ValueError, match='device=\'meta\': "cuda", "cuda:N" or "cpu" is expected'):
-        make().to_device("meta")
+    loader = make()
+    for name in ("meta", "gpu", "cuda:x"):
+        with pytest.raises(ValueError, match=f'device=\'{name}\': "cuda", "cuda:N" or "cpu" is expected'):
+            loader.to_device(name)
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="device='cuda': this PyTorch .* finds no CUDA device"):
-            make().to_device("cuda")
+        for device in ("cuda", "cuda:1", 0, torch.device("cuda", 2)):
+            with pytest.raises(ValueError, match=f"device={re.escape(repr(device))}: this PyTorch .* finds no CUDA device"):
+                loader.to_device(device)
 
 
 def test_the_package_alone_imports_no_pytorch() -> None:

@@ -40,11 +40,13 @@ class Cuda:
     def register(self, address: int, byte_count: int) -> str:
         torch.cuda.set_device(self._device)  # of this thread: else it would make a context on the first device
         cudart: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+        reasons = []
         for flags in (_PORTABLE, _PORTABLE | _READ_ONLY):
             error = cudart.cudaHostRegister(address, byte_count, flags)
             if int(error) == 0:
                 return ""
-        return f"cudaHostRegister: {cudart.cudaGetErrorString(error)}"
+            reasons.append(cudart.cudaGetErrorString(error))
+        return f"cudaHostRegister: {reasons[0]}; as memory to be read alone: {reasons[1]}"
 
     def unregister(self, address: int) -> None:
         cudart: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 def opened(device: torch.device | str | int) -> Device | None:
     """None for the CPU."""
-    wanted = torch.device(device)
+    try:
+        wanted = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
+    except RuntimeError:
+        wanted = torch.device("meta")
     if wanted.type == "cpu":
         return None
     if wanted.type != "cuda":
@@ -127,6 +130,16 @@ class DeviceLoader:
         return self.loader.batch_size
 
     @property
+    def rank(self) -> int:
+        """The Loader's, wherever it came from."""
+        return self.loader.rank
+
+    @property
+    def world_size(self) -> int:
+        """The Loader's, wherever it came from."""
+        return self.loader.world_size
+
+    @property
     def classes(self) -> list[str]:
         """Class names; a label is a place in this list."""
         return self.loader.classes
@@ -143,8 +156,10 @@ class DeviceLoader:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """(N,) int64, the label of each sample; read-only."""
+        """(N,) int64, the label of each sample; read-only.  `targets` is another name for it."""
         return self.loader.labels
+
+    targets = labels
 
     def stats(self) -> dict[str, int]:
         """Those of the Loader, and `pinned`: 1 if copies come from page-locked memory now."""
