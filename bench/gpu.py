@@ -1,6 +1,6 @@
 """What arrives on a GPU, how fast, beside what, and whether it is right.  Runs from an installed cropring alone; see README.md here.
 
-    python bench/gpu.py --photos tests/data/photos --out results [--quick] [--device cuda]
+    python bench/gpu.py [--quick] [--device cuda]
 
 Parts: `bus` (GB/s from the ring to the device), `check` (every batch by its checksum on the device, in few slots, under kills), `train`
 (images/s, GPU idle, copies hidden, CPU of the training process, beside a DataLoader).
@@ -19,6 +19,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ import gpu_checks
 from cropring.torch.cuda import Cuda
 from gpu_set import make_set
 
+HERE = Path(__file__).resolve().parent
+PARTS = ("bus", "check", "train")
 BATCH, SIZE_PX, AHEAD = 256, 224, 4  # AHEAD: steps that the loop may queue beyond the one that the device is at
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Step = Callable[[torch.Tensor, torch.Tensor], None]
@@ -116,17 +119,18 @@ def measure_bus(machine: Machine, source: Path, results: Results, rounds: int) -
             time.sleep(0.01)
         case = f"{images.numel() / 1e6:.1f} MB"
         cuda = Cuda(machine.device)
+        pinning = ThreadPoolExecutor(1)  # what fails in CUDA is remembered for the thread that asked
         sides = {"slot, not registered": images, "torch pin_memory()": images.clone().pin_memory()}
         for side, tensor in sides.items():
             results.add("bus", case, side, "H2D", gigabytes_per_s(machine, tensor, rounds), "GB/s")
         begin = time.perf_counter()
-        failure = cuda.register(address, byte_count)
+        failure = pinning.submit(cuda.register, address, byte_count).result()
         results.add("bus", f"{byte_count / 1e6:.0f} MB", "slot, registered", "registering took", (time.perf_counter() - begin) * 1e3, "ms")
         if failure:
             print(f"bus    cannot be registered: {failure}")
             return
         results.add("bus", case, "slot, registered", "H2D", gigabytes_per_s(machine, images, rounds), "GB/s")
-        cuda.unregister(address)
+        pinning.submit(cuda.unregister, address).result()
         results.add("bus", case, "slot, unregistered again", "H2D", gigabytes_per_s(machine, images, rounds), "GB/s")
 
 
@@ -209,7 +213,7 @@ def report(machine: Machine, results: Results, case: str, side: str, run: Run) -
     busy_s = sum(begin.elapsed_time(end) for begin, end in run.steps) / 1e3
     batches = max(1, len(run.steps))
     results.add("train", case, side, "images/s", run.images / run.wall_s, "")
-    results.add("train", case, side, "device idle", 100 * max(0.0, 1 - busy_s / run.wall_s), "%")
+    results.add("train", case, side, "device between steps", 100 * max(0.0, 1 - busy_s / run.wall_s), "%")
     results.add("train", case, side, "CPU of this process", run.cpu_s / batches * 1e3, "ms/batch")
     if run.copies and run.steps:
         results.add("train", case, side, "copy", statistics.median(begin.elapsed_time(end) for begin, end in run.copies), "ms/batch")
@@ -237,7 +241,8 @@ def ours(machine: Machine, source: Path, pin: bool) -> Iterator[tuple[Iterable[t
             on_device._way.carrier._device = timed = TimedCuda(machine.device)
             copies = timed.copies
         yield epochs(on_device), copies
-        print(f"       {on_device.stats()['pinned']=}")
+        if on_device.stats()["pinned"] != (pin and machine.has_gpu):
+            print("train  the ring could not be pinned")
 
 
 def epochs(loader: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -314,6 +319,8 @@ def measure_training(machine: Machine, source: Path, results: Results, quick: bo
                 with contextlib.contextmanager(open_side)() as (batches, copies):
                     report(machine, results, case, side, train(machine, batches, step, seconds, copies))
             except (ImportError, RuntimeError) as error:
+                if "DataLoader" not in side:
+                    raise
                 print(f"train  {side}: not measured: {error}")
 
 
@@ -344,14 +351,17 @@ def run_checks(machine: Machine, source: Path, results: Results, quick: bool) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, help="a folder of photographs, from which the set is made")
-    parser.add_argument("--out", type=Path, required=True, help="folder for gpu.csv")
-    parser.add_argument("--set", type=Path, default=Path("bench/data/gpu_set"), help="folder for the set of JPEGs (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=2000, help="JPEGs in the set")
+    parser.add_argument("--photos", type=Path, default=HERE.parent / "tests/data/photos", help="a folder of photographs, from which the set is made")
+    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for gpu.csv")
+    parser.add_argument("--set", type=Path, default=HERE / "data/gpu_set", help="folder for the set of JPEGs")
+    parser.add_argument("--count", type=int, default=2000, help="JPEGs in the set [%(default)s]")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--quick", action="store_true", help="about a minute")
-    parser.add_argument("--parts", default="bus,check,train")
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of them [%(default)s]")
     arguments = parser.parse_args()
+    parts = arguments.parts.split(",")
+    if not set(parts) <= set(PARTS):
+        parser.error(f"--parts {arguments.parts}: of {','.join(PARTS)}")
     if arguments.device != "cpu" and not torch.cuda.is_available():
         raise SystemExit(f"PyTorch {torch.__version__} finds no CUDA device here; --device cpu runs what needs none")
     machine = Machine(torch.device(arguments.device))
@@ -363,7 +373,6 @@ def main() -> int:
     begin = time.perf_counter()
     source = make_set(arguments.photos, arguments.set, arguments.count)
     print(f"{arguments.count} JPEGs, {sum(path.stat().st_size for path in source.rglob('*.jpg')) / arguments.count / 1e3:.0f} KB each, after {time.perf_counter() - begin:.0f} s")
-    parts = arguments.parts.split(",")
     logging.getLogger("cropring").setLevel(logging.ERROR)  # workers are killed here on purpose
     failed = 0
     if "bus" in parts:
