@@ -271,7 +271,9 @@ static void blame_reading(struct verdict *verdict, const struct verdict_reading 
 
 static void blame_decoding(struct verdict *verdict, const struct verdict_reading *between)
 {
-	double wanted_ns = (double)between->decode_busy_ns;
+	/* more threads than CPUs want no more than these can give */
+	double can_get = between->threads > between->cpus ? ratio((double)between->cpus, (double)between->threads) : 1;
+	double wanted_ns = (double)between->decode_busy_ns * can_get;
 	double cpu_share = ratio((double)(between->decode_ns + between->shape_ns), wanted_ns);
 	unsigned long long threads = between->threads, cpus = between->cpus;
 	double share = percent(verdict->reader_share);

@@ -170,6 +170,24 @@ static void threads_that_get_no_cpu_are_not_to_be_more(void **state)
 	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "35 % of the CPU time");
 }
 
+static void more_threads_than_cpus_take_them_from_each_other_and_not_from_others(void **state)
+{
+	struct run run = {.batches = 100,
+	                  .present = 10000,
+	                  .wait = 6000,
+	                  .while_decoding = 6000,
+	                  .decode = 160000,
+	                  .cpu = 38000,
+	                  .threads = 16};
+	struct verdict verdict = judge_run(&run);
+
+	(void)state;
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "decode keeps all 4 CPUs busy");
+	run.cpu = 20000;
+	verdict = judge_run(&run);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "50 % of the CPU time that they want, for others run");
+}
+
 static void a_slow_disk_is_seen_in_threads_that_wait_for_bytes(void **state)
 {
 	const struct verdict verdict = judge_run(&(struct run){.batches = 100,
@@ -620,6 +638,7 @@ int main(void)
 		cmocka_unit_test(few_threads_on_many_cpus_are_to_be_more),
 		cmocka_unit_test(threads_on_all_cpus_mean_less_work_or_more_cpus),
 		cmocka_unit_test(threads_that_get_no_cpu_are_not_to_be_more),
+		cmocka_unit_test(more_threads_than_cpus_take_them_from_each_other_and_not_from_others),
 		cmocka_unit_test(a_slow_disk_is_seen_in_threads_that_wait_for_bytes),
 		cmocka_unit_test(a_disk_that_is_slow_for_a_part_of_the_threads_is_the_slowest_stage),
 		cmocka_unit_test(a_disk_that_is_slow_now_and_then_is_not),
