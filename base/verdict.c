@@ -182,8 +182,7 @@ static const struct verdict_reader *find_slow_reader(const struct verdict_readin
 			least_share = share;
 		}
 	}
-	return between->is_shared && between->reader_count > 1 && most_share >= WAITS && least_share < most_share * HOLDS_UP ? least
-	                                                                                                                     : NULL;
+	return between->is_shared && most_share >= WAITS && least_share < most_share * HOLDS_UP ? least : NULL;
 }
 
 static void blame_reader(struct verdict *verdict, const struct verdict_reading *between, const struct verdict_reader *reader,
@@ -201,7 +200,8 @@ static void blame_reader(struct verdict *verdict, const struct verdict_reading *
 		         reader->number, share);
 	else if (between->has_lanes && absent_ns >= most->waited_ns / 2)
 		snprintf(verdict->sentence, sizeof verdict->sentence,
-		         "trainer waits for loader: for %.1f s nobody read the batches of number %u, and readers wait %.0f %% of the "
+		         "trainer waits for loader: for %.1f s nobody read the batches of number %u, and readers wait %.0f %% of "
+		         "the "
 		         "time; all readers are to come and go together",
 		         (double)absent_ns / 1e9, reader->number, share);
 	else if (reader->pid == 0)

@@ -1,94 +1,5 @@
 /* test_verdict.c - who waits for whom is said rightly in each situation that we can think of. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "base/verdict.h"
-
-/* ------------------------------------------------------------------ situations in words */
-
-/* A run of some seconds, in milliseconds, of which a test says only what is remarkable. */
-struct run {
-	uint64_t batches, present, wait, start_wait; /* of all readers together */
-	uint64_t while_decoding, while_reading, while_idle;
-	uint64_t decode, hungry, idle; /* of all decode threads together */
-	uint64_t cpu, fetch, elapsed;  /* 0: as much as decode; nothing; as present; cpu: what of decode they got */
-	uint64_t threads, cpus;        /* 0: 4 */
-	bool shared, lanes, requests;
-};
-
-static const struct verdict_reading start;
-
-static uint64_t ns(uint64_t ms)
-{
-	return ms * 1000000;
-}
-
-static struct verdict_reading reading_of(const struct run *run)
-{
-	struct verdict_reading reading = {
-		.batches = run->batches,
-		.elapsed_ns = ns(run->elapsed ? run->elapsed : run->present),
-		.reader_ns = ns(run->present),
-		.reader_wait_ns = ns(run->wait),
-		.start_wait_ns = ns(run->start_wait),
-		.waited_decode_ns = ns(run->while_decoding),
-		.waited_read_ns = ns(run->while_reading),
-		.waited_idle_ns = ns(run->while_idle),
-		.decode_busy_ns = ns(run->decode),
-		.decode_wait_ns = ns(run->hungry),
-		.decode_idle_ns = ns(run->idle),
-		.fetch_ns = ns(run->fetch),
-		.decode_ns = ns(run->cpu ? run->cpu : run->decode),
-		.threads = run->threads ? run->threads : 4,
-		.cpus = run->cpus ? run->cpus : 4,
-		.is_shared = run->shared,
-		.has_lanes = run->lanes,
-		.requests = run->requests,
-		.slot_count = 8,
-	};
-
-	return reading;
-}
-
-static void add_reader(struct verdict_reading *reading, int32_t pid, uint64_t present_ms, uint64_t wait_ms)
-{
-	uint32_t number = reading->reader_count++;
-
-	reading->reader[number] =
-		(struct verdict_reader){.number = number, .pid = pid, .present_ns = ns(present_ms), .wait_ns = ns(wait_ms)};
-}
-
-static struct verdict judge(const struct verdict_reading *before, const struct verdict_reading *after)
-{
-	struct verdict verdict;
-
-	verdict_judge(before, after, &verdict);
-	assert_true(strlen(verdict.sentence) > 20 && strlen(verdict.sentence) < sizeof verdict.sentence - 1);
-	assert_true(verdict.reader_share >= 0 && verdict.reader_share <= 1 && verdict.headroom >= 1);
-	if (verdict.kind == VERDICT_LOADER_BOUND)
-		assert_ptr_equal(strstr(verdict.sentence, "trainer waits for loader: "), verdict.sentence);
-	if (verdict.kind == VERDICT_TRAINER_BOUND)
-		assert_ptr_equal(strstr(verdict.sentence, "loader waits for trainer: nothing to gain here"), verdict.sentence);
-	assert_int_equal(verdict.kind == VERDICT_LOADER_BOUND, verdict.cause != VERDICT_NONE);
-	return verdict;
-}
-
-static struct verdict judge_run(const struct run *run)
-{
-	const struct verdict_reading end = reading_of(run);
-
-	return judge(&start, &end);
-}
-
-static void assert_says(const struct verdict *verdict, enum verdict_kind kind, enum verdict_cause cause, const char *words)
-{
-	if (verdict->kind != kind || verdict->cause != cause || !strstr(verdict->sentence, words))
-		fail_msg("%s %s: %s", verdict_kind_name(verdict->kind), verdict_cause_name(verdict->cause), verdict->sentence);
-}
+#include "tests/verdict_rig.h"
 
 /* ------------------------------------------------------------------ the loader waits */
 
@@ -261,6 +172,35 @@ static void both_waiting_by_turns_means_too_few_slots(void **state)
 }
 
 /* While it trains it waits, and all threads decode; while it evaluates, the loader idles. */
+/* Both are more than a quarter: what was waited for longer is told. */
+static void of_two_causes_the_larger_is_told(void **state)
+{
+	struct run run = {.batches = 100, .present = 10000, .wait = 2000, .decode = 10000, .hungry = 15000, .idle = 15000};
+	struct verdict verdict;
+
+	(void)state;
+	run.while_idle = 700, run.while_reading = 1300;
+	verdict = judge_run(&run);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_READ, "disk or network");
+	run.while_idle = 1300, run.while_reading = 700;
+	verdict = judge_run(&run);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOTS, "--slots");
+}
+
+static void a_twentieth_is_where_waiting_begins_to_matter(void **state)
+{
+	struct run run = {.batches = 100, .present = 10000, .decode = 39000, .idle = 1000};
+	struct verdict verdict;
+
+	(void)state;
+	run.wait = run.while_decoding = 490;
+	verdict = judge_run(&run);
+	assert_says(&verdict, VERDICT_BALANCED, VERDICT_NONE, "keep pace");
+	run.wait = run.while_decoding = 510;
+	verdict = judge_run(&run);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "decode");
+}
+
 static void a_long_evaluation_does_not_hide_that_training_waits_for_decoding(void **state)
 {
 	const struct verdict verdict = judge_run(&(struct run){
@@ -292,188 +232,6 @@ static void requests_that_are_many_wait_for_decoding_as_any_batch_does(void **st
 
 	(void)state;
 	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "decode");
-}
-
-/* ------------------------------------------------------------------ several readers */
-
-static const struct run held_up = {.batches = 100,
-                                   .present = 30000,
-                                   .wait = 16000,
-                                   .while_idle = 15000,
-                                   .while_decoding = 1000,
-                                   .decode = 10000,
-                                   .idle = 30000,
-                                   .elapsed = 10000,
-                                   .shared = true};
-
-/* In lanes and in broadcast the numbers are the same. */
-static void one_slow_reader_is_named(void **state)
-{
-	struct verdict_reading end = reading_of(&held_up);
-	struct verdict verdict;
-
-	(void)state;
-	add_reader(&end, 4710, 10000, 8000);
-	add_reader(&end, 4711, 10000, 0);
-	add_reader(&end, 4712, 10000, 8000);
-	verdict = judge(&start, &end);
-	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOW_READER, "reader 1 (process 4711)");
-	assert_int_equal(verdict.reader, 1);
-}
-
-static void a_lane_that_nobody_reads_is_named(void **state)
-{
-	struct run lanes = held_up;
-	struct verdict_reading end;
-	struct verdict verdict;
-
-	(void)state;
-	lanes.lanes = true;
-	end = reading_of(&lanes);
-	add_reader(&end, 4710, 10000, 8000);
-	add_reader(&end, 0, 0, 0);
-	verdict = judge(&start, &end);
-	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOW_READER, "nobody reads the batches of number 1");
-}
-
-/* As long as it was there it waited as the other did: its batches filled the ring before it came, or do so since it left. */
-static void a_lane_that_nobody_reads_for_a_part_of_the_time_is_named(void **state)
-{
-	static const int32_t pids[] = {0, 4711};
-	struct run lanes = held_up;
-
-	(void)state;
-	lanes.lanes = true;
-	for (int i = 0; i < 2; i++) {
-		struct verdict_reading end = reading_of(&lanes);
-		struct verdict verdict;
-
-		add_reader(&end, 4710, 10000, 8000);
-		add_reader(&end, pids[i], 1000, 600);
-		verdict = judge(&start, &end);
-		assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOW_READER, "for 9.0 s nobody read the batches of number 1");
-	}
-}
-
-/* At the end of a run nobody is there any more.  In broadcast those who left are not waited for. */
-static void readers_that_have_read_everything_and_left_are_not_missing(void **state)
-{
-	struct run run = held_up;
-
-	(void)state;
-	for (int i = 0; i < 2; i++) {
-		struct verdict_reading end;
-		struct verdict verdict;
-
-		run.lanes = i == 1;
-		end = reading_of(&run);
-		add_reader(&end, 0, 10000, 200);
-		add_reader(&end, 0, 9500, 7000);
-		add_reader(&end, 0, 9400, 8000);
-		verdict = judge(&start, &end);
-		assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOW_READER, "reader 0, which has left, was the slowest");
-		assert_null(strstr(verdict.sentence, "nobody"));
-	}
-}
-
-static void in_broadcast_one_that_left_long_ago_holds_up_nobody(void **state)
-{
-	struct verdict_reading begin = reading_of(&(struct run){.batches = 1, .present = 100, .decode = 1});
-	struct verdict_reading end = reading_of(&held_up);
-	struct verdict verdict;
-
-	(void)state;
-	add_reader(&begin, 4710, 50, 0);
-	add_reader(&begin, 0, 50, 0);
-	add_reader(&end, 4710, 10050, 8000);
-	add_reader(&end, 0, 50, 0);
-	verdict = judge(&begin, &end);
-	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOTS, "--slots");
-}
-
-/* Somebody made the other wait, but not one that was there for a tenth of that time. */
-static void one_that_came_late_is_not_blamed_for_what_was_before(void **state)
-{
-	struct verdict_reading end = reading_of(&held_up);
-	struct verdict verdict;
-
-	(void)state;
-	add_reader(&end, 4710, 10000, 8000);
-	add_reader(&end, 4711, 800, 0);
-	verdict = judge(&start, &end);
-	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOTS, "--slots");
-}
-
-static void one_that_left_but_holds_a_batch_holds_up_nobody(void **state)
-{
-	struct verdict_reading begin = reading_of(&(struct run){.batches = 1, .present = 100, .decode = 1});
-	struct verdict_reading end = reading_of(&held_up);
-	struct verdict verdict;
-
-	(void)state;
-	add_reader(&begin, 4710, 50, 0);
-	add_reader(&begin, 4711, 50, 0);
-	add_reader(&end, 4710, 10050, 8000);
-	add_reader(&end, 4711, 50, 0);
-	verdict = judge(&begin, &end);
-	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOTS, "--slots");
-}
-
-static void readers_that_share_first_come_never_hold_each_other_up(void **state)
-{
-	struct run split = held_up;
-	struct verdict_reading end;
-	struct verdict verdict;
-
-	(void)state;
-	split.shared = false;
-	end = reading_of(&split);
-	add_reader(&end, 4710, 10000, 8000);
-	add_reader(&end, 4711, 10000, 0);
-	verdict = judge(&start, &end);
-	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOTS, "53 % of the time"); /* of both readers' time */
-}
-
-static void readers_that_all_wait_wait_for_the_loader(void **state)
-{
-	struct run all = held_up;
-	struct verdict_reading end;
-	struct verdict verdict;
-
-	(void)state;
-	all.while_decoding = 16000, all.while_idle = 0, all.decode = 40000, all.idle = 0;
-	end = reading_of(&all);
-	add_reader(&end, 4710, 10000, 5500);
-	add_reader(&end, 4711, 10000, 5000);
-	verdict = judge(&start, &end);
-	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_CPU, "decode");
-}
-
-static void a_slow_reader_that_only_now_came_is_not_judged_by_its_predecessors(void **state)
-{
-	struct verdict_reading begin = reading_of(&(struct run){.batches = 1, .present = 100, .decode = 1});
-	struct verdict_reading end = reading_of(&held_up);
-	struct verdict verdict;
-
-	(void)state;
-	add_reader(&begin, 4710, 50, 0);
-	add_reader(&end, 4710, 10050, 8000);
-	add_reader(&end, 4711, 90000, 0); /* whoever had the number before */
-	verdict = judge(&begin, &end);
-	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_SLOTS, "--slots");
-}
-
-/* The dead one's time stays counted in the sums, and so does what it waited: shares stay true. */
-static void a_reader_that_died_leaves_the_others_judged_rightly(void **state)
-{
-	struct verdict_reading end = reading_of(
-		&(struct run){.batches = 100, .present = 12000, .wait = 100, .decode = 10000, .idle = 30000, .elapsed = 10000});
-	struct verdict verdict;
-
-	(void)state;
-	add_reader(&end, 4710, 10000, 100);
-	verdict = judge(&start, &end);
-	assert_says(&verdict, VERDICT_TRAINER_BOUND, VERDICT_NONE, "4.0 times");
 }
 
 /* ------------------------------------------------------------------ the start, and windows of time */
@@ -520,6 +278,8 @@ static void a_moment_is_too_short_to_tell(void **state)
 	assert_says(&verdict, VERDICT_TOO_SHORT, VERDICT_NONE, "20 batches in 0.3 s");
 	verdict = judge_run(&(struct run){.batches = 3, .present = 9000, .wait = 8000, .while_decoding = 8000, .decode = 36000});
 	assert_says(&verdict, VERDICT_TOO_SHORT, VERDICT_NONE, "3 batches");
+	verdict = judge_run(&(struct run){.batches = 20, .present = 1200, .elapsed = 400, .decode = 900}); /* of four readers */
+	assert_says(&verdict, VERDICT_TOO_SHORT, VERDICT_NONE, "20 batches in 0.4 s");
 }
 
 static void few_batches_of_a_long_time_are_enough(void **state)
@@ -537,6 +297,24 @@ static void without_a_reader_nobody_waits(void **state)
 
 	(void)state;
 	assert_says(&verdict, VERDICT_TOO_SHORT, VERDICT_NONE, "no reader");
+}
+
+static void what_is_a_state_and_no_count_is_that_of_the_end(void **state)
+{
+	struct run run = {.batches = 10, .present = 1000, .decode = 1000, .threads = 1, .cpus = 8, .requests = true};
+	const struct verdict_reading before = reading_of(&run);
+	struct verdict_reading after;
+	struct verdict verdict;
+
+	(void)state;
+	run.batches += 50, run.present += 5000, run.decode += 5000, run.wait += 4000, run.while_decoding += 4000;
+	after = reading_of(&run);
+	verdict = judge(&before, &after);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_DECODE, "--threads 8, now 1");
+	run.while_decoding -= 4000, run.while_idle += 4000;
+	after = reading_of(&run);
+	verdict = judge(&before, &after);
+	assert_says(&verdict, VERDICT_LOADER_BOUND, VERDICT_REQUESTS, "ask ahead");
 }
 
 /* A worker that serves for ever is judged by its last seconds, whatever was before. */
@@ -644,26 +422,18 @@ int main(void)
 		cmocka_unit_test(a_disk_that_is_slow_now_and_then_is_not),
 		cmocka_unit_test(many_small_files_keep_the_one_thread_that_reads_busy),
 		cmocka_unit_test(both_waiting_by_turns_means_too_few_slots),
+		cmocka_unit_test(of_two_causes_the_larger_is_told),
+		cmocka_unit_test(a_twentieth_is_where_waiting_begins_to_matter),
 		cmocka_unit_test(a_long_evaluation_does_not_hide_that_training_waits_for_decoding),
 		cmocka_unit_test(requests_that_come_when_they_are_needed_are_to_be_sent_ahead),
 		cmocka_unit_test(requests_that_are_many_wait_for_decoding_as_any_batch_does),
-		cmocka_unit_test(one_slow_reader_is_named),
-		cmocka_unit_test(a_lane_that_nobody_reads_is_named),
-		cmocka_unit_test(a_lane_that_nobody_reads_for_a_part_of_the_time_is_named),
-		cmocka_unit_test(readers_that_have_read_everything_and_left_are_not_missing),
-		cmocka_unit_test(in_broadcast_one_that_left_long_ago_holds_up_nobody),
-		cmocka_unit_test(one_that_came_late_is_not_blamed_for_what_was_before),
-		cmocka_unit_test(one_that_left_but_holds_a_batch_holds_up_nobody),
-		cmocka_unit_test(readers_that_share_first_come_never_hold_each_other_up),
-		cmocka_unit_test(readers_that_all_wait_wait_for_the_loader),
-		cmocka_unit_test(a_slow_reader_that_only_now_came_is_not_judged_by_its_predecessors),
-		cmocka_unit_test(a_reader_that_died_leaves_the_others_judged_rightly),
 		cmocka_unit_test(waiting_for_the_first_batch_alone_is_the_start),
 		cmocka_unit_test(a_slow_start_of_a_long_run_is_no_matter),
 		cmocka_unit_test(waits_after_the_start_count_without_it),
 		cmocka_unit_test(a_moment_is_too_short_to_tell),
 		cmocka_unit_test(few_batches_of_a_long_time_are_enough),
 		cmocka_unit_test(without_a_reader_nobody_waits),
+		cmocka_unit_test(what_is_a_state_and_no_count_is_that_of_the_end),
 		cmocka_unit_test(only_what_happened_in_between_counts),
 		cmocka_unit_test(counters_that_go_back_are_another_workers),
 		cmocka_unit_test(a_resumed_run_is_judged_by_itself),
