@@ -171,27 +171,28 @@ static void trace_row(struct pipeline *pipeline, uint32_t lane, const struct ite
 }
 
 /*
- * The CPU time of a row is divided as its time is: decoding and shaping take turns every few scanlines, and to ask the kernel each time
- * (0.26 us, where the monotonic clock takes 0.02) would be felt.
+ * The thread's CPU time since the last row, with what it took to get this one, is divided as the row's time is: decoding and shaping take
+ * turns every few scanlines, and to ask the kernel each time (0.26 us, where the monotonic clock takes 0.02) would be felt.
  */
-static void count_times(struct pipeline *pipeline, const struct render_times *times, uint64_t cpu_ns)
+static void count_times(struct pipeline *pipeline, const struct render_times *times, uint64_t *counted_ns)
 {
+	uint64_t now_ns = clock_thread_cpu_ns(), cpu_ns = now_ns - *counted_ns;
 	uint64_t busy_ns = times->decode_ns + times->shape_ns;
 	uint64_t shape_cpu_ns = busy_ns > 0 ? (uint64_t)((double)cpu_ns * (double)times->shape_ns / (double)busy_ns) : 0;
 
+	*counted_ns = now_ns;
 	shmring_counter_add(pipeline->producer, STATS_DECODE_NS, cpu_ns - shape_cpu_ns);
 	shmring_counter_add(pipeline->producer, STATS_SHAPE_NS, shape_cpu_ns);
 	shmring_counter_add(pipeline->producer, STATS_DECODE_BUSY_NS, busy_ns);
 }
 
-static void decode_row(struct pipeline *pipeline, uint32_t lane, struct renderer *renderer, struct item *item)
+static void decode_row(struct pipeline *pipeline, uint32_t lane, struct renderer *renderer, struct item *item, uint64_t *counted_ns)
 {
 	uint64_t begin_ns = pipeline->trace ? clock_now_ns() : 0;
 	struct render_row row = row_of(pipeline, item);
 	enum item_status status = item->fetched;
 	struct render_times times;
 	struct file_bytes file;
-	uint64_t cpu_ns;
 	char text[128];
 
 	if (status != ITEM_OK) {
@@ -201,14 +202,13 @@ static void decode_row(struct pipeline *pipeline, uint32_t lane, struct renderer
 		return;
 	}
 	crash_note_sample(item->sample);
-	cpu_ns = clock_thread_cpu_ns();
 	file = item_bytes(item, pipeline->dataset);
 	if (item->half == RENDER_IMAGE)
 		status = renderer_run(renderer, &file, &item->ask, &row, &times);
 	else
 		status = renderer_run_target(renderer, &file, &item->ask, &row, &times);
 	crash_note_none();
-	count_times(pipeline, &times, clock_thread_cpu_ns() - cpu_ns);
+	count_times(pipeline, &times, counted_ns);
 	if (pipeline->trace)
 		trace_row(pipeline, lane, item, status, begin_ns, &times);
 	item_drop_bytes(item, pipeline->fetch);
@@ -237,6 +237,7 @@ void *decoder_run(void *argument)
 {
 	struct pipeline *pipeline = argument;
 	struct renderer *renderer = renderer_open(&pipeline->render);
+	uint64_t counted_ns = 0; /* of this thread's CPU time */
 	struct item *item;
 	uint32_t number;
 
@@ -250,7 +251,7 @@ void *decoder_run(void *argument)
 	pipeline_await_parent(pipeline);
 	while ((item = next_row(pipeline)) != NULL) {
 		fetcher_wake_if_starved(pipeline);
-		decode_row(pipeline, TRACE_FIRST_DECODER + number, renderer, item);
+		decode_row(pipeline, TRACE_FIRST_DECODER + number, renderer, item, &counted_ns);
 	}
 	crash_leave();
 	renderer_close(renderer);
