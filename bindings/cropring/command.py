@@ -43,7 +43,6 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
             words[-1] = "--[no-]" + words[-1][2:]
         return ("    " if len(words[0]) > 2 else "") + ", ".join(words) + value
 
-
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(text, width, break_on_hyphens=False)
 
@@ -76,6 +75,16 @@ class Parser(argparse.ArgumentParser):
         raise Refusal(f"{message}\nTry '{self.prog} --help'.", USAGE)
 
 
+def printable(text: str) -> str:
+    """Names of files may hold anything: what would move the terminal's cursor is shown as `\\n` or `\\x1b`."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def _tell(error: object) -> None:
+    """One sentence, or several lines of it."""
+    print("\n".join(printable(line) for line in f"cropring: {error}".split("\n")), file=sys.stderr)
+
+
 def missing_extra(error: ImportError, command: str, extra: str) -> Refusal:
     """What to say when a package that only this command needs is not there."""
     package = (error.name or "a package").partition(".")[0]
@@ -89,16 +98,16 @@ def run(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
         sys.stdout.flush()  # what was printed counts only when it arrived
         return exit_code
     except Refusal as refusal:
-        print(f"cropring: {refusal}", file=sys.stderr)
+        _tell(refusal)
         return refusal.exit_code
     except (CropringError, ValueError) as error:
-        print(f"cropring: {error}", file=sys.stderr)
+        _tell(error)
         return FAILED
     except BrokenPipeError:  # `| head` has seen enough; Python would complain once more as it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
-        print(f"cropring: {error.filename + ': ' if error.filename else ''}{error.strerror or error}", file=sys.stderr)
+        _tell(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error)
         return FAILED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from .batch import Status
+from .command import printable
 from .dataset import Dataset
 from .packed import Pack
 
@@ -62,6 +63,7 @@ def _font(is_ascii: bool, size_px: int) -> Any:
 
 def _write(draw: ImageDraw.ImageDraw, x: int, y: int, width_px: int, text: str, size_px: int, ink: str) -> None:
     """One line of text, cut with an ellipsis where it would be wider."""
+    text = printable(text)
     face = _font(text.isascii(), size_px)
     if face.getlength(text) > width_px:
         while text and face.getlength(text + "...") > width_px:

@@ -18,11 +18,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 from ._cli import executable
 from ._ring import Observer
-from .command import DONE, USAGE, Parser, Refusal, missing_extra
+from .command import DONE, USAGE, Parser, Refusal, missing_extra, printable
 from .report import Reading, Report, percent, report_between
 
 STATES = ("free", "filling", "ready", "held")
@@ -113,8 +114,11 @@ def choose_ring(cards: Sequence[dict[str, Any]], ask: Callable[[str], str] | Non
     if ask is None:
         raise Refusal(f"{len(cards)} rings run; name one of them: {', '.join(names)}", USAGE)
     width = max(len(name) for name in names)
-    lines = [f"  {number}  {name:{width}}  {card['source']}" for number, (name, card) in enumerate(zip(names, cards), 1)]
-    answer = ask("\n".join([f"{len(cards)} rings run:", *lines, "which one? [1] "])).strip() or "1"
+    lines = [f"  {number}  {name:{width}}  {printable(card['source'])}" for number, (name, card) in enumerate(zip(names, cards), 1)]
+    try:
+        answer = ask("\n".join([f"{len(cards)} rings run:", *lines, "which one? [1] "])).strip() or "1"
+    except EOFError:
+        raise Refusal(f"no answer; name one of them: {', '.join(names)}", USAGE) from None
     if answer in names:
         return answer
     if answer.isdecimal() and 1 <= int(answer) <= len(names):
@@ -198,6 +202,8 @@ def show_live(watch: Watch) -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))  # by way of what puts the terminal right
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no bars still shows the rest
     console = Console()
     with keys_of(sys.stdin) as key, Live(console=console, screen=True, auto_refresh=False) as live:
         while not watch.is_over:

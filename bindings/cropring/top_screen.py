@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
+from .command import printable
 from .report import STAGES, Reading, Report, failures_by_reason, percent
 
 # The states of a slot: the same colours as in `cropring plot`, and a sign for terminals without colours.
@@ -95,7 +96,7 @@ class Screen:
     def _heading(self, width: int) -> Text:
         reading = self._reading
         epoch = max((slot["epoch"] for slot in reading["slots"] if slot["state"] != "free"), default=0)
-        name, subject = str(reading["name"]), str(reading["subject"])
+        name, subject = str(reading["name"]), printable(str(reading["subject"]))
         right = f"epoch {epoch}  {reading['share']}  worker {reading['pid']}"
         room = width - 2 * _MARGIN - cell_len(name) - 2 - len(right) - 2  # for the subject, whose end tells most
         if room < 0:

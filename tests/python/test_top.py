@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import json
 import os
@@ -138,6 +139,11 @@ def test_a_long_verdict_is_wrapped_and_never_cut() -> None:
     assert " ".join(words) in text
 
 
+def test_a_name_that_would_move_the_cursor_is_shown_as_text() -> None:
+    lines = shown(Screen(reading() | {"subject": "new\nline\x1b[31mred"}, report(), []), 80, 24)
+    assert r"new\nline\x1b[31mred" in lines[0]
+
+
 # ---------------------------------------------------------------- which ring
 
 
@@ -152,6 +158,15 @@ def test_the_only_ring_is_taken_and_of_several_one_must_be_named_or_chosen() -> 
         assert choose_ring(cards, lambda question: answer) == name
     with pytest.raises(Refusal, match="'3' is none of them"):
         choose_ring(cards, lambda question: "3")
+    asked: list[str] = []
+
+    def end_of_file(question: str) -> str:
+        asked.append(question)
+        raise EOFError
+
+    with pytest.raises(Refusal, match="no answer; name one of them: train, val"):
+        choose_ring([cards[0], {"name": "val", "source": "b\x1b[2J"}], end_of_file)
+    assert r"b\x1b[2J" in asked[0]
 
 
 # ---------------------------------------------------------------- the command, with real rings
@@ -169,6 +184,7 @@ class Terminal:
             os.execve(sys.executable, [*COMMAND, *words], environment)
         self.resize(rows, columns)
         self.text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # what is read may end within a letter
 
     def resize(self, rows: int, columns: int) -> None:
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -180,7 +196,7 @@ class Terminal:
         """Everything that came until now."""
         while select.select([self._fd], [], [], 0)[0]:
             try:
-                self.text += os.read(self._fd, 65536).decode()
+                self.text += self._decoder.decode(os.read(self._fd, 65536))
             except OSError:  # the other end is closed
                 break
         return self.text
@@ -278,7 +294,7 @@ def test_colours_can_be_switched_off_and_a_dumb_terminal_gets_lines(
 ) -> None:
     name = f"test-dumb-{os.getpid()}"
     next(iter(load(ring=name)))
-    plain, dumb = terminal(name, NO_COLOR="1"), terminal(name, "--interval=0.1", TERM="dumb")
+    plain, dumb = terminal(name, NO_COLOR="1", PYTHONIOENCODING="ascii"), terminal(name, "--interval=0.1", TERM="dumb")
     eventually(lambda: "ready" in "".join(plain.screen()), "a screen")
     assert not re.search(r"\x1b\[[0-9;]*[34]8;", plain.text)
     eventually(lambda: dumb.read().count("images/s") >= 3, "three lines")
@@ -331,6 +347,7 @@ def test_what_cannot_be_watched_is_said_in_a_sentence(capsys: pytest.CaptureFixt
         (["a", "--interval=0"], 2, "--interval 0: a number of seconds from 0.05"),
         (["a", "--interval=nan"], 2, "--interval nan: a number of seconds from 0.05"),
         (["a", "--fast"], 2, "--fast"),
+        (["\x1b[2Ja"], 1, r"\x1b[2Ja"),
     ):
         assert run(main, words) == exit_code
         output, errors = capsys.readouterr()
