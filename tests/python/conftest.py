@@ -25,6 +25,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 WATCHDOG_S = 20.0
+# In the environment of all that these tests start, to tell them from what other runs start beside them.
+MARK = f"{os.getpid()}-{time.monotonic_ns()}".encode()
+os.environb[b"TEST_PROCESS"] = MARK
 PHOTOS = Path(os.environ.get("CROPRING_TEST_DATA", Path(__file__).parents[1] / "data")) / "photos"
 
 
@@ -36,17 +39,29 @@ def eventually(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.005)
 
 
+def _processes(file: str) -> Iterator[tuple[int, bytes]]:
+    """What `/proc/PID/file` says of each process that lets us read it."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/{file}", "rb") as text:
+                    yield int(name), text.read()
+            except OSError:  # it ended while we looked, or is another user's
+                continue
+
+
 def children(parent: int | None = None) -> set[int]:
     """Processes whose parent is this one, or the one that is named; zombies included."""
-    found = set()
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:  # it ended while we looked
-            continue
-        if int(fields[1]) == (parent or os.getpid()):
-            found.add(int(status.parent.name))
-    return found
+    ours = str(parent or os.getpid()).encode()
+    return {pid for pid, stat in _processes("stat") if stat.rpartition(b")")[2].split(None, 2)[1] == ours}
+
+
+def offspring() -> set[int]:
+    """Processes that these tests started: children, zombies included, and whatever has outlived its parent.
+
+    A ring has a process that listens for it, so none is left over while no process is.
+    """
+    return children() | {pid for pid, environment in _processes("environ") if MARK in environment}
 
 
 def is_running(pid: int) -> bool:
@@ -80,15 +95,17 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_over() -> Iterator[None]:
-    """After every test: no child process, no ring, no file in /dev/shm that was not there before."""
-    before = children(), ring_names(), shared_memory()
+    """After every test: no process of its own, and with that no ring, and no file in /dev/shm that was not there before."""
+    before = offspring(), shared_memory()
+    gc.freeze()  # what is there already, such as all of PyTorch, need not be looked at a thousand times: 80 ms each
     yield
     gc.collect()
 
     def left_over() -> list[set[int] | set[str]]:
-        return [after - earlier for after, earlier in zip((children(), ring_names(), shared_memory()), before)]
+        return [after - earlier for after, earlier in zip((offspring(), shared_memory()), before)]
 
-    eventually(lambda: not any(left_over()), f"children, rings and shared memory gone, but {left_over()} are there")
+    if any(left_over()):
+        eventually(lambda: not any(left_over()), f"processes and shared memory gone, but {left_over()} are there")
 
 
 @pytest.fixture
