@@ -21,7 +21,7 @@ from PIL import Image
 import cropring
 from conftest import WATCHDOG_S, Server, eventually
 from cropring.command import Refusal, run
-from cropring.trace import filled_before, read_trace
+from cropring.trace import Trace, filled_before, read_trace
 
 pytest.importorskip("matplotlib", reason="`cropring plot` draws with it")
 
@@ -258,3 +258,11 @@ def test_without_matplotlib_the_way_to_get_it_is_told(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=WATCHDOG_S)
     assert done.returncode == 1
     assert done.stderr == "cropring: `cropring plot` needs matplotlib, which is not installed: pip install 'cropring[plot]'\n"
+
+
+def test_what_a_reader_waited_for_its_first_batch_is_told_apart() -> None:
+    held, waits = np.array([[2.0, 2.5], [2.75, 3.0]]), np.array([[0.0, 2.0], [2.5, 2.75]])
+    trace = Trace("run.json", slots={0: {"held": held}}, readers={0: waits}, duration=4.0)
+    counters = Window(trace, 0.0, 4.0).counters()
+    assert (counters["batches"], counters["start_wait_ns"], counters["reader_wait_ns"]) == (2, 2_000_000_000, 2_250_000_000)
+    assert Window(trace, 1.0, 4.0).counters()["start_wait_ns"] == 0  # a part in which a batch had been taken is about its speed alone

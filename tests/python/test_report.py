@@ -149,3 +149,9 @@ def test_a_closed_loader_tells_of_its_end_and_one_without_a_worker_of_nothing(lo
     assert report.batches_per_s * report.seconds == pytest.approx(batches) and loader.report().batches_per_s == 0
     nothing: dict[str, Any] = {}
     assert report_between(nothing, nothing).kind == "too-short" and report_between(nothing, nothing).images_per_s == 0
+
+
+def test_the_share_of_a_reader_leaves_out_its_first_batch_and_one_that_left_has_none() -> None:
+    times = {"present_ns": 10_000, "wait_ns": 4_000, "start_wait_ns": 2_000}
+    readers = [{"number": number, "pid": 7, "there": number == 3} | times for number in (3, 5)]
+    assert report_between({}, {"pid": 1, "counters": {}, "readers": readers}).reader_waits == {3: 0.25}

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import cropring
 from cropring import contact_sheet as page
 from conftest import WATCHDOG_S, Server, eventually, ring_names
 from cropring.command import run
+from cropring.rerun import Told, consumed_before, next_batch
 from cropring.sheet import main as sheet_main
 
 Load = Callable[..., cropring.Loader]
@@ -183,3 +185,29 @@ def test_without_pillow_the_way_to_get_it_is_told(photos: Path, tmp_path: Path) 
     done = subprocess.run(words, capture_output=True, text=True, timeout=WATCHDOG_S)
     assert done.returncode == 1
     assert done.stderr == "cropring: `cropring sheet` needs PIL, which is not installed: pip install 'cropring[sheet]'\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "seq", "epoch", "consumed"),
+    [
+        ({}, 100, 2, 8),  # the first batch of a run that began with batch 100 and sample 8 of epoch 2
+        ({}, 103, 2, 32),
+        ({}, 104, 3, 0),
+        ({}, 110, 4, 8),  # 4 batches of epoch 2, 5 of epoch 3
+        ({"limit": "24"}, 103, 3, 8),
+        ({"limit": "99"}, 110, 4, 8),  # no more than there are
+        ({"limit": "99", "weights": "w.npy"}, 112, 3, 8),  # but for weights, by which samples come again
+    ],
+)
+def test_where_a_batch_of_a_running_ring_stands_in_its_epoch(flags: dict[str, str], seq: int, epoch: int, consumed: int) -> None:
+    given = dict.fromkeys(("tail", "limit", "weights")) | {"batch_size": "4", "world_size": "2"} | flags
+    told = Told("photos", given, ".", start_epoch=2, start_sample=8, first_batch=100)
+    assert consumed_before(told, seq, epoch, 40) == consumed
+
+
+def test_the_next_batch_is_the_oldest_that_is_ready_also_where_their_numbers_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = {0: "ready", 2**32 - 1: "ready", 2**32 - 2: "held", 1: "filling"}
+    slots = [{"state": state, "seq": seq, "epoch": seq % 5} for seq, state in numbers.items()]
+    observer = SimpleNamespace(snapshot=lambda: {"name": "train", "slots": slots})
+    monkeypatch.setattr("cropring.rerun.Observer", SimpleNamespace(attach=lambda name: nullcontext(observer)))
+    assert next_batch("train")[1:] == (2**32 - 1, (2**32 - 1) % 5)

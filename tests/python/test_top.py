@@ -17,6 +17,7 @@ import sys
 import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ import cropring
 from conftest import WATCHDOG_S, Server, eventually
 from cropring.command import Refusal, run
 from cropring.report import Report
-from cropring.top import choose_ring, main, slots_by_state
+from cropring.top import Watch, choose_ring, main, slots_by_state
 
 pytest.importorskip("rich", reason="the screen of `cropring top` is made with it")
 
@@ -364,3 +365,20 @@ def test_without_rich_lines_work_and_the_screen_tells_how_to_get_it(load: Callab
     done = subprocess.run([*words, "--svg", tmp_path / "top.svg"], capture_output=True, text=True, timeout=WATCHDOG_S)
     assert done.returncode == 1
     assert done.stderr == "cropring: the screen of `cropring top` needs rich, which is not installed: pip install 'cropring[top]'\n"
+
+
+def test_a_ring_that_was_not_watched_for_long_enough_is_judged_by_its_whole_run() -> None:
+    counters = {"batches": 100, "elapsed_ns": 10**11, "reader_ns": 10**11, "decode_busy_ns": 10**9, "decode_idle_ns": 10**11, "threads": 1}
+    seen: Any = SimpleNamespace(snapshot=lambda: reading() | {"time_ns": 1, "counters": counters, "readers": []})
+    report = Watch(seen).patient_report()
+    assert report.kind == "trainer-bound" and report.headroom > 1 and report.images_per_s == 0
+
+
+def test_output_that_nobody_reads_any_more_ends_the_command_without_a_word() -> None:
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    program = "import sys; from cropring.command import run; sys.exit(run(lambda words: print('a line') or 0, []))"
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}
+    done = subprocess.run([sys.executable, "-c", program], stdout=ours, stderr=subprocess.PIPE, timeout=WATCHDOG_S, env=buffered)
+    os.close(ours)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
