@@ -69,7 +69,7 @@ static void a_note_is_the_sample_and_one_and_0_is_none(void **state)
 
 static void a_sanitizers_handlers_stay_in_place(void **state)
 {
-	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT, SIGSYS};
 	struct sigaction before, after;
 
 	(void)state;
@@ -82,6 +82,12 @@ static void a_sanitizers_handlers_stay_in_place(void **state)
 }
 
 #else
+
+#ifdef __aarch64__
+#define TRAP_SIGNAL SIGTRAP /* of a compiler's trap */
+#else
+#define TRAP_SIGNAL SIGILL
+#endif
 
 static void write_nowhere(void)
 {
@@ -98,6 +104,16 @@ static void read_beyond_a_file(void)
 static void execute_nonsense(void)
 {
 	__builtin_trap();
+}
+
+static void raise_sigill(void)
+{
+	(void)raise(SIGILL);
+}
+
+static void raise_sigtrap(void)
+{
+	(void)raise(SIGTRAP);
 }
 
 /* The compiler may not reckon with a division by 0, and some processors let it pass: the signal alone, to this thread. */
@@ -171,8 +187,9 @@ static void the_thread_that_crashes_marks_its_note_and_no_other(void **state)
 		int signal;
 		void (*crash)(void);
 	} crashes[] = {
-		{SIGSEGV, write_nowhere}, {SIGBUS, read_beyond_a_file}, {SIGILL, execute_nonsense},  {SIGFPE, raise_sigfpe},
-		{SIGABRT, abort},         {SIGSYS, raise_sigsys},       {SIGSEGV, recurse_too_deep},
+		{SIGSEGV, write_nowhere},    {SIGBUS, read_beyond_a_file}, {TRAP_SIGNAL, execute_nonsense},
+		{SIGILL, raise_sigill},      {SIGTRAP, raise_sigtrap},     {SIGFPE, raise_sigfpe},
+		{SIGABRT, abort},            {SIGSYS, raise_sigsys},       {SIGSEGV, recurse_too_deep},
 	};
 
 	(void)state;

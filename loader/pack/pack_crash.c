@@ -47,7 +47,7 @@ static void say_and_die(int number)
 
 void pack_crash_catch_signals(void)
 {
-	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT};
 	struct sigaction action = {.sa_handler = say_and_die, .sa_flags = (int)SA_RESETHAND};
 
 	sigemptyset(&action.sa_mask);

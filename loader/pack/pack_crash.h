@@ -7,7 +7,7 @@
 #define CROPRING_PACK_CRASH_H
 
 /*
- * From now on SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT name the file that the thread works on, then end the process as they always
+ * From now on SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE and SIGABRT name the file that the thread works on, then end the process as they always
  * do.  Under a sanitizer, which has a report of its own to give, nothing changes.
  */
 void pack_crash_catch_signals(void);

@@ -51,7 +51,7 @@ static void mark_and_die(int number, siginfo_t *info, void *context)
 
 void crash_catch_signals(void)
 {
-	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT, SIGSYS};
 	struct sigaction action = {.sa_sigaction = mark_and_die, .sa_flags = SA_SIGINFO | SA_ONSTACK | (int)SA_RESETHAND};
 
 	sigemptyset(&action.sa_mask);

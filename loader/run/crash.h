@@ -15,8 +15,8 @@
 #define CRASH_CULPRIT (UINT64_C(1) << 63) /* this thread's fault it was */
 
 /*
- * From now on SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT and SIGSYS mark the note of the thread that caused them, then end the process
- * as they always do.  Under a sanitizer, which has a report of its own to give, nothing changes.
+ * From now on SIGSEGV, SIGBUS, SIGILL, SIGTRAP (a compiler's trap on arm64), SIGFPE, SIGABRT and SIGSYS mark the note of the thread
+ * that caused them, then end the process as they always do.  Under a sanitizer, which has a report of its own to give, nothing changes.
  */
 void crash_catch_signals(void);
 
