@@ -8,7 +8,8 @@
  *   3      12288    4096    struct layout_counters                  producer
  *   4, 5   16384    8192    struct layout_log                       producer
  *   6, 7   24576    8192    struct layout_notes                     producer
- *   8 ...  32768    slot_stride_bytes each, slot_count of them      producer while FILLING, the holder while HELD
+ *   8 ...  32768    32768   nothing: readers cannot write to slots, which begin where a page does that has 64 KiB, as on some arm64
+ *   16 ... 65536    slot_stride_bytes each, slot_count of them      producer while FILLING, the holder while HELD
  *
  * Changing a byte means a new LAYOUT_VERSION, this table, the asserts and tests/data/layout.golden in one commit.
  * Native byte order; sem_t is the C library's, so both sides must use one of the same size (checked by layout_fingerprint()).
@@ -27,10 +28,10 @@
 #define LAYOUT_MAGIC "cropring"
 
 enum {
-	LAYOUT_VERSION = 3,
+	LAYOUT_VERSION = 4,
 	LAYOUT_PAGE_BYTES = 4096,
 	LAYOUT_FIELD_ALIGN_BYTES = 256,
-	LAYOUT_SLOTS_OFFSET = 8 * LAYOUT_PAGE_BYTES,
+	LAYOUT_SLOTS_OFFSET = 16 * LAYOUT_PAGE_BYTES,
 	LAYOUT_MAX_READERS = SHMRING_MAX_READERS, /* one bit each in a slot's word */
 	LAYOUT_LOG_TEXT_BYTES = 8192 - 8,
 	LAYOUT_END_TEXT_BYTES = 256,
@@ -134,6 +135,7 @@ static_assert(sizeof(struct layout_bells) <= LAYOUT_PAGE_BYTES, "bells fit their
 static_assert(sizeof(struct layout_counters) <= LAYOUT_PAGE_BYTES, "counters fit their page");
 static_assert(sizeof(struct layout_log) == 2 * LAYOUT_PAGE_BYTES, "log");
 static_assert(sizeof(struct layout_notes) == 2 * LAYOUT_PAGE_BYTES, "notes");
+static_assert(LAYOUT_SLOTS_OFFSET % 65536 == 0, "slots begin on a page of any kernel");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "a lock in shared memory would survive its owner");
 
 /* Where the parts lie once a segment is mapped. */
