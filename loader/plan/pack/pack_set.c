@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /*
  * Page tables of what was looked at stay, 4 KB for each 2 MB: 2 GB for a pack of 1 TB, in each worker.  Mapping it anew after so many
@@ -18,7 +19,7 @@ enum { LOOKS_OF_A_MAPPING = 1 << 14 };
 #define REGION_BYTES (UINT64_C(2) << 20)
 
 /* Of a longer table only the beginning is announced: it is of a large image, of which little will be wanted. */
-enum { ANNOUNCED_BYTES = 32 << 10, PAGE_BYTES = 4096 };
+enum { ANNOUNCED_BYTES = 32 << 10 };
 
 struct pack_set {
 	struct pack_file head;
@@ -252,7 +253,7 @@ void pack_set_announce(const struct pack_set *set, uint64_t shard, uint64_t offs
 {
 	uint32_t table_bytes = image->segments_bytes;
 	const uint8_t *table = find_table(file_of(set, shard), offset, length, table_bytes);
-	size_t in_page = (uintptr_t)table % PAGE_BYTES;
+	size_t in_page = (uintptr_t)table % (size_t)sysconf(_SC_PAGESIZE);
 
 	/* Cold, looking at a table that was announced takes 45 us and not 290; warm, announcing it takes 0.6. */
 	if (table)
