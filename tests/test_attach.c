@@ -144,7 +144,7 @@ static void memory_of_another_user(struct answer *answer)
 /* The name goes when the process does: it is one in /proc. */
 static void memory_with_a_name(struct answer *answer)
 {
-	replace_segment(answer, open("/proc/self/auxv", O_RDONLY | O_CLOEXEC));
+	replace_segment(answer, open("/proc/self/environ", O_RDONLY | O_CLOEXEC));
 }
 
 static void no_memory(struct answer *answer)

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "tests/child_rig.h"
+#include "tests/kernel_has.h"
 
 #define LIMIT_BYTES ((uint64_t)1 << 20)
 
@@ -104,10 +105,13 @@ static void no_path_leaves_the_folder_when_none_may(void **state)
 {
 	static const char *const ways_out[] = {"../secret", "link-up", "link-absolute", "folder-up/secret", "below/../../secret"};
 	static const char *const ways_in[] = {"inside", "link-in", "below/link-in", "below/../inside"};
-	struct fetch *fetch = open_beneath(state, true), *free_fetch = open_beneath(state, false);
+	struct fetch *fetch, *free_fetch;
 	char target[128];
 	int folder_fd;
 
+	kernel_has_openat2_or_skip();
+	fetch = open_beneath(state, true);
+	free_fetch = open_beneath(state, false);
 	rig_write("secret", 9, 100);
 	(void)mkdirat(rig_folder_fd, "source", 0700);
 	(void)mkdirat(rig_folder_fd, "source/below", 0700);

@@ -9,6 +9,7 @@
 
 #include "loader/plan/dataset.h"
 #include "loader/plan/link_targets.h"
+#include "tests/kernel_has.h"
 
 static void make_folder(const char *name)
 {
@@ -77,6 +78,7 @@ static void links_inside_of_the_source_count_for_nothing(void **state)
 static void links_that_need_not_leave_the_source_do_not_keep_others_from_it(void **state)
 {
 	(void)state;
+	kernel_has_openat2_or_skip();
 	assert_true(paths_stay_beneath());
 	make_folder("source/class");
 	make_folder("source/class/below");

@@ -3,6 +3,8 @@
 
 #include "tests/small_pack.h"
 
+#include "tests/kernel_has.h"
+
 /* ------------------------------------------------------------------ what a pack gives */
 
 static void assert_holds_the_samples(uint32_t shard_count)
@@ -279,6 +281,7 @@ static void with_few_addresses_there_are_no_segments_and_a_warning(void **state)
 	struct dataset *dataset;
 
 	(void)state;
+	kernel_has_address_limits_or_skip();
 	write_with_hole(&recipe, hole_bytes);
 	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
 	dataset = open_pack("tree/small.pack");
@@ -321,6 +324,7 @@ static void page_tables_of_a_large_pack_do_not_grow_without_end(void **state)
 	struct dataset *dataset;
 
 	(void)state;
+	kernel_has_address_limits_or_skip();
 	pack_recipe_add(&recipe, &row, &image, &table);
 	for (uint64_t i = 1; i < region_count; i++) {
 		row.offset = i * region_bytes;

@@ -6,6 +6,8 @@
 #include "tests/tar_recipe.h"
 #include "tests/tree_fixture.h"
 
+#include "tests/kernel_has.h"
+
 static struct tar_recipe recipe;
 
 static int make_places(void **state)
@@ -309,6 +311,7 @@ static void links_to_shards_are_told_to_the_sandbox(void **state)
 	char target[128];
 
 	(void)state;
+	kernel_has_openat2_or_skip();
 	assert_int_equal(mkdir("here", 0755), 0);
 	assert_int_equal(mkdir("there", 0755), 0);
 	write_pair("there/1.tar", 1, NULL, NULL);

@@ -12,6 +12,7 @@
 #include "loader/plan/dataset.h"
 #include "loader/plan/index/index_build.h"
 #include "loader/plan/target_paths.h"
+#include "tests/kernel_has.h"
 
 static int set_up(void **state)
 {
@@ -144,6 +145,7 @@ static void links_of_the_targets_are_told(void **state)
 	struct dataset *dataset;
 
 	(void)state;
+	kernel_has_openat2_or_skip();
 	rig_write("masks/a/1.png", 1, 10);
 	rig_write("masks/b/2.x.png", 1, 10);
 	rig_link("../../a/1.png", "masks/b/deep/3.png");
