@@ -128,12 +128,12 @@ static int make_empty(int fd)
  * Whoever writes for an earlier worker, which has just died, comes first to its end.  Of two workers that live and were given the same
  * file only one can have it: the other gets EBUSY.
  */
-static int lock(int fd)
+static int lock(int fd, enum report_way way)
 {
 	for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited_ms += LOOK_MS) {
 		if (errno != EWOULDBLOCK) /* nobody can lock anything there */
 			return 0;
-		if (waited_ms >= LOCK_PATIENCE_MS)
+		if (way == REPORT_APPEND && waited_ms >= LOCK_PATIENCE_MS)
 			return EBUSY;
 		(void)poll(NULL, 0, LOOK_MS);
 	}
@@ -149,7 +149,7 @@ static int open_growing(const struct report *report, int *fd)
 		*fd = open(report->path, O_WRONLY | O_CLOEXEC);
 	if (*fd < 0)
 		return errno;
-	error = lock(*fd);
+	error = lock(*fd, report->way);
 	if (error == 0)
 		error = report->way == REPORT_CONTINUE ? go_on_where_it_ends(*fd) : make_empty(*fd);
 	if (error == 0 && lseek(*fd, 0, SEEK_CUR) <= 0)

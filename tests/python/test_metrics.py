@@ -138,3 +138,17 @@ def test_usr1_asks_how_it_goes(serve: Serve) -> None:
         assert any("images/s" in line for line in lines)
         assert any(word in next(lines) for word in ("too short", "waits for", "keep pace"))
         assert server.process.poll() is None
+
+
+def test_usr1_never_ends_a_worker_not_even_one_that_has_nothing_to_do_but_to_write_its_stats(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "stats.json"
+    os.mkfifo(path)
+    server = serve("--epochs=1", f"--stats={path}")
+    with cropring.attach(server.name, wait=WATCHDOG_S) as reader:
+        for _ in reader:
+            pass
+    assert server.process.stderr is not None
+    assert any("images/s" in line for line in iter(server.process.stderr.readline, ""))
+    server.process.send_signal(signal.SIGUSR1)
+    assert '"images": 32' in path.read_text()
+    assert server.wait() == 0
