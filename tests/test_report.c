@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -158,6 +159,30 @@ static void a_full_disk_is_told_and_tried_again(void **state)
 	report_close(&report);
 }
 
+/* As on a disk that fills up in the middle of it. */
+static void a_text_that_does_not_fit_leaves_the_one_before_and_nothing_else(void **state)
+{
+	struct rlimit before, small;
+	struct report report;
+	char text[5000], command[128];
+	struct err err;
+
+	(void)state;
+	memset(text, 'x', sizeof text);
+	write_file("first");
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = (struct rlimit){.rlim_cur = 1000, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	report = open_report(REPORT_REPLACE);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(report_send(&report, text, sizeof text), 0);
+	assert_int_equal(report_finish(&report, -1, &err), -EFBIG);
+	report_close(&report);
+	assert_string_equal(contents(), "first");
+	snprintf(command, sizeof command, "test $(ls -A %s | wc -l) = 1", folder);
+	assert_int_equal(system(command), 0);
+}
+
 static void a_disk_that_has_room_again_is_no_failure(void **state)
 {
 	struct report report = open_report(REPORT_REPLACE);
@@ -214,6 +239,7 @@ static void another_worker_goes_on_behind_the_last_whole_line(void **state)
 		"[\n{1},\n{2},\n",      /* it was killed between two lines, */
 		"[\n{1},\n{2},\n{\"na", /* in the middle of one, */
 		"[\n{1},\n{2},\n{3}",   /* or before its end */
+		"[\n{1},\n{2},\n{\"name\":\"longer than what comes after it", /* of which nothing is left */
 	};
 
 	(void)state;
@@ -378,6 +404,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_file_that_is_open_stays_as_it_was, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(without_a_text_nothing_is_written, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(a_full_disk_is_told_and_tried_again, make_folder, drop_folder),
+		cmocka_unit_test_setup_teardown(a_text_that_does_not_fit_leaves_the_one_before_and_nothing_else, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(a_disk_that_has_room_again_is_no_failure, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(a_place_where_no_file_can_be_is_refused_at_once, make_folder, drop_folder),
 		cmocka_unit_test_setup_teardown(lines_become_an_array, make_folder, drop_folder),

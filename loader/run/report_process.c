@@ -265,6 +265,7 @@ void report_process_run(const struct report *report, pid_t worker, int socket_fd
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGUSR1, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not be larger is an error like any other */
 	signal(SIGALRM, SIG_DFL);
 	worker_pid = worker;
 	signal(SIGUSR2, hurry);

@@ -43,7 +43,10 @@ def test_the_file_says_what_stats_say(serve: Serve, tmp_path: Path) -> None:
     last = samples(path.read_text())
     assert last["cropring_images_total"] == stats["images"] and last["cropring_batches_total"] == stats["batches"]
     assert last["cropring_bytes_read_total"] == stats["bytes_read"]
-    assert last['cropring_stage_seconds_total{stage="decode"}'] == pytest.approx(stats["decode_ns"] / 1e9)
+    for stage in ("fetch", "decode", "shape", "plan"):
+        assert last[f'cropring_stage_seconds_total{{stage="{stage}"}}'] == pytest.approx(stats[f"{stage}_ns"] / 1e9, abs=0.005)
+    assert last['cropring_decode_busy_seconds_total'] == pytest.approx(stats["decode_busy_ns"] / 1e9)
+    assert last['cropring_decode_idle_seconds_total{lacks="slots"}'] >= stats["decode_idle_ns"] / 1e9 > 0.01  # until the metrics' first second
     assert sum(value for name, value in last.items() if name.startswith("cropring_slots{")) == 3
     assert sum(value for name, value in last.items() if name.startswith("cropring_verdict{")) == 1
     assert list(tmp_path.iterdir()) == [path]
