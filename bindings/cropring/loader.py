@@ -240,7 +240,11 @@ class Loader:
             check_keywords(flags, _DEFAULTS, sampler)
             same = [self._source, "" if self._weights is None else self._weights.digest]
             self._team = meet(world, node, same, begin)
-            self._stream = Stream(self._source, flags, self._team.start, None, 0, (node.rank, node.size))
+            try:
+                self._stream = Stream(self._source, flags, self._team.start, None, 0, (node.rank, node.size))
+            except BaseException:
+                self._team.leave()  # now: the exception may be kept, and with it what the others wait for
+                raise
         log_world(world)
 
     # ---------------------------------------------------------------- iteration

@@ -181,9 +181,9 @@ class Member:
         """This rank's lane of the next worker."""
         self._generation += 1
         _send(self._leader, {"wants": self._generation})
-        message = _received(self._leader)
+        message = self._next_message()
         while message is not None and "ended" in message:
-            message = _received(self._leader)
+            message = self._next_message()
         if message is None:
             raise CropringError("local rank 0 is gone, or closed its Loader: there is no worker any more")
         if "error" in message:
@@ -192,6 +192,11 @@ class Member:
         lane = Lane(self, Ring.attach(message["ring"], 0, self._node.rank))
         _send(self._leader, {"joined": self._generation})
         return lane
+
+    def _next_message(self) -> dict[str, Any] | None:
+        if not _readable(self._leader, _TELL_AFTER_S):
+            _log.warning("local rank %d waits for local rank 0 to begin the same loop (per_node=True)", self._node.rank)
+        return _received(self._leader)
 
     def _check_alike(self, theirs: Sequence[str], ours: Sequence[str]) -> None:
         if theirs != ours:

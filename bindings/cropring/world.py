@@ -31,6 +31,7 @@ _LOCAL_PAIRS = (
 _SLURM_LOCAL = ("SLURM_LOCALID", "SLURM_NODEID", "SLURM_STEP_TASKS_PER_NODE")  # the last is "4(x2),3" for three nodes with 4, 4 and 3
 # What the processes of one run have in common, and no other run at the same time has.
 _JOB = ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "MASTER_ADDR", "MASTER_PORT", "SLURM_JOB_ID", "SLURM_STEP_ID", "PMIX_NAMESPACE")
+_MOST_LOCAL = 24  # readers of one ring
 _NUMBER = re.compile("[0-9]{1,9}")
 
 
@@ -85,6 +86,8 @@ def find_node(world: World, environment: Mapping[str, str] = os.environ) -> Node
             f"rank {world.rank} of {world.size} cannot be number {rank} of the {size} on its machine: per_node=True needs ranks that "
             "are numbered machine by machine, as torchrun does (Slurm: --distribution=block)"
         )
+    if size > _MOST_LOCAL:
+        raise ValueError(f"{size} ranks on this machine: {_MOST_LOCAL} at most can share a worker; leave per_node=True out")
     return Node(rank, size, "|".join(environment.get(name, "") for name in _JOB))
 
 

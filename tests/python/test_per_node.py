@@ -55,7 +55,7 @@ class Ranks:
                 "MASTER_PORT": f"{os.getpid()}-{Ranks.runs}",
             }
             self.processes.append(
-                subprocess.Popen(words, env=os.environ | here | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                subprocess.Popen(words, env=os.environ | here | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             )
 
     runs = 0
@@ -259,6 +259,42 @@ def test_the_error_of_local_rank_0_is_everyones(ranks: Callable[..., Ranks]) -> 
     assert others == [first, first]
 
 
+def test_local_rank_0_leaves_when_it_gets_an_error_of_its_own(ranks: Callable[..., Ranks]) -> None:
+    program = """
+        if rank == 2:
+            sys.exit()
+        cropring.node._MEETING_S = 2.0 if rank == 0 else 60.0
+        try:
+            load()
+        except cropring.CropringError as error:
+            kept = error
+            say(str(error))
+            time.sleep(60)
+    """
+    run = ranks(program, 3)
+    assert "local rank 2 did not make this Loader within 2 s" in run.line(0)
+    assert "local rank 0 is gone" in run.line(1)
+
+
+def test_a_rank_that_waits_for_local_rank_0_says_so(ranks: Callable[..., Ranks]) -> None:
+    program = """
+        import logging
+        logging.basicConfig()
+        load()
+        cropring.node._TELL_AFTER_S = 0.01
+        loader = load()
+        loader.set_epoch(3)
+        if rank == 0:
+            sys.stdin.readline()
+        next(iter(loader))
+    """
+    run = ranks(program)
+    assert any("local rank 1 waits for local rank 0 to begin the same loop" in line for line in iter(run.processes[1].stderr.readline, ""))
+    run.processes[0].stdin.write("\n")
+    run.processes[0].stdin.flush()
+    assert [process.wait(WATCHDOG_S) for process in run.processes] == [0, 0]
+
+
 def test_other_flags_than_local_rank_0s_are_refused(ranks: Callable[..., Ranks]) -> None:
     run = ranks("load(batch_size=2 + rank)\nsay('made')\ntime.sleep(60)")
     assert run.line(0) == "made"
@@ -357,6 +393,8 @@ def test_what_a_launcher_does_not_tell_is_asked_for() -> None:
         find_node(World(0, 2), {"LOCAL_RANK": "0"})
     with pytest.raises(ValueError, match="LOCAL_RANK='2' and LOCAL_WORLD_SIZE='2'"):
         find_node(World(2, 4), {"LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "2"})
+    with pytest.raises(ValueError, match="25 ranks on this machine: 24 at most can share a worker"):
+        find_node(World(0, 25), {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "25"})
     for rank, local in ((1, "0"), (0, "1")):  # dealt out machine after machine, as Slurm's cyclic distribution does
         with pytest.raises(ValueError, match="--distribution=block"):
             find_node(World(rank, 2), {"LOCAL_RANK": local, "LOCAL_WORLD_SIZE": "2"})
