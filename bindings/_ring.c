@@ -315,13 +315,15 @@ static PyObject *ring_attach(PyTypeObject *type, PyObject *arguments)
 	struct shmring_reader *reader = NULL;
 	struct err err = {""};
 	PyObject *path;
+	const char *text;
 	int code;
 
 	if (!PyArg_ParseTuple(arguments, "O&|Ii:attach", PyUnicode_FSConverter, &path, &wish.hold, &wish.number))
 		return NULL;
+	text = PyBytes_AsString(path);
 	do {
 		Py_BEGIN_ALLOW_THREADS
-		code = shmring_attach(&reader, PyBytes_AsString(path), &wish, &err);
+		code = shmring_attach(&reader, text, &wish, &err);
 		Py_END_ALLOW_THREADS
 	} while (code == -EINTR && PyErr_CheckSignals() == 0);
 	Py_DECREF(path);

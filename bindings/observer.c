@@ -185,13 +185,15 @@ static PyObject *observer_attach(PyTypeObject *type, PyObject *name)
 	struct shmring_observer *shown = NULL;
 	struct err err = {""};
 	PyObject *path;
+	const char *text;
 	int code;
 
 	if (!PyUnicode_FSConverter(name, &path))
 		return NULL;
+	text = PyBytes_AsString(path);
 	do {
 		Py_BEGIN_ALLOW_THREADS
-		code = shmring_observe(&shown, PyBytes_AsString(path), &err);
+		code = shmring_observe(&shown, text, &err);
 		Py_END_ALLOW_THREADS
 	} while (code == -EINTR && PyErr_CheckSignals() == 0);
 	Py_DECREF(path);
