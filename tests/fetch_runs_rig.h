@@ -32,8 +32,7 @@ static inline void write_file(const char *name)
 	int fd = openat(rig_folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	if (file_content[1] != rig_byte(1, 1))
-		for (size_t i = 0; i < FILE_BYTES; i++)
-			file_content[i] = rig_byte(1, i);
+		rig_fill(file_content, FILE_BYTES, 1, 0);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, file_content, FILE_BYTES), FILE_BYTES);
 	close(fd);

@@ -40,8 +40,7 @@ static inline bool wish_choose(void *context, void *tag, const uint8_t *head, si
 		answer->stamp = *stamp;
 	if (answer->runs)
 		*runs = wish_copy_runs(answer->runs);
-	for (size_t i = 0; i < head_bytes; i++)
-		assert_int_equal(head[i], rig_byte(1, answer->image_offset + i));
+	assert_true(rig_bytes_are(head, head_bytes, 1, answer->image_offset));
 	*part = answer->part;
 	return answer->wants_part;
 }

@@ -181,8 +181,7 @@ static void *append_without_end(void *argument)
 	uint64_t position = 0;
 
 	while (!atomic_load(&stop_growing) && position < 1500000) {
-		for (size_t i = 0; i < sizeof piece; i++)
-			piece[i] = rig_byte(99, position + i);
+		rig_fill(piece, sizeof piece, 99, position);
 		if (write(fd, piece, sizeof piece) != sizeof piece)
 			return NULL;
 		position += sizeof piece;

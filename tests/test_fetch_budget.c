@@ -116,8 +116,7 @@ static void append_up_to(const char *name, size_t byte_count)
 
 	assert_true(fd >= 0);
 	for (size_t at = (size_t)lseek(fd, 0, SEEK_END); at < byte_count; at += sizeof piece) {
-		for (size_t i = 0; i < sizeof piece; i++)
-			piece[i] = rig_byte(1, at + i);
+		rig_fill(piece, sizeof piece, 1, at);
 		assert_int_equal(write(fd, piece, sizeof piece), sizeof piece);
 	}
 	close(fd);

@@ -37,8 +37,7 @@ static void open_files_are_read_whole_and_in_parts_as_others_are(void **state)
 			const uint8_t *bytes = file_bytes_at(&file, offset, rows.row_bytes);
 
 			assert_non_null(bytes);
-			for (uint64_t column = 0; column < rows.row_bytes; column++)
-				assert_int_equal(bytes[column], rig_byte(1, middle.offset + offset + column));
+			assert_true(rig_bytes_are(bytes, rows.row_bytes, 1, middle.offset + offset));
 		}
 		fetch_return(fetch, result.buffer);
 	}

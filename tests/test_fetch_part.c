@@ -25,15 +25,13 @@ static void expect_rows(struct fetch *fetch, struct fetch_result result, struct 
 	assert_int_equal(buffer->head_bytes, FETCH_HEAD_BYTES);
 	assert_int_equal(buffer->byte_count, FETCH_HEAD_BYTES + part.row_bytes * part.row_count);
 	file = file_bytes_with_part(buffer->data, buffer->byte_count, buffer->head_bytes, &buffer->part);
-	for (size_t i = 0; i < FETCH_HEAD_BYTES; i++)
-		assert_int_equal(buffer->data[i], rig_byte(1, i));
+	assert_true(rig_bytes_are(buffer->data, FETCH_HEAD_BYTES, 1, 0));
 	for (uint64_t row = 0; row < part.row_count; row++) {
 		const uint64_t offset = part.offset + row * part.stride_bytes;
 		const uint8_t *bytes = file_bytes_at(&file, offset, part.row_bytes);
 
 		assert_non_null(bytes);
-		for (uint64_t i = 0; i < part.row_bytes; i++)
-			assert_int_equal(bytes[i], rig_byte(1, offset + i));
+		assert_true(rig_bytes_are(bytes, part.row_bytes, 1, offset));
 	}
 	fetch_return(fetch, buffer);
 }

@@ -32,8 +32,7 @@ static void expect_image(struct fetch *fetch, struct fetch_result result, struct
 	assert_int_equal(buffer->byte_count, place.length);
 	assert_int_equal(buffer->head_bytes, place.length);
 	assert_int_equal(buffer->part.row_count, 0);
-	for (size_t i = 0; i < buffer->byte_count; i++)
-		assert_int_equal(buffer->data[i], rig_byte(1, place.offset + i));
+	assert_true(rig_bytes_are(buffer->data, buffer->byte_count, 1, place.offset));
 	fetch_return(fetch, buffer);
 }
 
@@ -115,8 +114,7 @@ static void parts_are_those_of_the_image(void **state)
 			const uint8_t *bytes = file_bytes_at(&file, offset, part->row_bytes);
 
 			assert_non_null(bytes);
-			for (uint64_t column = 0; column < part->row_bytes; column++)
-				assert_int_equal(bytes[column], rig_byte(1, place.offset + offset + column));
+			assert_true(rig_bytes_are(bytes, part->row_bytes, 1, place.offset + offset));
 		}
 		fetch_return(fetch, result.buffer);
 	}
