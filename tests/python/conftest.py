@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -106,6 +107,19 @@ def nothing_is_left_over() -> Iterator[None]:
 
     if any(left_over()):
         eventually(lambda: not any(left_over()), f"processes and shared memory gone, but {left_over()} are there")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens at; the test is skipped where there is no such network, in which others wait for minutes."""
+    with socket.socket() as free:
+        try:
+            free.bind(("127.0.0.1", 0))
+            free.listen()
+            socket.create_connection(free.getsockname()).close()
+        except OSError:
+            pytest.skip("no loopback network here")
+        return int(free.getsockname()[1])
 
 
 @pytest.fixture

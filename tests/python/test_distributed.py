@@ -29,7 +29,8 @@ for words in sys.argv[1:]:
     print("--", flush=True)
 """
 
-pytestmark = pytest.mark.timeout(180)  # torch alone takes long to import on a busy machine
+# torch alone takes long to import on a busy machine
+pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("free_port")]
 
 
 def run(words: list[str | Path], folder: Path) -> "subprocess.CompletedProcess[str]":
