@@ -318,6 +318,25 @@ def test_loaders_made_for_each_epoch_leave_nothing_behind(make: Make, expected: 
     assert first.loader._worker is worker and len(worker.before_leaving) == 2  # the ring's pin, and what `first` has in copy
 
 
+def test_the_worker_ends_with_its_last_loader(photos: Path) -> None:
+    """And need not wait for the garbage collector."""
+    device = LateDevice(LATE)
+    gc.collect()
+    gc.disable()
+    try:
+        for way in (lambda plain: plain.to_device("cpu", mean=0.5), lambda plain: DeviceLoader(plain, device, Conversion(), 2, True)):
+            plain = cropring.torch.Loader(photos, batch_size=4, size=32, slots=6, threads=2)
+            process = plain._worker.process
+            loader: Any = way(plain)
+            for _ in loader:
+                break
+            del loader, plain
+            assert process.poll() is not None
+    finally:
+        gc.enable()
+    assert device.registered == {} and device.torn == []
+
+
 @pytest.mark.parametrize("order", ["the loader first", "the device loader first", "a batch lives on"])
 def test_whatever_dies_first_copies_come_to_an_end_before_the_memory_goes(photos: Path, order: str) -> None:
     device = LateDevice(LATE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -69,6 +70,13 @@ class _Way:
         return self.carrier is not None and self.carrier.is_pinned
 
 
+def _place(loader: Loader) -> dict[str, Any] | None:
+    try:
+        return loader.state_dict()
+    except ValueError:  # share="split" with several readers
+        return None
+
+
 class DeviceLoader:
     """A `Loader` whose batches are on a device; made by `Loader.to_device()`, and used like the Loader itself.
 
@@ -81,7 +89,7 @@ class DeviceLoader:
     def __init__(self, loader: Loader, device: Device | None, conversion: Conversion, prefetch: int, pin: Literal["require"] | bool) -> None:
         self.loader = loader
         self._way = _Way(device, conversion, prefetch, pin)
-        self._bookmark = Bookmark(self._place)
+        self._bookmark = Bookmark(partial(_place, loader))  # not ours: a cycle would keep the worker until the garbage collector comes by
         worker = loader._worker
         if self._way.carrier is not None and worker is not None:
             self._way.carrier.attend(worker)  # now, so that the ring is pinned by the time of the first batch
@@ -107,12 +115,6 @@ class DeviceLoader:
         """Goes on where the run stood that `state` is from, whichever loader it was; see `Loader.load_state_dict`."""
         self.loader.load_state_dict(state)
         self._bookmark.place = None
-
-    def _place(self) -> dict[str, Any] | None:
-        try:
-            return self.loader.state_dict()
-        except ValueError:  # share="split" with several readers
-            return None
 
     @property
     def dataset(self) -> Dataset:
