@@ -49,7 +49,8 @@ static int open_door(struct shmring_producer *producer, struct err *err)
 	door->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	door->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (door->epoll_fd < 0 || door->spare_fd < 0) {
-		int rc = err_fail(err, -errno, "no descriptors left for the control socket: %s", strerror(errno));
+		int rc = err_fail(err, -errno, "%s, for the control socket: %s", door->epoll_fd < 0 ? "epoll_create1" : "/dev/null",
+		                  strerror(errno));
 
 		door_close(door);
 		return rc;
