@@ -88,17 +88,11 @@ def shared_memory() -> set[str]:
     return {name for name in os.listdir("/dev/shm") if name.startswith("cropring")}
 
 
-def pytest_collection_finish() -> None:
-    """What was imported stays: after each test the garbage collector need not look through all of PyTorch and JAX (0.3 s)."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def nothing_is_left_over() -> Iterator[None]:
     """After every test: no process of its own, and with that no ring, and no file in /dev/shm that was not there before."""
     before = offspring(), shared_memory()
-    gc.freeze()  # what is there already, such as all of PyTorch, need not be looked at a thousand times: 80 ms each
+    gc.freeze()  # what is there already, such as all of PyTorch and JAX, need not be looked at a thousand times: 0.3 s each
     yield
     gc.collect()
 
