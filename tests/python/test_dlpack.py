@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import resource
+import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,6 +206,9 @@ def test_numpy_shares_it_and_writes_only_where_it_may(load: Load) -> None:
         array = np.from_dlpack(batch.view("images"))
         assert array.flags.writeable == writeable and np.shares_memory(array, batch.images)
         assert np.array_equal(array, batch.images)
+        if not writeable:
+            with pytest.raises(TypeError, match="read-write"):
+                struct.pack_into("B", batch.view("images"), 0, 1)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- how long it keeps the slot
@@ -258,6 +264,19 @@ def test_consumed_capsules_leave_no_reference_behind(load: Load) -> None:
         free(managed)
         free(consumed(view.__dlpack__(copy=True)))
     assert (sys.getrefcount(view), sys.getrefcount(type(view))) == before
+
+
+def test_copies_are_freed(load: Load) -> None:
+    view = next(iter(load(size=512))).view("images")
+
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    free(consumed(view.__dlpack__(copy=True)))
+    before = resident_bytes()
+    for _ in range(50):
+        free(consumed(view.__dlpack__(copy=True)))
+    assert resident_bytes() - before < 30e6  # of 157
 
 
 def test_tensors_may_die_in_any_thread(load: Load) -> None:

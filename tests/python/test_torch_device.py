@@ -50,7 +50,8 @@ def make(photos: Path) -> Iterator[Make]:
 def content(batch: Any) -> Batch:
     """Of a batch of arrays, or of one of tensors once its device has finished."""
     images = batch.images if isinstance(batch.images, np.ndarray) else batch.images.permute(0, 2, 3, 1).contiguous()
-    return tuple(np.asarray(part).tobytes() for part in (images, batch.labels, batch.index, batch.box))
+    others = (batch[name] for name in ("labels", "index", "box", "source_size", "flipped", "status"))
+    return tuple(np.asarray(part).tobytes() for part in (images, *others))
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +273,23 @@ def test_fewer_slots_than_prefetch_are_no_error(make: Make, expected: list[list[
     device.finish()
     assert [content(batch) for batch in batches] == expected[0]
     assert max(held) <= 3 and device.torn == []
+
+
+def test_a_batch_is_waited_for_only_when_none_is_on_its_way(make: Make) -> None:
+    loader = make(LateDevice(0), 3, slots=5)
+    eventually(lambda: loader.stats()["slots_ready"] == 5, "the ring is full")
+    process = loader.loader._worker.process
+    loop = iter(loader)
+    seqs: list[int] = []
+    thread = threading.Thread(target=lambda: seqs.extend(next(loop).seq for _ in range(5)))
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        thread.start()
+        thread.join(WATCHDOG_S)
+        assert seqs == list(range(5))
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+        thread.join()
 
 
 def test_a_slot_is_given_back_with_the_next_batch_once_its_copy_is_done(make: Make) -> None:
