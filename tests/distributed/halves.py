@@ -125,7 +125,7 @@ def run(part: Part, launcher: str) -> None:
     """One part, in processes of its own."""
     Path(part.folder, "meeting").unlink(missing_ok=True)
     if launcher == "torchrun":
-        words = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1", "--nproc-per-node=2"] if part.processes == 2 else []
+        words = ["-m", "torch.distributed.run", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--nproc-per-node=2"] if part.processes == 2 else []
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         subprocess.run([sys.executable, *words, __file__, "--part", json.dumps(asdict(part))], env=environment, check=True)
         return

@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="trainings need PyTorch")
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples/train.py"
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1", "--nproc-per-node=2"]  # whatever the name resolves to
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--nproc-per-node=2"]  # --standalone needs to resolve names
 
 # Trains several times in one process, which imports torch once.
 TRAININGS = f"""

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import cropring
-from conftest import PHOTOS, WATCHDOG_S, Server, eventually, is_running, ring_names
+from conftest import PHOTOS, WATCHDOG_S, Server, children, eventually, is_running
 from cropring.world import Node, World, find_node
 
 HEAD = f"""
@@ -131,7 +131,6 @@ def test_the_table_of_the_docs_is_true(ranks: Callable[..., Ranks], folder: Call
 
 
 def test_there_is_one_worker_and_its_end_is_everyones(ranks: Callable[..., Ranks]) -> None:
-    before = ring_names()
     program = """
         loader = load(tail="pad")
         loop = iter(loader)
@@ -147,7 +146,7 @@ def test_there_is_one_worker_and_its_end_is_everyones(ranks: Callable[..., Ranks
     """
     run = ranks(program, 3)
     workers = {run.line(rank) for rank in range(3)}
-    assert len(workers) == 1 and len(ring_names() - before) == 1
+    assert len(workers) == 1 and set().union(*(children(process.pid) for process in run.processes)) == workers
     os.kill(workers.pop(), signal.SIGKILL)
     for said in run.finish():
         assert "died" in said[0][0] and said[0][1] != 0
@@ -188,6 +187,8 @@ def test_a_rank_that_waits_for_a_worker_learns_that_local_rank_0_is_gone(ranks: 
         next(iter(loader))
         say("in")
         if rank == 0:
+            while loader.stats()["readers"] < 2:
+                time.sleep(0.01)
             os.kill(os.getpid(), 9)
         time.sleep(0.2)
         loader.set_epoch(7)
