@@ -166,7 +166,7 @@ def test_a_killed_run_of_several_readers_is_drawn_as_far_as_it_went(tmp_path: Pa
         def has_batches() -> bool:
             for reader in (one, other):
                 next(reader)
-            return (tmp_path / "run.json").read_text().count('"held"') > 10
+            return (tmp_path / "run.json").exists() and (tmp_path / "run.json").read_text().count('"held"') > 10
 
         eventually(has_batches, "batches in the trace")
         server.process.kill()
